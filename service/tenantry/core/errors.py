@@ -1,0 +1,200 @@
+"""Every error that Tenantry raises on purpose, in one tree.
+
+The class docstring is the default message. An error knows what a caller must know: its `code`
+(stable, machine-readable), whether it is `permanent` (trying again is pointless until something
+changes) and, where there is one, the `remedy`: what a person should do. What a customer is shown
+for each is decided in one place, `tenantry.web.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class TenantryError(Exception):
+    """Something went wrong."""
+
+    code = "error"
+    permanent = True
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        remedy: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.remedy = remedy
+        self.retry_after = retry_after  # seconds; None: no advice
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.remedy})" if self.remedy else self.message
+
+
+# What a person sent us
+
+
+class InvalidInput(TenantryError):
+    """The request is not valid."""
+
+    code = "invalid_input"
+
+    def __init__(self, message: str, *, field: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        if code:
+            self.code = code
+
+
+class EmailTaken(TenantryError):
+    """An account with this email already exists"""
+
+    code = "email_taken"
+
+
+class NotFound(TenantryError):
+    """There is nothing here."""
+
+    code = "not_found"
+
+
+# What an operator or vendor set up
+
+
+class SettingsError(TenantryError):
+    """The settings are not usable."""
+
+    code = "settings"
+
+
+class KeysMissing(SettingsError):
+    """A key that the service needs is not there."""
+
+    code = "keys_missing"
+
+
+class ProductError(TenantryError):
+    """The product's files are not usable."""
+
+    code = "product"
+
+    def __init__(
+        self, message: str, *, file: str, line: int | None = None, hint: str | None = None
+    ) -> None:
+        where = f"{file}:{line}" if line else file
+        super().__init__(f"{where}: {message}", remedy=hint)
+        self.file, self.line, self.hint = file, line, hint
+
+
+# Programs
+
+
+class ProgramError(TenantryError):
+    """A program that the service runs failed."""
+
+    code = "program_failed"
+    permanent = False
+
+
+class ProgramMissing(ProgramError):
+    """A program that the service needs is not installed."""
+
+    code = "program_missing"
+    permanent = True
+
+
+class ProgramTimeout(ProgramError):
+    """A program did not end in time and was stopped."""
+
+    code = "program_timeout"
+
+
+# From tenant to Git
+
+
+class OverlayRefused(TenantryError):
+    """The rendered overlay did not pass its checks; nothing was published."""
+
+    code = "overlay_refused"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("overlay refused: " + "; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class SealingError(TenantryError):
+    """The secrets could not be sealed; nothing was published."""
+
+    code = "sealing"
+    permanent = False
+
+
+class VaultError(TenantryError):
+    """A stored value could not be unwrapped with the vault's keys."""
+
+    code = "vault"
+
+
+class RepositoryError(TenantryError):
+    """The tenants repository did not do what was asked."""
+
+    code = "repository"
+    permanent = False
+
+
+class PushRejected(RepositoryError):
+    """The tenants repository moved on; read it again and rebuild."""
+
+    code = "push_rejected"
+
+
+class HandEdited(TenantryError):
+    """The tenant's folder was edited by hand; it is kept until an operator decides."""
+
+    code = "hand_edited"
+
+
+# License
+
+
+class LicenseInvalid(TenantryError):
+    """The license is not valid."""
+
+    code = "license_invalid"
+
+
+# Neighbors
+
+
+class ArgoError(TenantryError):
+    """Argo CD did not answer as expected."""
+
+    code = "argocd"
+    permanent = False
+
+
+class ArgoUnreachable(ArgoError):
+    """Argo CD cannot be reached."""
+
+    code = "argocd_unreachable"
+
+
+class ArgoTokenBad(ArgoError):
+    """Argo CD does not accept the token."""
+
+    code = "argocd_token"
+
+
+class ArgoForbidden(ArgoError):
+    """Argo CD does not allow this to the service's account."""
+
+    code = "argocd_forbidden"
+
+
+class MailError(TenantryError):
+    """The mail could not be handed over."""
+
+    code = "mail"
+    permanent = False

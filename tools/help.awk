@@ -1,0 +1,3 @@
+# Prints the targets of a Makefile with the text after their `##`.
+BEGIN { FS = ":.*## " }
+/^[a-z-]+:.*## / { printf "  %-8s %s\n", $1, $2 }

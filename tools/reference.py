@@ -1,0 +1,195 @@
+"""Writes the pages of docs/ that are made from the code: settings, statuses and reasons.
+
+Usage: python -m tools.reference
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from tenantry.core.model import MOVES, SETTLED, Status
+from tenantry.core.reasons import REASONS, Reason, tell_customer
+from tenantry.settings import CellSettings, Settings
+from tools.work import ROOT
+
+SETTINGS_INTRO = """
+# Settings
+
+Every setting is an environment variable. Nothing else is read: there is no configuration file.
+`tenantry doctor` looks at what they lead to and says what to mend. A value of the wrong form stops
+the command that reads it, with the variable's name.
+
+Secrets are given as files, so that none stands in an environment. A database URL may be given
+either way. Where a default is relative to the data folder, the folder is `TENANTRY_DATA_DIR`.
+
+## The service
+"""
+CELL_INTRO = """
+## A cell
+
+A cell is one tenants repository with the Argo CD, sealing certificate and domain that belong to it.
+Its variables are `TENANTRY_CELLS__<CELL>__<NAME>`. The cell's name is free, in capitals here and in
+small letters elsewhere; tenants keep it, so choose it once. Without any such variable there is one
+cell, `main`.
+"""
+STATUS_INTRO = """
+# Statuses and reasons
+
+What runs has a status; each status has a reason code. Codes are for programs and never change their
+meaning. Sentences are for people: the operator's names what happened, the customer's says nothing
+of what runs behind. A change on its way to a tenant that runs is told apart from the status, as
+`change` (see [the API](api.md)).
+
+This is the first form: some statuses belong to features that are not there yet. They are marked.
+
+## Statuses
+
+*Rests*: nothing is expected to happen by itself soon.
+"""
+REASONS_INTRO = """
+## Reasons
+
+An operator's sentence may go on with what Argo CD or the failing object said. It is kept with the
+tenant's events in the database; customers never see it. A customer reads the sentence of the column
+that fits: while the instance is set up, while it runs, or while it is degraded. An empty field
+stands for the general sentence of its column.
+"""
+FIXED_INTRO = """
+In these statuses the customer reads one sentence, whatever the reason:
+"""
+
+MEANINGS = {
+    Status.PENDING: "Signed up; the configuration is not on main yet.",
+    Status.AWAITING_REVIEW: "The first configuration waits for its review. *Not yet: no reviews.*",
+    Status.PROVISIONING: "On main; not everything that makes it ready is there.",
+    Status.READY: "What was published runs, and the instance's URL answers.",
+    Status.DEGRADED: "It was ready; something is wrong with what runs.",
+    Status.FAILED: "Argo CD gave up on the first deployment. It may still heal.",
+    Status.READ_ONLY: "Runs, but the product refuses to write. *Not yet: nothing asks for it.*",
+    Status.SUSPENDED: "Nothing runs, data is kept. *Not yet: nothing asks for it.*",
+    Status.DELETING: "Is being removed. *Not yet: nothing asks for it.*",
+    Status.DELETED: "Gone. *Not yet: nothing asks for it.*",
+}
+
+# defaults that are made when they are asked for
+_MADE = {"product_dir": "what ships with Tenantry", "cells": "one cell, `main`"}
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    return (
+        SETTINGS_INTRO.lstrip()
+        + _settings(Settings, "TENANTRY_")
+        + CELL_INTRO
+        + _settings(CellSettings, "TENANTRY_CELLS__MAIN__")
+    )
+
+
+def status_page() -> str:
+    """docs/status.md."""
+    statuses = (
+        (_code(status), MEANINGS[status], _codes(MOVES[status]), "yes" if status in SETTLED else "")
+        for status in Status
+    )
+    return (
+        STATUS_INTRO.lstrip()
+        + _table(("status", "meaning", "may be followed by", "rests"), statuses)
+        + REASONS_INTRO
+        + _table(("code", "operator", "customer: set up", "runs", "degraded"), _reasons())
+        + FIXED_INTRO
+        + _table(("status", "customer"), _fixed_sentences())
+    )
+
+
+PAGES: dict[Path, Callable[[], str]] = {
+    Path("docs/settings.md"): settings_page,
+    Path("docs/status.md"): status_page,
+}
+
+
+def write_pages(root: Path = ROOT) -> list[Path]:
+    """Write every page anew; those that changed."""
+    changed = []
+    for path, make in PAGES.items():
+        text = make()
+        if not (root / path).exists() or (root / path).read_text() != text:
+            (root / path).write_text(text)
+            changed.append(path)
+    return changed
+
+
+def _reasons() -> Iterable[Sequence[str]]:
+    general = Reason("")
+    yield ("*general*", "", general.starting, general.running, general.degraded)
+    for code, reason in REASONS.items():
+        told = [
+            "" if getattr(reason, when) == getattr(general, when) else getattr(reason, when)
+            for when in ("starting", "running", "degraded")
+        ]
+        yield (_code(code), f"{reason.operator}.", *told)
+
+
+def _fixed_sentences() -> Iterable[tuple[str, str]]:
+    for status in Status:
+        said = {tell_customer(code, status) for code in REASONS}
+        if len(said) == 1:
+            yield _code(status), said.pop()
+
+
+def _settings(model: type[BaseModel], prefix: str) -> str:
+    properties = model.model_json_schema()["properties"]
+    rows = (
+        (
+            _code(prefix + name.upper()),
+            _form(properties[name]),
+            _MADE.get(name) or _default(field.default),
+            (field.description or "").replace("<", "\\<"),
+        )
+        for name, field in model.model_fields.items()
+    )
+    return _table(("variable", "value", "default", "meaning"), rows)
+
+
+def _form(schema: dict[str, Any]) -> str:
+    """What a value looks like, from the setting's JSON schema."""
+    choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    found = choices[0]
+    if "enum" in found:
+        return " or ".join(_code(value) for value in found["enum"])
+    if found.get("type") in ("integer", "number"):
+        return _range(found)
+    return {"path": "path", "uri": "URL", "password": "secret"}.get(
+        found.get("format", ""), "JSON" if found.get("type") == "object" else "text"
+    )
+
+
+def _range(schema: dict[str, Any]) -> str:
+    least = schema.get("minimum", schema.get("exclusiveMinimum"))
+    above = "above " if "exclusiveMinimum" in schema else ""
+    return f"number, {above}{least} to {schema['maximum']}"
+
+
+def _default(value: object) -> str:
+    return _code(str(value)) if value not in (None, "", {}) else "–"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+def _codes(statuses: Iterable[Status]) -> str:
+    return ", ".join(_code(status) for status in sorted(statuses)) or "–"
+
+
+if __name__ == "__main__":
+    for written in write_pages():
+        print(f"written: {written}")
