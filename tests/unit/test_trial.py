@@ -1,0 +1,102 @@
+"""Trials end at midnight where the customer lives (R1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tenantry.core.trial import license_dates, trial_ends_at, valid_time_zone
+
+ZONES = [
+    "UTC",
+    "Europe/Zurich",
+    "America/New_York",
+    "America/Havana",  # midnight happens twice
+    "Africa/Cairo",  # midnight is skipped
+    "Asia/Beirut",
+    "America/Santiago",
+    "Australia/Lord_Howe",  # half an hour of summer time
+    "Asia/Kathmandu",
+    "Pacific/Kiritimati",
+    "Pacific/Pago_Pago",
+]
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("started", "days", "zone", "ends"),
+    [
+        ("2026-11-22T17:13:00+00:00", 14, "UTC", "2026-12-07T00:00:00+00:00"),
+        # 23:30 UTC is the next day in Zurich already, and still the day before in New York
+        ("2026-11-22T23:30:00+00:00", 14, "Europe/Zurich", "2026-12-08T00:00:00+01:00"),
+        ("2026-11-22T01:00:00+00:00", 14, "America/New_York", "2026-12-06T00:00:00-05:00"),
+        # into and out of summer time: midnight stays midnight
+        ("2026-03-20T12:00:00+00:00", 14, "Europe/Zurich", "2026-04-04T00:00:00+02:00"),
+        ("2026-10-20T12:00:00+00:00", 14, "Europe/Zurich", "2026-11-04T00:00:00+01:00"),
+        # Cairo has no 00:00 on 2026-04-24: the day begins at 01:00
+        ("2026-04-09T12:00:00+00:00", 14, "Africa/Cairo", "2026-04-24T01:00:00+03:00"),
+        # Havana has two 00:00 on 2026-11-01: the first ends the day before
+        ("2026-10-17T12:00:00+00:00", 14, "America/Havana", "2026-11-01T00:00:00-04:00"),
+        ("2028-02-28T12:00:00+00:00", 1, "UTC", "2028-03-01T00:00:00+00:00"),
+        ("2026-11-22T12:00:00+00:00", 0, "UTC", "2026-11-23T00:00:00+00:00"),
+    ],
+)
+def test_trial_ends_with_its_last_day(started: str, days: int, zone: str, ends: str) -> None:
+    result = trial_ends_at(at(started), days, zone)
+    assert result == at(ends)
+    assert result.tzinfo is UTC
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    started=st.datetimes(
+        datetime(2024, 1, 1),  # noqa: DTZ001 (hypothesis adds the zone)
+        datetime(2037, 1, 1),  # noqa: DTZ001
+        timezones=st.just(UTC),
+    ),
+    days=st.integers(0, 400),
+    zone=st.sampled_from(ZONES),
+)
+def test_the_last_instant_belongs_to_the_last_day(started: datetime, days: int, zone: str) -> None:
+    end = trial_ends_at(started, days, zone)
+    last_day = started.astimezone(ZoneInfo(zone)).date() + timedelta(days=days)
+    moment = timedelta(microseconds=1)
+    assert (end - moment).astimezone(ZoneInfo(zone)).date() == last_day
+    assert end.astimezone(ZoneInfo(zone)).date() == last_day + timedelta(days=1)
+
+
+def test_warning_and_grace_count_calendar_days() -> None:
+    expires = at("2026-04-04T00:00:00+02:00")
+    dates = license_dates(expires, warn_days=7, grace_days=3, time_zone="Europe/Zurich")
+    assert dates.expires_at == expires
+    assert dates.warn_at == at("2026-03-28T00:00:00+01:00")  # before summer time
+    assert dates.grace_until == at("2026-04-07T00:00:00+02:00")
+    assert {d.tzinfo for d in (dates.expires_at, dates.warn_at, dates.grace_until)} == {UTC}
+
+
+@pytest.mark.parametrize("name", ["UTC", "Europe/Zurich", "America/Argentina/Ushuaia"])
+def test_known_time_zones(name: str) -> None:
+    assert valid_time_zone(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "utc ", "Europe/Nowhere", "../../etc/passwd", "/etc/localtime", "a\0b", "Factory"]
+)
+def test_other_texts_are_no_time_zones(name: str) -> None:
+    assert not valid_time_zone(name)
+    with pytest.raises(ValueError, match="unknown time zone"):
+        trial_ends_at(datetime(2026, 1, 1, tzinfo=UTC), 14, name)
+
+
+def test_a_start_without_offset_or_a_negative_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="offset"):
+        trial_ends_at(datetime(2026, 1, 1), 14, "UTC")  # noqa: DTZ001
+    with pytest.raises(ValueError, match="-1 days"):
+        trial_ends_at(datetime(2026, 1, 1, tzinfo=UTC), -1, "UTC")
