@@ -1,0 +1,211 @@
+"""A tenant's overlay: the files that its folder in the tenants repository must hold.
+
+Pure: same specification and ciphertext, same bytes. The company's name is in `tenant.json` alone;
+templates do not get to see it. What an expression may read:
+
+    tenant      what differs between tenants: name, customer_id, host, environment, created_at,
+                license_version, secrets_version, volumes (claim name -> size)
+    ciphertext  key of the product's Secret -> sealed value
+    platform, plan, state, components
+                the class of the overlay; `components` lists its Kustomize components
+    product     name, title, secret (name), ingress.paths (an Ingress's rules)
+    cell        ingress_class, ingress_annotations
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tenantry.core import naming
+from tenantry.core.document import load
+from tenantry.core.errors import OverlayRefused, ProductError
+from tenantry.core.model import State, TenantSpec
+from tenantry.core.printer import Block, UnsafeText, dump
+from tenantry.core.product import Product
+from tenantry.core.record import RECORD, Record
+from tenantry.core.templates import compile_leaves, evaluate
+
+KUSTOMIZATION = "kustomization.yaml"
+LOCAL = "local"
+
+
+@dataclass(frozen=True)
+class Templates:
+    """The overlay's templates; make them with `load_templates`."""
+
+    files: Mapping[str, str]  # file name -> text
+    trees: Mapping[str, Any]  # the same, parsed
+    fingerprint: str  # changes with any text
+
+
+@dataclass(frozen=True)
+class CellFacts:
+    """What an overlay must know of the cluster that it goes to."""
+
+    ingress_class: str
+    ingress_annotations: Mapping[str, str]
+    cluster_issuer: str
+
+
+def load_templates(files: Mapping[str, str], product: Product) -> Templates:
+    """The templates, each proven to render for every plan and state of the product.
+
+    `files` maps the names that the tenant's files will have to template texts. ProductError with
+    file, line and hint for what is broken.
+    """
+    if KUSTOMIZATION not in files:
+        raise ProductError("there is no template of this name", file=f"overlay/{KUSTOMIZATION}")
+    trees = {name: load(text, f"overlay/{name}") for name, text in sorted(files.items())}
+    for name, tree in trees.items():
+        compile_leaves(tree, file=f"overlay/{name}")
+    content = json.dumps(sorted(files.items())).encode()
+    templates = Templates(dict(files), trees, hashlib.sha256(content).hexdigest()[:16])
+    _try_out(templates, product)
+    return templates
+
+
+def render(
+    spec: TenantSpec,
+    ciphertext: Mapping[str, str],
+    *,
+    product: Product,
+    templates: Templates,
+    cell: CellFacts,
+    has_local: bool,
+) -> dict[str, bytes]:
+    """The tenant's files: name relative to its folder -> content.
+
+    `has_local` says whether main holds the folder `local/`, which is then included as a component.
+    Raises OverlayRefused for a value that no file can hold, ProductError for a template that fails.
+    """
+    context = build_context(spec, ciphertext, product=product, cell=cell, has_local=has_local)
+    files = {}
+    try:
+        for name, tree in templates.trees.items():
+            evaluated = evaluate(tree, context, file=f"overlay/{name}")
+            files[name] = dump(write_patches(evaluated) if name == KUSTOMIZATION else evaluated)
+        files[RECORD] = Record.of(spec).to_bytes()
+    except UnsafeText as error:
+        raise OverlayRefused([f"{spec.name}: a value {error}"]) from error
+    return files
+
+
+def build_context(
+    spec: TenantSpec,
+    ciphertext: Mapping[str, str],
+    *,
+    product: Product,
+    cell: CellFacts,
+    has_local: bool,
+) -> dict[str, Any]:
+    """What the templates' expressions can read; see the module's text."""
+    return {
+        "tenant": {
+            "name": spec.name,
+            "customer_id": spec.customer_id,
+            "host": spec.host,
+            "environment": spec.environment,
+            "created_at": show_time(spec.created_at),
+            "license_version": spec.license_id,
+            "secrets_version": product.secret.version(spec.secret_versions),
+            "volumes": dict(spec.volumes),
+        },
+        "ciphertext": {key: ciphertext[key] for key in product.secret.keys},
+        "platform": spec.platform,
+        "plan": spec.plan,
+        "state": spec.state.value,
+        "components": components(spec.platform, spec.plan, spec.state, has_local=has_local),
+        "product": {
+            "name": product.name,
+            "title": product.title,
+            "secret": {"name": product.secret.name},
+            "ingress": {"paths": _ingress_paths(product)},
+        },
+        "cell": {
+            "ingress_class": cell.ingress_class,
+            "ingress_annotations": {
+                **dict(sorted(cell.ingress_annotations.items())),
+                "cert-manager.io/cluster-issuer": cell.cluster_issuer,
+            },
+        },
+    }
+
+
+def components(platform: str, plan: str, state: State, *, has_local: bool) -> list[str]:
+    """The Kustomize components of an overlay, in the order in which they apply."""
+    root = f"../../../{naming.platform_folder(platform)}"
+    own = [LOCAL] if has_local else []
+    return [f"{root}/plans/{plan}", f"{root}/states/{state.value}", *own]
+
+
+def show_time(moment: datetime) -> str:
+    """RFC 3339 in UTC, whole seconds; a time without zone is UTC (some databases drop it)."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def _ingress_paths(product: Product) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": route.path,
+            "pathType": "Prefix",
+            "backend": {"service": {"name": route.service, "port": {"number": route.port}}},
+        }
+        for route in product.ingress.routes
+    ]
+
+
+def write_patches(tree: Any) -> Any:
+    """Kustomize wants an inline patch as text; templates hold it as a tree, so that values in it
+    are leaves like all others.
+    """
+    patches = [
+        {**patch, "patch": Block(dump(patch["patch"]).decode())}
+        if isinstance(patch.get("patch"), Mapping)
+        else patch
+        for patch in tree.get("patches", [])
+    ]
+    return {**tree, "patches": patches} if patches else tree
+
+
+def _try_out(templates: Templates, product: Product) -> None:
+    """Render a made-up tenant of each plan and state: finds names that no context has."""
+    cell = CellFacts(ingress_class="x", ingress_annotations={}, cluster_issuer="x")
+    ciphertext = dict.fromkeys(product.secret.keys, "AA==")
+    for plan in product.plans:
+        for state in State:
+            spec = _made_up(product, plan, state)
+            try:
+                render(
+                    spec,
+                    ciphertext,
+                    product=product,
+                    templates=templates,
+                    cell=cell,
+                    has_local=True,
+                )
+            except (OverlayRefused, TypeError, AttributeError) as error:
+                message = f"does not render for plan {plan!r}: {error}"
+                raise ProductError(message, file="overlay") from error
+
+
+def _made_up(product: Product, plan: str, state: State) -> TenantSpec:
+    return TenantSpec(
+        name="customer-bbbbbbbbbb",
+        customer_id="cust-bbbbbbbbbb",
+        company="Company",
+        environment=product.environment,
+        created_at=datetime(2000, 1, 1, tzinfo=UTC),
+        host="cust-bbbbbbbbbb.example.com",
+        plan=plan,
+        state=state,
+        platform=product.platform,
+        license_id="license",
+        secret_versions=dict.fromkeys(product.secret.keys, "1"),
+        volumes=dict(product.plans[plan].volumes),
+    )

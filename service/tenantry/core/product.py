@@ -1,0 +1,238 @@
+"""The product: what a vendor sells, as `tenant_templates/product.yaml` says it.
+
+The one model that knows plans, secrets, license claims and routes. Nothing else in the code knows
+the product by name. Sizes of workloads live in the platform's plan components.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import string
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tenantry.core.document import find_line, load, show_path
+from tenantry.core.errors import ProductError
+from tenantry.core.templates import compile_leaves
+
+DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
+LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
+Version = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,30}[a-z0-9])?$")]
+Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$")]
+KeyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")]
+UrlPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$")]
+
+
+class Source(StrEnum):
+    """Where the value of a secret key comes from."""
+
+    LICENSE = "license"
+    PUBLIC_KEYS = "public-keys"
+    CUSTOMER_ID = "customer-id"
+    RANDOM = "random"
+
+
+class Rotation(StrEnum):
+    """What a new value of a random secret does."""
+
+    RESTART = "restart"  # the workloads that read it restart
+    NEVER = "never"  # refused: what reads it does so only at its first start
+
+
+class Alphabet(StrEnum):
+    """Characters of a random secret."""
+
+    ALPHANUMERIC = "alphanumeric"
+    HEX = "hex"
+
+    @property
+    def characters(self) -> str:
+        return {
+            Alphabet.ALPHANUMERIC: string.ascii_letters + string.digits,
+            Alphabet.HEX: "0123456789abcdef",
+        }[self]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Trial(_Part):
+    """What a signup gets; days."""
+
+    plan: str
+    days: int = Field(ge=1, le=3650)
+    warn_days: int = Field(ge=0, description="days before the end from which the product warns")
+    grace_days: int = Field(ge=0, le=3650, description="read-only days after the end")
+
+
+class Plan(_Part):
+    """What a plan allows, and the sizes of a new tenant's volumes."""
+
+    title: str
+    features: dict[str, Any] = Field(description="goes into the license")
+    limits: dict[str, int] = Field(description="goes into the license")
+    volumes: dict[DnsLabel, Size] = Field(description="claim name -> size")
+
+
+class SecretKey(_Part):
+    """One key of the tenant's Secret."""
+
+    source: Source
+    length: int | None = Field(default=None, ge=16, le=512, description="characters")
+    alphabet: Alphabet = Alphabet.ALPHANUMERIC
+    rotation: Rotation | None = None
+
+    @model_validator(mode="after")
+    def _random_is_complete(self) -> Self:
+        given = self.length is not None and self.rotation is not None
+        none = self.length is None and self.rotation is None
+        if self.source is Source.RANDOM and not given:
+            raise ValueError("a random value needs length and rotation")
+        if self.source is not Source.RANDOM and not none:
+            raise ValueError("length and rotation belong to random values only")
+        return self
+
+    @property
+    def restarts(self) -> bool:
+        """Whether a new value shows in the secrets' version (a license has its own version)."""
+        return self.rotation is Rotation.RESTART or self.source is Source.PUBLIC_KEYS
+
+
+class Secret(_Part):
+    """The tenant's Secret; it goes to Git only sealed."""
+
+    name: DnsLabel
+    keys: dict[KeyName, SecretKey] = Field(min_length=1)
+
+    def keys_from(self, source: Source) -> tuple[str, ...]:
+        """Names of the keys with that source."""
+        return tuple(name for name, key in self.keys.items() if key.source is source)
+
+    def version(self, versions: Mapping[str, str]) -> str:
+        """Short and stable: changes when a value changes for which pods must restart. Starts with a
+        letter, since a hash such as 190e12 reads like a number.
+        """
+        lines = [
+            f"{name}={versions[name]}" for name in sorted(self.keys) if self.keys[name].restarts
+        ]
+        return "v" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+class LicenseTemplate(_Part):
+    """What the product's licenses say beyond the standard claims."""
+
+    issuer: str = Field(min_length=1)
+    claims: dict[str, Any] = Field(description="string leaves may hold Jinja2 expressions")
+
+
+class Route(_Part):
+    """A path of the instance's URL and the Service that answers it."""
+
+    path: UrlPath
+    service: DnsLabel
+    port: int = Field(ge=1, le=65535)
+
+
+class Ingress(_Part):
+    """How the instance is reached."""
+
+    routes: tuple[Route, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _paths_differ(self) -> Self:
+        paths = [route.path for route in self.routes]
+        if len(set(paths)) != len(paths):
+            raise ValueError("two routes have the same path")
+        return self
+
+
+class Ready(_Part):
+    """What must answer before an instance counts as ready."""
+
+    path: UrlPath
+
+
+class Product(_Part):
+    """All that Tenantry knows about the vendor's product."""
+
+    name: DnsLabel = Field(description="machine name; the license's audience, and a label")
+    title: str = Field(min_length=1)
+    environment: LabelValue
+    platform: Version = Field(description="platform version of new tenants")
+    trial: Trial
+    plans: dict[DnsLabel, Plan] = Field(min_length=1)
+    secret: Secret
+    license: LicenseTemplate
+    ingress: Ingress
+    ready: Ready
+    estimated_time: str = Field(min_length=1)
+    next_steps: tuple[str, ...] = Field(default=(), description="told to a new customer")
+    support: str | None = None
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.trial.plan not in self.plans:
+            raise ValueError(f"trial.plan {self.trial.plan!r} is none of the plans")
+        if len({frozenset(plan.volumes) for plan in self.plans.values()}) != 1:
+            raise ValueError("every plan must name the same volumes")
+        return self
+
+
+def load_product(text: str, file: str) -> Product:
+    """The product that `text` describes; ProductError (file, line, hint) where it does not."""
+    tree = load(text, file)
+    try:
+        product = Product.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error, text, file) from error
+    compile_leaves(tree, file=file)
+    return product
+
+
+def _explain(error: ValidationError, text: str, file: str) -> ProductError:
+    """One mistake at a time is what a person can mend: the first in reading order, and a misspelt
+    key before the one that is missing because of it.
+    """
+    found = [(find_line(text, fault["loc"]) or 0, fault) for fault in error.errors()]
+    line, fault = min(found, key=lambda pair: (pair[1]["type"] == "missing", pair[0]))
+    message = fault["msg"].removeprefix("Value error, ")
+    return ProductError(
+        f"{show_path(_real(fault['loc']))}: {message}",
+        file=file,
+        line=line or None,
+        hint=_hint(fault["type"], fault["loc"]),
+    )
+
+
+def _real(path: Sequence[str | int]) -> tuple[str | int, ...]:
+    """A pydantic location without its own marks, such as `[key]`."""
+    return tuple(part for part in path if part != "[key]")
+
+
+def _hint(kind: str, path: Sequence[str | int]) -> str:
+    if kind == "missing":
+        return "add this key"
+    if kind == "extra_forbidden":
+        known = _fields_at(path[:-1])
+        near = difflib.get_close_matches(str(path[-1]), known, n=1)
+        return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+    return "docs/tenants-repository.md describes every key of this file"
+
+
+def _fields_at(path: Iterable[str | int]) -> list[str]:
+    """Names of the fields of the model at `path`."""
+    kind: Any = Product
+    for part in path:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[str(part)].annotation
+        else:
+            kind = typing.get_args(kind)[-1 if isinstance(part, str) else 0]
+        if typing.get_origin(kind) is Annotated:
+            kind = typing.get_args(kind)[0]
+    return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []

@@ -1,0 +1,122 @@
+"""The product as it ships, and tenants of it, for tests of overlays."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tenantry import assets
+from tenantry.adapters.product_folder import ProductFolder, read_files, read_product_folder
+from tenantry.core import naming
+from tenantry.core.model import State, TenantSpec
+from tenantry.core.overlay import CellFacts, render
+from tenantry.core.product import Product
+
+CELL = CellFacts(
+    ingress_class="nginx",
+    ingress_annotations={"nginx.ingress.kubernetes.io/ssl-redirect": "true"},
+    cluster_issuer="letsencrypt-prod",
+)
+DATA = Path(__file__).parent / "data" / "overlay"
+
+
+# company names that somebody could type
+HOSTILE = [
+    "{{7*7}}", "{% raw %}", "$(id)", "`id`", "1e3", "190e12", "08", ": -", "- x", "-rf", "../",
+    "..", "\u202egnp.exe", "\u05d0\u05d1 Ltd", "😀 GmbH \U0001f469\u200d\U0001f680", "a\nb: c",
+    "a\tb", "null", "~", "yes", "#", "&a", "*a", '"', "'", "\\", "</script>", "a" * 200, " ",
+    "customer-zzzzzzzzzz", "%s%n", "---", "...", "!!str",
+]  # fmt: skip
+
+
+TEXTS = st.text(  # every text that a file may hold
+    st.characters(
+        exclude_categories=["Cc", "Cs", "Zl", "Zp"],
+        exclude_characters="\ufffe\uffff",
+        include_characters="\t\n",
+    ),
+    max_size=40,
+)
+
+
+def golden(name: str, content: bytes) -> bytes:
+    """The stored file; TENANTRY_UPDATE_GOLDEN=1 stores what is there now."""
+    path = DATA / name
+    if os.environ.get("TENANTRY_UPDATE_GOLDEN") == "1":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return path.read_bytes()
+
+
+@cache
+def vendor() -> ProductFolder:
+    """What ships in tenant_templates/."""
+    return read_product_folder(assets.path("tenant_templates"))
+
+
+def product() -> Product:
+    return vendor().product
+
+
+def spec(key: str = "bcdfghjkmn", **changes: Any) -> TenantSpec:
+    """A tenant; `changes` are fields of the specification."""
+    plan = changes.get("plan", "starter")
+    fields: dict[str, Any] = {
+        "name": naming.tenant_name(key),
+        "customer_id": naming.customer_id(key),
+        "company": "Test Corp",
+        "environment": product().environment,
+        "created_at": datetime(2026, 11, 22, 17, 9, 8, tzinfo=UTC),
+        "host": f"{naming.customer_id(key)}.example.com",
+        "plan": plan,
+        "state": State.ACTIVE,
+        "platform": product().platform,
+        "license_id": "0190e12f-lic",
+        "secret_versions": dict.fromkeys(product().secret.keys, "1"),
+        "volumes": dict(product().plans[plan].volumes),
+    }
+    return TenantSpec(**{**fields, **changes})
+
+
+def sealed(seed: str = "") -> dict[str, str]:
+    """Something of the form of ciphertext for each key of the product's Secret."""
+    return {key: ciphertext(f"{seed}{key}") for key in product().secret.keys}
+
+
+def ciphertext(seed: str) -> str:
+    block = hashlib.shake_256(seed.encode()).digest(512 + 40)
+    return base64.b64encode((512).to_bytes(2, "big") + block).decode()
+
+
+def rendered(tenant: TenantSpec, *, seed: str = "", has_local: bool = False) -> dict[str, bytes]:
+    """The tenant's files."""
+    return render(
+        tenant,
+        sealed(seed),
+        product=product(),
+        templates=vendor().templates,
+        cell=CELL,
+        has_local=has_local,
+    )
+
+
+def write_repository(root: Path, *tenants: TenantSpec) -> Path:
+    """A checked-out tenants repository with these tenants; returns `root`."""
+    _write(root / naming.platform_folder(product().platform), dict(vendor().platform))
+    _write(root / "argocd", read_files(assets.path("tenants") / "argocd"))
+    for tenant in tenants:
+        _write(root / naming.folder(tenant.name), rendered(tenant, seed=tenant.name))
+    return root
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)

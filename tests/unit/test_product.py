@@ -1,0 +1,111 @@
+"""The product file: what it says, and what is said about mistakes in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenantry import assets
+from tenantry.core.errors import ProductError
+from tenantry.core.product import Product, Rotation, Source, load_product
+from tenantry.core.templates import evaluate
+
+FILE = "product.yaml"
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return (assets.path("tenant_templates") / FILE).read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def product(text: str) -> Product:
+    return load_product(text, FILE)
+
+
+def test_sample_has_the_secret_keys_of_the_specification(product: Product) -> None:
+    found = {
+        name: (key.source, key.length, key.rotation) for name, key in product.secret.keys.items()
+    }
+    random = Source.RANDOM
+    assert found == {
+        "IOTISTIC_LICENSE_KEY": (Source.LICENSE, None, None),
+        "LICENSE_PUBLIC_KEY": (Source.PUBLIC_KEYS, None, None),
+        "POSTGRES_PASSWORD": (random, 24, Rotation.NEVER),
+        "INFLUXDB_PASSWORD": (random, 24, Rotation.NEVER),
+        "MQTT_PASSWORD": (random, 24, Rotation.RESTART),
+        "JWT_SECRET": (random, 32, Rotation.RESTART),
+        "DEVICE_API_KEY": (random, 32, Rotation.RESTART),
+        "CUSTOMER_ID": (Source.CUSTOMER_ID, None, None),
+    }
+
+
+def test_sample_trial_is_fourteen_days_of_starter_with_three_days_of_grace(
+    product: Product,
+) -> None:
+    assert (product.trial.plan, product.trial.days, product.trial.grace_days) == ("starter", 14, 3)
+    assert list(product.plans) == ["starter", "professional", "enterprise"]
+
+
+def test_sample_claims_are_what_the_specifications_product_reads(product: Product) -> None:
+    context = {"limits": {"max_devices": 10}, "exp": 1795000000}
+    assert evaluate(product.license.claims, context, file=FILE) == {
+        "features": {"maxDevices": 10},
+        "expiresAt": 1795000000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("  days: 14\n", "", ["trial.days: Field required", "add this key"]),
+        ("days: 14", "days: 0", ["trial.days", "greater than or equal to 1"]),
+        ("warn_days", "warndays", ["trial.warndays", "did you mean 'warn_days'?"]),
+        ("title: Iotistic", "colour: red", ["colour", "known here: name, title"]),
+        ("source: license", "source: theirs", ["IOTISTIC_LICENSE_KEY.source", "'license'"]),
+        ("length: 24, ", "", ["POSTGRES_PASSWORD", "needs length and rotation"]),
+        ("{source: license}", "{source: license, length: 20}", ["belong to random values only"]),
+        ("{{ exp }}", "{{ exp ", ["'{{ exp ' is broken"]),
+        ("{{ exp }}", "{% if exp %}1{% endif %}", ["statements", "not allowed"]),
+        ("path: /api", "path: api", ["ingress.routes[0].path", "should match pattern"]),
+        ("path: /api", "path: /", ["ingress", "two routes have the same path"]),
+        ("postgres-data: 20Gi", "data: 20Gi", ["every plan must name the same volumes"]),
+        ("postgres-data: 20Gi", "postgres-data: 20GB", ["plans.professional.volumes.postgres"]),
+        ("plan: starter", "plan: gold", ["'gold' is none of the plans"]),
+        ("max_devices: 100}", "max_devices: many}", ["plans.professional.limits.max_devices"]),
+        ("name: iotistic-secrets", "name: Iotistic-secrets", ["secret.name", "pattern"]),
+        ("trial:", "name: again\ntrial:", ["key 'name' appears twice", "keep one"]),
+        ("trial:", "trial: [", ["is not YAML"]),
+        ("title: Iotistic", "title: !secret x", ["tags (!name) are not used here"]),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(text: str, old: str, new: str, says: list[str]) -> None:
+    assert old in text
+    with pytest.raises(ProductError) as caught:
+        load_product(text.replace(old, new, 1), FILE)
+    assert all(part in str(caught.value) for part in says), str(caught.value)
+    assert caught.value.line is not None
+    assert caught.value.hint
+
+
+def test_the_line_is_the_one_of_the_mistake(text: str) -> None:
+    broken = text.replace("grace_days: 3", "grace_days: -3")
+    with pytest.raises(ProductError) as caught:
+        load_product(broken, FILE)
+    assert broken.splitlines()[(caught.value.line or 0) - 1] == "  grace_days: -3"
+
+
+@pytest.mark.parametrize("text", ["", "- a", "text", "a: 1\n---\nb: 2", "a: \x01", "a: \ud83d"])
+def test_what_is_no_product_is_refused(text: str) -> None:
+    with pytest.raises(ProductError):
+        load_product(text, FILE)
+
+
+def test_secrets_version_changes_with_what_restarts_pods_and_with_nothing_else(
+    product: Product,
+) -> None:
+    versions = dict.fromkeys(product.secret.keys, "1")
+    before = product.secret.version(versions)
+    changed = {
+        name for name in versions if product.secret.version({**versions, name: "2"}) != before
+    }
+    assert changed == {"LICENSE_PUBLIC_KEY", "MQTT_PASSWORD", "JWT_SECRET", "DEVICE_API_KEY"}
