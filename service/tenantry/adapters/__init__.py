@@ -1,0 +1,1 @@
+"""One outside thing each: a small interface and the real thing behind it."""

@@ -1,0 +1,67 @@
+"""Reads the vendor's folder, `tenant_templates/`: product, overlay templates, platform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenantry.core.errors import ProductError
+from tenantry.core.naming import platform_folder
+from tenantry.core.overlay import Templates, load_templates
+from tenantry.core.product import Product, load_product
+
+
+@dataclass(frozen=True)
+class ProductFolder:
+    """What a vendor's folder holds, read and checked."""
+
+    product: Product
+    templates: Templates
+    platform: Mapping[str, bytes]  # platform/<version for new tenants>/: path within it -> content
+
+
+def read_product_folder(folder: Path) -> ProductFolder:
+    """The folder's content; ProductError with file, line and hint for what is not usable."""
+    product = load_product(_read_text(folder / "product.yaml"), "product.yaml")
+    overlay = {path.name: _read_text(path) for path in sorted((folder / "overlay").glob("*.yaml"))}
+    templates = load_templates(overlay, product)
+    return ProductFolder(product, templates, _read_platform(folder, product))
+
+
+def read_mail_templates(folder: Path) -> dict[str, str]:
+    """The texts of mail by file name, unchecked; ProductError where one cannot be read."""
+    paths = [path for path in sorted((folder / "mail").glob("*")) if path.is_file()]
+    return {path.name: _read_text(path) for path in paths}
+
+
+def _read_platform(folder: Path, product: Product) -> Mapping[str, bytes]:
+    name = platform_folder(product.platform)
+    files = read_files(folder / name)
+    wanted = [
+        "base/kustomization.yaml",
+        *(f"plans/{plan}/kustomization.yaml" for plan in product.plans),
+    ]
+    for path in wanted:
+        if path not in files:
+            hint = "product.yaml names this platform version and its plans"
+            raise ProductError("is missing", file=f"{name}/{path}", hint=hint)
+    return files
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder`: path within it -> content; empty where there is no folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise ProductError("cannot be read", file=path.name, hint=error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise ProductError("is not UTF-8", file=path.name) from error

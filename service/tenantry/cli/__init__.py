@@ -1,0 +1,1 @@
+"""`tenantry …`: thin over flows."""

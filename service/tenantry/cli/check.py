@@ -1,0 +1,56 @@
+"""`tenantry check PATH`: what is wrong in a checked-out tenants repository (R27)."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import click
+
+from tenantry import settings
+from tenantry.adapters.kustomize import Kustomize
+from tenantry.adapters.process import find_program
+from tenantry.adapters.product_folder import read_product_folder
+from tenantry.adapters.schemas import load_schemas
+from tenantry.flows.check_repository import Report, check_repository
+
+NO_KUSTOMIZE = "install kustomize 5.8 or newer, or run `make tools`"
+
+
+@click.command("check")
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--product",
+    "product_dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The product's folder. [default: the setting product_dir]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(path: Path, product_dir: Path | None, as_json: bool) -> None:
+    """Check every tenant of the tenants repository checked out at PATH.
+
+    Exits with 0 when nothing is wrong, else with 1 and one line for each problem.
+    """
+    vendor = read_product_folder(product_dir or settings.load().product_dir)
+    report = check_repository(
+        path,
+        product=vendor.product,
+        templates=vendor.templates,
+        kustomize=Kustomize(find_program("kustomize", remedy=NO_KUSTOMIZE)),
+        schemas=load_schemas(),
+    )
+    click.echo(_as_json(report) if as_json else _as_text(report))
+    if report.problems:
+        raise click.exceptions.Exit(1)
+
+
+def _as_json(report: Report) -> str:
+    return json.dumps(dataclasses.asdict(report), ensure_ascii=False)
+
+
+def _as_text(report: Report) -> str:
+    count = f"{report.tenants} tenants in {report.classes} classes, {report.builds} built"
+    end = f"{len(report.problems)} problems" if report.problems else "nothing wrong"
+    lines = [str(problem) for problem in report.problems]
+    return "\n".join([*lines, f"{count}: {end}; schemas: {report.schemas}"])

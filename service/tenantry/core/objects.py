@@ -1,0 +1,203 @@
+"""Kubernetes objects as built: what a check needs to ask of them, and nothing more.
+
+Everything here reads untrusted trees: a missing or misshapen part reads as empty.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+
+Tree = Mapping[str, Any]
+
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+_FACTORS = {
+    "m": Decimal("0.001"),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+}
+
+
+def tree(value: Any, *path: str) -> Tree:
+    """The mapping at `path` within `value`; empty where there is none."""
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def items(value: Any, *path: str) -> list[Tree]:
+    """The mappings of the list at `path` within `value`; empty where there is none."""
+    parent = tree(value, *path[:-1])
+    found = parent.get(path[-1])
+    return [item for item in found if isinstance(item, Mapping)] if isinstance(found, list) else []
+
+
+def texts(value: Any) -> list[str]:
+    """The texts of a list; empty where it is none."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def quantity(value: Any) -> Decimal | None:
+    """A Kubernetes quantity (`250m`, `1Gi`, 2) as a number; None where it is none."""
+    match = _QUANTITY.fullmatch(str(value))
+    if match is None or isinstance(value, bool):
+        return None
+    return Decimal(match[1]) * _FACTORS.get(match[2] or "", Decimal(1))
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object of an overlay."""
+
+    body: Tree
+
+    @property
+    def kind(self) -> str:
+        return str(self.body.get("kind", ""))
+
+    @property
+    def group(self) -> str:
+        group, slash, _ = str(self.body.get("apiVersion", "")).partition("/")
+        return group if slash else ""
+
+    @property
+    def name(self) -> str:
+        return str(tree(self.body, "metadata").get("name", ""))
+
+    @property
+    def namespace(self) -> str | None:
+        found = tree(self.body, "metadata").get("namespace")
+        return None if found is None else str(found)
+
+    @property
+    def where(self) -> str:
+        """How a message names it."""
+        return f"{self.kind or 'object'}/{self.name or '?'}"
+
+    @property
+    def labels(self) -> Tree:
+        return tree(self.body, "metadata", "labels")
+
+    @property
+    def annotations(self) -> Tree:
+        return tree(self.body, "metadata", "annotations")
+
+    @property
+    def spec(self) -> Tree:
+        return tree(self.body, "spec")
+
+    @cached_property
+    def template(self) -> Tree:
+        """The pod template of a workload; empty for anything else."""
+        if self.kind == "CronJob":
+            return tree(self.spec, "jobTemplate", "spec", "template")
+        return tree(self.spec, "template") if self.kind in WORKLOADS else {}
+
+    @property
+    def pod(self) -> Tree:
+        return tree(self.template, "spec")
+
+    @property
+    def containers(self) -> list[Tree]:
+        """Containers that run side by side."""
+        return items(self.pod, "containers")
+
+    @property
+    def all_containers(self) -> list[Tree]:
+        return [*items(self.pod, "initContainers"), *self.containers]
+
+    @property
+    def volumes(self) -> list[Tree]:
+        return items(self.pod, "volumes")
+
+    @property
+    def replicas(self) -> int:
+        """How many pods are wanted; what says nothing wants one."""
+        found = self.spec.get("replicas", 1)
+        return found if isinstance(found, int) else 1
+
+
+WORKLOADS = {"Deployment", "StatefulSet", "Job", "CronJob"}
+
+
+def find(objects: Sequence[Item], kind: str) -> Iterator[Item]:
+    """The objects of one kind."""
+    return (item for item in objects if item.kind == kind)
+
+
+def container_ports(item: Item) -> tuple[set[int], set[str]]:
+    """Numbers and names of the ports that a workload's containers have."""
+    ports = [port for container in item.containers for port in items(container, "ports")]
+    numbers = {
+        port["containerPort"] for port in ports if isinstance(port.get("containerPort"), int)
+    }
+    return numbers, {str(port["name"]) for port in ports if "name" in port}
+
+
+def has_port(item: Item, port: Any) -> bool:
+    """Whether a workload's containers have the port, given by number or name."""
+    numbers, names = container_ports(item)
+    return port in numbers if isinstance(port, int) else port in names
+
+
+def secret_keys_read(item: Item) -> Iterator[tuple[str, str | None]]:
+    """(Secret, key) that a workload needs in order to start; key None: the whole Secret."""
+    for container in item.all_containers:
+        for variable in items(container, "env"):
+            yield from _reference(tree(variable, "valueFrom", "secretKeyRef"))
+        for source in items(container, "envFrom"):
+            yield from _reference(tree(source, "secretRef"))
+    for volume in item.volumes:
+        yield from _volume_reads(tree(volume, "secret"), "secretName")
+        for source in items(volume, "projected", "sources"):
+            yield from _volume_reads(tree(source, "secret"), "name")
+    for reference in items(item.pod, "imagePullSecrets"):
+        yield str(reference.get("name")), None
+
+
+def config_maps_read(item: Item) -> Iterator[str]:
+    """ConfigMaps that a workload needs in order to start."""
+    for container in item.all_containers:
+        for variable in items(container, "env"):
+            yield from (
+                name for name, _ in _reference(tree(variable, "valueFrom", "configMapKeyRef"))
+            )
+        for source in items(container, "envFrom"):
+            yield from (name for name, _ in _reference(tree(source, "configMapRef")))
+    for volume in item.volumes:
+        sources = [volume, *items(volume, "projected", "sources")]
+        for source in sources:
+            yield from (name for name, _ in _volume_reads(tree(source, "configMap"), "name"))
+
+
+def claims_used(item: Item) -> Iterator[str]:
+    """PersistentVolumeClaims that a workload mounts."""
+    for volume in item.volumes:
+        if claim := tree(volume, "persistentVolumeClaim").get("claimName"):
+            yield str(claim)
+
+
+def _reference(reference: Tree) -> Iterator[tuple[str, str | None]]:
+    if reference and reference.get("optional") is not True:
+        key = reference.get("key")
+        yield str(reference.get("name")), None if key is None else str(key)
+
+
+def _volume_reads(source: Tree, name: str) -> Iterator[tuple[str, str | None]]:
+    if not source or source.get("optional") is True:
+        return
+    wanted = items(source, "items")
+    if not wanted:
+        yield str(source.get(name)), None
+    for item in wanted:
+        yield str(source.get(name)), str(item.get("key"))

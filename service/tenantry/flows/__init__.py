@@ -1,0 +1,1 @@
+"""What the product does, one file per use case: core and adapters in a readable line."""

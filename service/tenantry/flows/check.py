@@ -1,0 +1,151 @@
+"""R27: nothing is published unchecked.
+
+The first tenant of a class is built with Kustomize and its objects are looked at; each further one
+is compared with it, structurally; a sample, and every tenant with changes of its own (`local/`), is
+built in full.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tenantry.adapters.kustomize import Kustomize
+from tenantry.adapters.schemas import Schemas
+from tenantry.core import naming
+from tenantry.core.checks import Expected, check_objects
+from tenantry.core.errors import OverlayRefused, ProgramError, ProgramMissing
+from tenantry.core.model import TenantSpec
+from tenantry.core.overlay import LOCAL, Templates
+from tenantry.core.problem import Problem
+from tenantry.core.product import Product
+from tenantry.core.sources import check_platform, check_sources
+from tenantry.core.structure import Shape, check_structure, class_key, find_shape
+
+log = structlog.get_logger()
+
+
+@dataclass
+class ClassChecker:
+    """Checks what the publisher is about to commit for one cell; keeps the shape of each class."""
+
+    kustomize: Kustomize
+    product: Product
+    templates: Templates
+    sample_every: int = 100  # tenants of a class from one full build to the next
+    _shapes: dict[str, Shape] = field(default_factory=dict)
+    _seen: Counter[str] = field(default_factory=Counter)
+
+    def verify(
+        self,
+        spec: TenantSpec,
+        files: Mapping[str, bytes],
+        *,
+        platform: Mapping[str, bytes],
+        local: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """OverlayRefused with every problem, unless the rendered `files` may be published.
+
+        `platform` is the content of platform/<version>/, `local` that of the tenant's local/, by
+        path relative to it. Raises ProgramMissing or ProgramTimeout where Kustomize cannot run.
+        """
+        key = class_key(
+            spec,
+            templates=self.templates,
+            platform_tree=_digest(platform),
+            has_local=bool(local),
+        )
+        shape = self._shapes.get(key)
+        expected = Expected.of(spec, self.product)
+        problems = [] if shape is None else check_structure(files, shape, expected=expected)
+        due = shape is None or bool(local) or self._seen[key] % self.sample_every == 0
+        if due and not problems:
+            problems = self._build(spec, files, platform, local or {})
+            log.info("overlay.built", overlay_class=key, problems=len(problems))
+        if problems:
+            raise OverlayRefused([str(problem) for problem in problems])
+        self._seen[key] += 1
+        if shape is None:
+            self._remember(key, files)
+
+    def _remember(self, key: str, files: Mapping[str, bytes]) -> None:
+        shape = find_shape(files, self.templates)
+        if shape is not None:
+            self._shapes[key] = shape
+
+    def _build(
+        self,
+        spec: TenantSpec,
+        files: Mapping[str, bytes],
+        platform: Mapping[str, bytes],
+        local: Mapping[str, bytes],
+    ) -> list[Problem]:
+        """Sources first: only what is sure to read no other place is given to Kustomize."""
+        folder, version = naming.folder(spec.name), naming.platform_folder(spec.platform)
+        own = {**files, **{f"{LOCAL}/{path}": content for path, content in local.items()}}
+        shared = {f"{version}/{path}": content for path, content in platform.items()}
+        problems = check_platform(shared, folder=version) + check_sources(
+            own, folder=folder, platform=version, own=self.templates.files, platform_files=shared
+        )
+        if problems:
+            return problems
+        with tempfile.TemporaryDirectory(prefix="tenantry-check-") as place:
+            root = Path(place)
+            _write(root, {**shared, **{f"{folder}/{path}": data for path, data in own.items()}})
+            expected = Expected.of(spec, self.product)
+            return build_and_check(self.kustomize, root, folder, expected, self.product)
+
+
+def build_and_check(
+    kustomize: Kustomize,
+    root: Path,
+    folder: str,
+    expected: Expected,
+    product: Product,
+    schemas: Schemas | None = None,
+) -> list[Problem]:
+    """Build the overlay in `root/folder`, and the problems of what comes out."""
+    try:
+        objects = kustomize.build(root / folder, root=root)
+    except ProgramMissing:
+        raise
+    except ProgramError as error:
+        if not error.message.startswith("kustomize: "):
+            raise  # it did not end, or could not be started: that says nothing of the overlay
+        return [Problem(folder, error.message)]
+    problems = check_objects(objects, expected=expected, product=product)
+    return [
+        Problem(f"{folder}: {problem.where}", problem.message, problem.hint)
+        for problem in [*problems, *_check_schemas(objects, schemas)]
+    ]
+
+
+def _check_schemas(objects: Sequence[Mapping[str, Any]], schemas: Schemas | None) -> list[Problem]:
+    found = [(body, schemas.find_problem(body)) for body in objects] if schemas else []
+    return [
+        Problem(f"{body.get('kind')}/{body['metadata']['name']}", f"schema: {problem}")
+        for body, problem in found
+        if problem
+    ]
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    found = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        found.update(f"{path}\0{len(content)}\0".encode())
+        found.update(content)
+    return found.hexdigest()
+
+
+def _write(root: Path, files: Mapping[str, bytes]) -> None:
+    for path, content in files.items():
+        place = root / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)

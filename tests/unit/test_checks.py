@@ -1,0 +1,408 @@
+"""Each check on built objects, proven by objects that violate it (R27)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tenantry.core.checks import ALLOWED_KINDS, Expected, check_objects
+from tenantry.core.document import load_all
+from tenantry.core.model import State
+from tenantry.core.objects import quantity
+from tenantry.core.sealed import is_ciphertext
+from tests.overlays import DATA, ciphertext, product, spec
+
+EXPECTED = Expected.of(spec(), product())
+Change = Callable[["Built"], Any]
+
+
+class Built:
+    """The stored objects of a good tenant, to be spoiled."""
+
+    def __init__(self) -> None:
+        stored = load_all((DATA / "built.yaml").read_bytes(), "built.yaml")
+        self.objects: list[dict[str, Any]] = copy.deepcopy(stored)
+
+    def __getitem__(self, name: str) -> dict[str, Any]:
+        kind, _, name = name.partition("/")
+        (found,) = [
+            body
+            for body in self.objects
+            if body["kind"] == kind and (not name or body["metadata"]["name"] == name)
+        ]
+        return found
+
+    def drop(self, name: str) -> None:
+        self.objects.remove(self[name])
+
+    def add(self, kind: str, name: str, api: str = "v1", **fields: Any) -> None:
+        metadata = {"name": name, "namespace": EXPECTED.name}
+        self.objects.append({"apiVersion": api, "kind": kind, "metadata": metadata, **fields})
+
+    def resize(self, size: str) -> None:
+        self["PersistentVolumeClaim/"]["spec"]["resources"]["requests"]["storage"] = size
+
+    def fill(self, count: int, size: int) -> None:
+        for number in range(count):
+            self.add("ConfigMap", f"filler-{number}", data={"a": "x" * size})
+
+    @property
+    def api(self) -> dict[str, Any]:
+        return self["Deployment/api"]
+
+    @property
+    def pod(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.api["spec"]["template"]["spec"]
+        return found
+
+    @property
+    def container(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.pod["containers"][0]
+        return found
+
+    @property
+    def sealed(self) -> dict[str, Any]:
+        found: dict[str, Any] = self["SealedSecret/iotistic-secrets"]["spec"]
+        return found
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        found: dict[str, Any] = self["Ingress/iotistic-ingress"]["spec"]["rules"][0]
+        return found
+
+
+def problems(built: Built, expected: Expected = EXPECTED) -> list[str]:
+    found = check_objects(built.objects, expected=expected, product=product())
+    return [str(problem) for problem in found]
+
+
+def test_a_good_tenant_has_no_problem() -> None:
+    assert problems(Built()) == []
+
+
+def _set(tree: Any, value: Any, *path: Any) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {}) if isinstance(tree, dict) else tree[key]
+    tree[path[-1]] = value
+
+
+VIOLATIONS: dict[str, tuple[Change, str]] = {
+    # shape
+    "no kind": (lambda b: b.api.pop("kind"), "has no apiVersion or kind"),
+    "no apiVersion": (lambda b: b.objects[0].pop("apiVersion"), "has no apiVersion or kind"),
+    "no name": (lambda b: b.api["metadata"].pop("name"), "is not a legal name"),
+    "capital letters": (lambda b: b.add("ConfigMap", "Iotistic"), "is not a legal name"),
+    "service beginning with a digit": (lambda b: b.add("Service", "1a"), "is not a legal name"),
+    "too long a name": (lambda b: b.add("ConfigMap", "a" * 254), "is not a legal name"),
+    "twice": (lambda b: b.objects.append(b.api), "is there 2 times"),
+    # kinds and namespaces
+    "plain Secret": (lambda b: b.add("Secret", "s"), "plain Secret"),
+    "cluster kind": (
+        lambda b: b.add("ClusterRole", "x", "rbac.authorization.k8s.io/v1"),
+        "kind that tenants may not have",
+    ),
+    "same kind of another group": (
+        lambda b: b.add("Deployment", "x", "example.com/v1"),
+        "kind that tenants may not have",
+    ),
+    "no namespace object": (lambda b: b.drop("Namespace/"), "there must be one"),
+    "another namespace object": (
+        lambda b: _set(b["Namespace/"], "customer-zzzzzzzzzz", "metadata", "name"),
+        "there must be one",
+    ),
+    "object in another namespace": (
+        lambda b: _set(b.api, "kube-system", "metadata", "namespace"),
+        "is in namespace 'kube-system'",
+    ),
+    "object in no namespace": (
+        lambda b: b.api["metadata"].pop("namespace"),
+        "is in namespace None",
+    ),
+    # sealed secret
+    "no sealed secret": (lambda b: b.drop("SealedSecret/"), "iotistic-secrets: is missing"),
+    "key missing": (
+        lambda b: b.sealed["encryptedData"].pop("JWT_SECRET"),
+        "missing ['JWT_SECRET']",
+    ),
+    "key too many": (
+        lambda b: _set(b.sealed, ciphertext("x"), "encryptedData", "MORE"),
+        "more ['MORE']",
+    ),
+    "plain text": (
+        lambda b: _set(b.sealed, "hunter2hunter2", "encryptedData", "JWT_SECRET"),
+        "JWT_SECRET is not sealed",
+    ),
+    "cluster-wide": (
+        lambda b: _set(
+            b["SealedSecret/"], "true", "metadata", "annotations",
+            "sealedsecrets.bitnami.com/cluster-wide",
+        ),
+        "weakens its scope",
+    ),
+    "namespace-wide in the template": (
+        lambda b: _set(
+            b.sealed, {"sealedsecrets.bitnami.com/namespace-wide": "true"},
+            "template", "metadata", "annotations",
+        ),
+        "weakens its scope",
+    ),
+    "plain data in the template": (
+        lambda b: _set(b.sealed, {"a": "b"}, "template", "data"),
+        "beside the encrypted ones",
+    ),
+    "another type": (
+        lambda b: _set(b.sealed, "kubernetes.io/tls", "template", "type"),
+        "not Opaque",
+    ),
+    # references
+    "unknown secret key": (
+        lambda b: _set(b.container["env"][-1], "NOPE", "valueFrom", "secretKeyRef", "key"),
+        "reads 'NOPE'",
+    ),
+    "unknown secret": (
+        lambda b: b.container.update(envFrom=[{"secretRef": {"name": "nope"}}]),
+        "reads the Secret 'nope'",
+    ),
+    "unknown secret volume": (
+        lambda b: b.pod["volumes"].append({"name": "s", "secret": {"secretName": "nope"}}),
+        "reads the Secret 'nope'",
+    ),
+    "unknown pull secret": (
+        lambda b: b.pod.update(imagePullSecrets=[{"name": "nope"}]),
+        "reads the Secret 'nope'",
+    ),
+    "no ConfigMap": (lambda b: b.drop("ConfigMap/"), "reads the ConfigMap"),
+    "no claim": (lambda b: b.drop("PersistentVolumeClaim/"), "mounts the claim 'postgres-data'"),
+    "service without pods": (
+        lambda b: _set(b["Service/api"], {"a": "b"}, "spec", "selector"),
+        "selects no pods",
+    ),
+    "service with another port": (
+        lambda b: _set(b["Service/api"], "https", "spec", "ports", 0, "targetPort"),
+        "leads to port 'https'",
+    ),
+    "service with another number": (
+        lambda b: b["Service/postgres"]["spec"].update(ports=[{"port": 1234}]),
+        "leads to port 1234",
+    ),
+    "load balancer": (
+        lambda b: _set(b["Service/api"], "LoadBalancer", "spec", "type"),
+        "is of type LoadBalancer",
+    ),
+    "external address": (
+        lambda b: _set(b["Service/api"], ["192.0.2.1"], "spec", "externalIPs"),
+        "external addresses",
+    ),
+    "probe of no port": (
+        lambda b: _set(b.container, 99, "livenessProbe", "httpGet", "port"),
+        "livenessProbe asks port 99",
+    ),
+    # ingress
+    "another host": (
+        lambda b: _set(b.rule, "cust-zzzzzzzzzz.example.com", "host"),
+        "answers for the host 'cust-zzzzzzzzzz.example.com'",
+    ),
+    "any host": (lambda b: b.rule.pop("host"), "answers for the host 'None'"),
+    "another host's certificate": (
+        lambda b: _set(b["Ingress/"], ["example.com"], "spec", "tls", 0, "hosts"),
+        "answers for the host 'example.com'",
+    ),
+    "another certificate": (
+        lambda b: _set(b["Ingress/"], "theirs", "spec", "tls", 0, "secretName"),
+        "uses the certificate 'theirs'",
+    ),
+    "no rules": (
+        lambda b: b["Ingress/"]["spec"].update(rules=[], tls=[]),
+        "names no host",
+    ),
+    "backend that is not there": (
+        lambda b: _set(b.rule, "admin", "http", "paths", 0, "backend", "service", "name"),
+        "leads to 'admin'",
+    ),
+    "backend port that is not there": (
+        lambda b: _set(b.rule, 80, "http", "paths", 0, "backend", "service", "port", "number"),
+        "which has no such port",
+    ),
+    "controller snippet": (
+        lambda b: _set(
+            b["Ingress/"], "return 200;", "metadata", "annotations",
+            "nginx.ingress.kubernetes.io/configuration-snippet",
+        ),
+        "can reconfigure",
+    ),
+    # admission
+    "no Pod Security level": (
+        lambda b: b["Namespace/"]["metadata"].pop("labels"),
+        "no Pod Security level",
+    ),
+    "hostNetwork": (lambda b: b.pod.update(hostNetwork=True), "hostNetwork is not allowed"),
+    "hostPath": (
+        lambda b: b.pod["volumes"].append({"name": "h", "hostPath": {"path": "/"}}),
+        "['hostPath'] are not allowed",
+    ),
+    "hostPort": (
+        lambda b: _set(b.container, 80, "ports", 0, "hostPort"),
+        "hostPort is not allowed",
+    ),
+    "privileged": (
+        lambda b: _set(b.container, True, "securityContext", "privileged"),
+        "privileged container",
+    ),
+    "privileged init container": (
+        lambda b: b.pod.update(initContainers=[{"securityContext": {"privileged": True}}]),
+        "privileged container",
+    ),
+    "capability": (
+        lambda b: _set(b.container, ["SYS_ADMIN"], "securityContext", "capabilities", "add"),
+        "capabilities ['SYS_ADMIN']",
+    ),
+    "root": (lambda b: b.pod["securityContext"].update(runAsUser=0), "needs runAsNonRoot"),
+    "may be root": (lambda b: b.pod["securityContext"].pop("runAsNonRoot"), "needs runAsNonRoot"),
+    "no seccomp": (
+        lambda b: b.pod["securityContext"].pop("seccompProfile"),
+        "needs seccompProfile",
+    ),
+    "escalation": (
+        lambda b: b.container["securityContext"].pop("allowPrivilegeEscalation"),
+        "needs allowPrivilegeEscalation",
+    ),
+    "capabilities kept": (
+        lambda b: b.container["securityContext"].pop("capabilities"),
+        "needs capabilities",
+    ),
+    "quota too small for the surge": (
+        lambda b: _set(b["ResourceQuota/"], "1000m", "spec", "hard", "requests.cpu"),
+        "requests.cpu is 1000m, and the overlay needs 1.01",
+    ),
+    "quota too small for the memory limits": (
+        lambda b: _set(b["ResourceQuota/"], "2Gi", "spec", "hard", "limits.memory"),
+        "limits.memory is 2Gi",
+    ),
+    "quota too small for the pods": (
+        lambda b: _set(b["ResourceQuota/"], "3", "spec", "hard", "pods"),
+        "pods is 3, and the overlay needs 4",
+    ),
+    "quota too small for the volumes": (
+        lambda b: _set(b["ResourceQuota/"], "4Gi", "spec", "hard", "requests.storage"),
+        "requests.storage is 4Gi",
+    ),
+    "quota that is none": (
+        lambda b: _set(b["ResourceQuota/"], "many", "spec", "hard", "pods"),
+        "'many' is no quantity",
+    ),
+    "more replicas than the quota": (
+        lambda b: _set(b.api, 8, "spec", "replicas"),
+        "and the overlay needs",
+    ),
+    "more than the limit range": (
+        lambda b: _set(b.container, "2", "resources", "limits", "cpu"),
+        "asks for more cpu than the LimitRange",
+    ),
+    # versions, protection, sizes
+    "license does not restart": (
+        lambda b: b.api["spec"]["template"]["metadata"].pop("annotations"),
+        "tenantry.dev/reads-license",
+    ),
+    "older license": (
+        lambda b: _set(
+            b.api, "old", "spec", "template", "metadata", "annotations",
+            "tenantry.dev/license-version",
+        ),
+        "carry 'old'",
+    ),
+    "whole secret read without restart": (
+        lambda b: _set(
+            b["Deployment/postgres"], [{"secretRef": {"name": "iotistic-secrets"}}],
+            "spec", "template", "spec", "containers", 0, "envFrom",
+        ),
+        "Deployment/postgres: reads what tenantry.dev/license-version",
+    ),
+    "unprotected namespace": (
+        lambda b: _set(b["Namespace/"], "Prune=false", "metadata", "annotations",
+                       "argocd.argoproj.io/sync-options"),
+        "Namespace/customer-bcdfghjkmn: argocd.argoproj.io/sync-options must say",
+    ),
+    "unprotected claim": (
+        lambda b: b["PersistentVolumeClaim/"]["metadata"].pop("annotations"),
+        "PersistentVolumeClaim/postgres-data: argocd.argoproj.io/sync-options must say",
+    ),
+    "claim of another size": (
+        lambda b: b.resize("6Gi"),
+        "must have 5Gi, has 6Gi",
+    ),
+    "claim of no size": (
+        lambda b: b.resize("big"),
+        "has no legal size: 'big'",
+    ),
+    "object of a mebibyte": (
+        lambda b: b.fill(1, 1024 * 1024),
+        "ConfigMap/filler-0: has",
+    ),
+    "overlay of two mebibytes": (
+        lambda b: b.fill(3, 700_000),
+        "2 MiB at most",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_a_violation_is_found(name: str) -> None:
+    change, says = VIOLATIONS[name]
+    built = Built()
+    change(built)
+    assert any(says in problem for problem in problems(built)), problems(built)
+
+
+@pytest.mark.parametrize("state", [State.SUSPENDED, State.DELETING])
+def test_what_should_be_stopped_may_not_run(state: State) -> None:
+    found = problems(Built(), dataclasses.replace(EXPECTED, state=state))
+    for name in ("Deployment/api", "Deployment/postgres", "Ingress/iotistic-ingress"):
+        assert f"{name}: must not run or answer in the state {state.value}" in found
+
+
+def test_deletion_must_lift_the_protection() -> None:
+    found = problems(Built(), dataclasses.replace(EXPECTED, state=State.DELETING))
+    assert any("must not say Prune=false" in problem for problem in found)
+
+
+def test_an_optional_reference_may_lead_nowhere() -> None:
+    built = Built()
+    reference = {"name": "nope", "key": "x", "optional": True}
+    built.container["env"].append({"name": "X", "valueFrom": {"secretKeyRef": reference}})
+    assert problems(built) == []
+
+
+def test_misshapen_objects_are_problems_and_no_crash() -> None:
+    built = Built()
+    for body in built.objects:
+        body["spec"] = ["not", "a", "mapping"]
+    assert problems(built)
+
+
+def test_kinds_that_are_allowed_do_not_hold_secrets_or_rights() -> None:
+    assert not {kind for _, kind in ALLOWED_KINDS} & {"Secret", "Role", "RoleBinding", "Pod"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("250m", "0.25"), ("1", "1"), ("1Gi", "1073741824"), ("1.5", "1.5"), ("2k", "2000")],
+)
+def test_quantities_are_read(text: str, value: str) -> None:
+    assert quantity(text) == Decimal(value)
+
+
+@pytest.mark.parametrize("text", ["", "1GB", "-1", "a", None, True, "1e3"])
+def test_what_is_no_quantity_is_none(text: Any) -> None:
+    assert quantity(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "AA==", "secret", "*" * 800, None, "A" * 1000, ciphertext("x")[:600]]
+)
+def test_what_is_no_ciphertext_is_told(text: Any) -> None:
+    assert not is_ciphertext(text)
