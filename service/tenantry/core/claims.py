@@ -1,0 +1,87 @@
+"""The claims of a license: Tenantry's own, and those the product adds by its template (R10)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Never
+
+from tenantry.core import templates
+from tenantry.core.errors import ProductError
+
+if TYPE_CHECKING:
+    from tenantry.core.product import Product
+
+
+def build_claims(
+    *,
+    product: Product,
+    customer_id: str,
+    tenant: str,
+    plan: str,
+    kind: str,
+    jti: str,
+    issued_at: datetime,
+    expires_at: datetime,
+    grace_until: datetime,
+    warn_at: datetime,
+) -> dict[str, Any]:
+    """The claims of a license: ours, and merged into them those of the product's template.
+
+    The template reads the standard claims, and `product` (its machine name), `customer_id` and
+    `tenant`; times are unix seconds. It may add claims, and members to `features` and `limits`,
+    but replace nothing. ProductError where it tries to, or yields what JSON cannot hold.
+    """
+    bought = product.plans[plan]
+    claims: dict[str, Any] = {
+        "iss": product.license.issuer,
+        "sub": customer_id,
+        "aud": product.name,
+        "iat": _seconds(issued_at),
+        "nbf": _seconds(issued_at),
+        "exp": _seconds(expires_at),
+        "jti": jti,
+        "plan": plan,
+        "kind": kind,
+        "features": dict(bought.features),
+        "limits": dict(bought.limits),
+        "warn_at": _seconds(warn_at),
+        "grace_until": _seconds(grace_until),
+    }
+    context = claims | {"product": product.name, "customer_id": customer_id, "tenant": tenant}
+    return _with_template(claims, product.license.claims, context)
+
+
+def _with_template(
+    claims: dict[str, Any], template: Mapping[str, Any], context: Mapping[str, Any]
+) -> dict[str, Any]:
+    merged = _merge(claims, templates.evaluate(dict(template), context, file="product.yaml"))
+    try:
+        json.dumps(merged, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        _refuse(f"license.claims holds what JSON cannot: {error}")
+    return merged
+
+
+def _merge(base: Mapping[str, Any], more: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in more.items():
+        old = merged.get(name)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[name] = _merge(old, value, f"{path}{name}.")
+        elif name in merged:
+            _refuse(f"license.claims may not replace {path}{name}")
+        else:
+            merged[name] = value
+    return merged
+
+
+def _refuse(message: str) -> Never:
+    raise ProductError(message, file="product.yaml", hint="give the claim another name")
+
+
+def _seconds(instant: datetime) -> int:
+    if instant.tzinfo is None:
+        raise ValueError("a license's dates must say their offset from UTC")
+    return int(instant.timestamp())
