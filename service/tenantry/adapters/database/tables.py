@@ -1,0 +1,303 @@
+"""The tables. Uniqueness and status values are constraints; order of statuses is `core.model`.
+
+Personal data is in `customers` and in the wrapped payload of unsent `outbox` rows only (R54).
+`audit` and `license_history` are append-only by trigger and hold ids, no personal data.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from tenantry.core.model import Status
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime, on databases with and without time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime without time zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy, never changed
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        str: Text,
+        bytes: LargeBinary,
+    }
+
+
+# SQLite numbers rows by itself only where the key is exactly INTEGER.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+CustomerId = String(32)
+
+
+def _status_check(column: str) -> CheckConstraint:
+    values = ", ".join(f"'{status.value}'" for status in Status)
+    return CheckConstraint(f"{column} IN ({values})", name=column)
+
+
+class Customer(Base):
+    """Who signed up. The only table with personal data; the company's name is also shown in Git."""
+
+    __tablename__ = "customers"
+
+    customer_id: Mapped[str] = mapped_column(CustomerId, primary_key=True)
+    email: Mapped[str] = mapped_column(doc="normalized form, shown and written to")
+    email_key: Mapped[str] = mapped_column(
+        unique=True, doc="casefold of `email`: one customer each"
+    )
+    company_name: Mapped[str]
+    full_name: Mapped[str | None]
+    time_zone: Mapped[str] = mapped_column(String(64))
+    password_hash: Mapped[str] = mapped_column(doc="argon2id")
+    status_token_hash: Mapped[str] = mapped_column(
+        String(64), unique=True, doc="SHA-256 of the random part of the status page's link"
+    )
+    created_at: Mapped[datetime]
+
+
+class Subscription(Base):
+    """What the customer has booked; here a trial."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (CheckConstraint("status IN ('trialing')", name="status"),)
+
+    customer_id: Mapped[str] = mapped_column(
+        CustomerId, ForeignKey("customers.customer_id"), primary_key=True
+    )
+    plan: Mapped[str] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    trial_ends_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+
+
+class Tenant(Base):
+    """What is wanted and what is so: workers act on the difference, record, and may die anywhere.
+
+    `generation` is raised with every change of `approved`; main shows it once
+    `published_generation` has caught up. `accepted_tree` is the Git tree of the folder that stands
+    accepted on main.
+    """
+
+    __tablename__ = "tenants"
+    __table_args__ = (
+        _status_check("status"),
+        CheckConstraint("published_generation <= generation", name="generation"),
+        Index("ix_tenants_due", "cell", "generation", "published_generation"),
+        Index("ix_tenants_status", "status"),
+    )
+
+    customer_id: Mapped[str] = mapped_column(
+        CustomerId, ForeignKey("customers.customer_id"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(32), unique=True)
+    cell: Mapped[str] = mapped_column(String(64))
+    instance_url: Mapped[str]
+    approved: Mapped[dict[str, Any]] = mapped_column(doc="core.model.TenantSpec")
+    generation: Mapped[int]
+    published_generation: Mapped[int] = mapped_column(default=0)
+    published_commit: Mapped[str | None] = mapped_column(String(64))
+    published_at: Mapped[datetime | None]
+    accepted_tree: Mapped[str | None] = mapped_column(String(64))
+    set_aside: Mapped[str | None] = mapped_column(doc="why the publisher cannot publish it")
+
+    status: Mapped[str] = mapped_column(String(16))
+    reason_code: Mapped[str] = mapped_column(String(64), default="", doc="core.reasons.REASONS")
+    detail: Mapped[str] = mapped_column(default="", doc="for the operator")
+    status_since: Mapped[datetime]
+
+
+class Publication(Base):
+    """A tree that was, or was about to be, pushed for a tenant. Written before the push, so that
+    after a crash what stands on main is recognized as ours; accepted when it was seen there.
+    """
+
+    __tablename__ = "publications"
+    __table_args__ = (UniqueConstraint("customer_id", "generation", "tree"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    customer_id: Mapped[str] = mapped_column(CustomerId, ForeignKey("tenants.customer_id"))
+    generation: Mapped[int]
+    tree: Mapped[str] = mapped_column(String(64))
+    intended_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+    commit: Mapped[str | None] = mapped_column(String(64))
+
+
+class Secret(Base):
+    """A value of the tenant's secret that was drawn for it, wrapped by the vault."""
+
+    __tablename__ = "secrets"
+
+    customer_id: Mapped[str] = mapped_column(
+        CustomerId, ForeignKey("tenants.customer_id"), primary_key=True
+    )
+    key: Mapped[str] = mapped_column(String(253), primary_key=True)
+    version: Mapped[int]
+    wrapped: Mapped[bytes]
+
+
+class SealedValue(Base):
+    """The ciphertext of one value: kept, since sealing again gives other bytes and so a diff."""
+
+    __tablename__ = "sealed_values"
+
+    customer_id: Mapped[str] = mapped_column(
+        CustomerId, ForeignKey("tenants.customer_id"), primary_key=True
+    )
+    key: Mapped[str] = mapped_column(String(253), primary_key=True)
+    version: Mapped[str] = mapped_column(String(128), doc="as in TenantSpec.secret_versions")
+    certificate: Mapped[str] = mapped_column(String(64), doc="SHA-256 of the sealing certificate")
+    ciphertext: Mapped[str]
+
+
+class LicenseRow(Base):
+    """A license that was issued; the token is wrapped beside its hash."""
+
+    __tablename__ = "licenses"
+
+    license_id: Mapped[str] = mapped_column(String(64), primary_key=True, doc="`jti`")
+    customer_id: Mapped[str] = mapped_column(
+        CustomerId, ForeignKey("customers.customer_id"), index=True
+    )
+    plan: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    key_id: Mapped[str] = mapped_column(String(64))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    wrapped: Mapped[bytes]
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class LicenseHistory(Base):
+    """R11. Append-only."""
+
+    __tablename__ = "license_history"
+    __table_args__ = (
+        CheckConstraint("action IN ('generated', 'renewed', 'upgraded', 'revoked')", name="action"),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at: Mapped[datetime]
+    customer_id: Mapped[str] = mapped_column(CustomerId, index=True)
+    license_id: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(16))
+    plan: Mapped[str] = mapped_column(String(64))
+    max_devices: Mapped[int | None]
+    license_hash: Mapped[str] = mapped_column(String(64))
+    generated_by: Mapped[str] = mapped_column(String(64))
+    details: Mapped[dict[str, Any]] = mapped_column("metadata")
+
+
+class Audit(Base):
+    """Who did what, when. Append-only; ids only."""
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(64))
+    customer_id: Mapped[str | None] = mapped_column(CustomerId, index=True)
+    details: Mapped[dict[str, Any]]
+
+
+class Event(Base):
+    """What a tenant was reported as, from when on: the history behind `tenants.status`."""
+
+    __tablename__ = "events"
+    __table_args__ = (_status_check("status"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at: Mapped[datetime]
+    customer_id: Mapped[str] = mapped_column(
+        CustomerId, ForeignKey("tenants.customer_id"), index=True
+    )
+    status: Mapped[str] = mapped_column(String(16))
+    reason_code: Mapped[str] = mapped_column(String(64))
+    detail: Mapped[str]
+
+
+class Deployment(Base):
+    """One generation on its way from wanted to running: when each step was reached (R44)."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (
+        UniqueConstraint("customer_id", "generation"),
+        CheckConstraint("outcome IN ('success', 'failed')", name="outcome"),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    customer_id: Mapped[str] = mapped_column(CustomerId, ForeignKey("tenants.customer_id"))
+    generation: Mapped[int]
+    wanted_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
+    synced_at: Mapped[datetime | None]
+    healthy_at: Mapped[datetime | None]
+    ready_at: Mapped[datetime | None]
+    outcome: Mapped[str | None] = mapped_column(String(16))
+
+
+class Outbox(Base):
+    """A mail that is due: one row per customer, kind and period, so that each is sent once."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        UniqueConstraint("customer_id", "kind", "period"),
+        Index("ix_outbox_unsent", "sent_at", "retry_at"),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    customer_id: Mapped[str] = mapped_column(CustomerId, ForeignKey("customers.customer_id"))
+    kind: Mapped[str] = mapped_column(String(32))
+    period: Mapped[str] = mapped_column(String(32), default="")
+    wrapped: Mapped[bytes | None] = mapped_column(
+        doc="values that only the mail may carry, such as the status link; emptied when sent"
+    )
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    retry_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str | None]

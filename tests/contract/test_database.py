@@ -1,0 +1,155 @@
+"""What the schema itself guarantees, on both databases."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from tenantry.adapters.database import schema
+from tenantry.adapters.database.session import Database, is_available, upsert
+from tenantry.adapters.database.tables import Audit, Base, Customer
+from tenantry.core.errors import SettingsError
+
+NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    schema.upgrade(database)
+    yield database
+    database.close()
+
+
+def customer(number: int, **changes: object) -> Customer:
+    values: dict[str, object] = {
+        "customer_id": f"cust-{number}",
+        "email": f"{number}@example.com",
+        "email_key": f"{number}@example.com",
+        "company_name": "Ünïcode 🔑",
+        "time_zone": "UTC",
+        "password_hash": "x",
+        "status_token_hash": f"hash-{number}",
+        "created_at": NOON,
+    }
+    return Customer(**(values | changes))
+
+
+def test_migrations_lead_to_the_tables_that_the_code_knows(database: Database) -> None:
+    assert schema.current(database) == schema.head()
+    with database.read() as session:
+        context = MigrationContext.configure(session.connection(), opts={"compare_type": False})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_upgrading_twice_at_once_is_harmless(database_url: str) -> None:
+    code = (
+        "import sys; from tenantry.adapters.database import schema, session;"
+        "print(schema.upgrade(session.Database(sys.argv[1])))"
+    )
+    upgrade = [sys.executable, "-c", code, database_url]
+    both = [subprocess.Popen(upgrade, stdout=subprocess.PIPE) for _ in range(2)]
+    assert [child.communicate(timeout=60)[0].decode().strip() for child in both] == ["0001"] * 2
+
+
+@pytest.mark.parametrize("change", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])
+def test_audit_is_append_only(database: Database, change: str) -> None:
+    with database.write() as session:
+        session.add(Audit(at=NOON, actor="test", action="a", customer_id=None, details={"n": 1}))
+    with pytest.raises(DBAPIError, match="append-only"), database.write() as session:
+        session.execute(text(change))
+    with database.read() as session:
+        assert session.scalars(select(Audit.actor)).all() == ["test"]
+
+
+def test_one_email_makes_one_customer(database: Database) -> None:
+    with database.write() as session:
+        session.add(customer(1))
+    with pytest.raises(IntegrityError), database.write() as session:
+        session.add(customer(2, email_key="1@example.com"))
+
+
+def test_times_come_back_aware_and_in_utc(database: Database) -> None:
+    elsewhere = NOON.astimezone(timezone(timedelta(hours=5, minutes=30)))
+    with database.write() as session:
+        session.add(customer(1, created_at=elsewhere))
+    with database.read() as session:
+        found = session.get_one(Customer, "cust-1")
+        assert found.created_at == NOON
+        assert found.created_at.utcoffset() == timedelta(0)
+        assert found.company_name == "Ünïcode 🔑"
+
+
+def test_naive_time_is_refused(database: Database) -> None:
+    with pytest.raises(Exception, match="without time zone"), database.write() as session:
+        session.add(customer(1, created_at=NOON.replace(tzinfo=None)))
+
+
+def test_exception_rolls_everything_back(database: Database) -> None:
+    def fail_halfway() -> None:
+        with database.write() as session:
+            session.add(customer(1))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
+    with database.read() as session:
+        assert session.get(Customer, "cust-1") is None
+
+
+def test_writers_queue_up_instead_of_failing(database: Database) -> None:
+    """On SQLite, reading and then writing would fail in one of two, but for BEGIN IMMEDIATE."""
+
+    def add_one(number: int) -> None:
+        with database.write() as session:
+            session.scalars(select(Customer)).all()
+            session.add(customer(number))
+
+    threads = [threading.Thread(target=add_one, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read() as session:
+        assert len(session.scalars(select(Customer)).all()) == 12
+
+
+def test_specification_view_is_there(database: Database) -> None:
+    with database.read() as session:
+        columns = session.execute(text("SELECT * FROM customer_deployments")).keys()
+    assert {
+        "customer_id",
+        "email",
+        "deployment_status",
+        "instance_url",
+        "deployed_at",
+        "deployment_error",
+    } <= set(columns)
+
+
+def test_unsupported_database_is_refused_with_the_remedy() -> None:
+    with pytest.raises(SettingsError, match="postgresql\\+psycopg"):
+        Database("mysql+pymysql://x/y")
+
+
+def test_missing_server_is_noticed() -> None:
+    assert not is_available(Database("postgresql+psycopg://x@127.0.0.1:1/x"))
+
+
+def test_upsert_replaces_by_primary_key(database: Database) -> None:
+    row = {name: getattr(customer(1), name) for name in Customer.__table__.columns.keys()}  # noqa: SIM118
+    with database.write() as session:
+        upsert(session, Customer, [row])
+        upsert(session, Customer, [row | {"company_name": "New"}])
+    with database.read() as session:
+        assert session.scalars(select(Customer.company_name)).all() == ["New"]
