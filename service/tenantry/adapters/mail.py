@@ -1,0 +1,69 @@
+"""Mail handed over: here to a folder of `.eml` files, as in development.
+
+A message is built by the standard library's EmailMessage, which refuses line breaks in headers.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from pathlib import Path
+
+from tenantry.core.errors import MailError
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One mail. `reference` is unique for it and the same at each attempt to send it."""
+
+    reference: str
+    to: str
+    subject: str
+    text: str
+    html: str
+
+
+def compose(letter: Letter, *, sender: str, now: datetime) -> EmailMessage:
+    """The message; MailError where an address or subject cannot stand in a header."""
+    # only RFC 6531 has addresses beyond ASCII
+    message = EmailMessage(policy=policy.SMTP if letter.to.isascii() else policy.SMTPUTF8)
+    local, _, domain = letter.to.rpartition("@")
+    try:
+        message["From"] = sender
+        message["To"] = Address(username=local, domain=domain)  # one, whatever characters it has
+        message["Subject"] = letter.subject
+    except ValueError as error:
+        raise MailError(f"the mail's header is not valid: {error}") from error
+    message["Date"] = format_datetime(now)
+    message["Message-ID"] = f"<{letter.reference}@{sender.rpartition('@')[2].rstrip('>')}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message.set_content(letter.text)
+    message.add_alternative(letter.html, subtype="html")
+    return message
+
+
+class MailFolder:
+    """A folder that mail is put into, one file per letter; the same letter again replaces it."""
+
+    def __init__(self, folder: Path, *, sender: str) -> None:
+        self.folder = folder
+        self._sender = sender
+
+    def send(self, letter: Letter, now: datetime) -> None:
+        """Write `<reference>.eml`, whole or not at all."""
+        message = compose(letter, sender=self._sender, now=now)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            unfinished = self.folder / f".{letter.reference}.{os.getpid()}"
+            try:
+                unfinished.write_bytes(bytes(message))
+                unfinished.replace(self.folder / f"{letter.reference}.eml")
+            finally:
+                unfinished.unlink(missing_ok=True)
+        except OSError as error:
+            raise MailError(f"{self.folder}: {error.strerror}") from error

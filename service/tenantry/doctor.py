@@ -1,0 +1,185 @@
+"""What is wrong with this installation: every setting, key, program and neighbor is looked at.
+
+Each finding has an id, which is stable and stands in the runbooks, and a remedy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from tenantry import wiring
+from tenantry.adapters import process
+from tenantry.adapters.argocd import ArgoCD
+from tenantry.adapters.database import schema
+from tenantry.adapters.git import remote_head
+from tenantry.adapters.product_folder import read_product_folder
+from tenantry.core.errors import ProgramError, SettingsError, TenantryError
+from tenantry.core.repository import BRANCH
+from tenantry.flows import keys
+from tenantry.settings import CellSettings, Settings, load, unknown_variables
+
+MINIMUM = {"git": (2, 39), "kubeseal": (0, 38, 4), "kustomize": (5, 8)}
+VERSION_ARGUMENTS = {"git": "--version", "kubeseal": "--version", "kustomize": "version"}
+REMEDIES = {
+    "git": "install git 2.39 or newer",
+    "kubeseal": "run `make tools`, or put kubeseal 0.38.4 or newer on PATH",
+    "kustomize": "run `make tools`, or put kustomize 5.8 or newer on PATH",
+}
+SEE_SETTINGS = "see docs/settings.md"
+EXPIRES_SOON = timedelta(days=14)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `remedy` is empty where it is as it should be."""
+
+    id: str
+    ok: bool
+    message: str
+    remedy: str = ""
+
+
+def examine_environment() -> Iterator[Finding]:
+    """Every finding of what the environment sets; only the one where that is not valid."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        yield Finding("settings.valid", False, error.message, error.remedy or SEE_SETTINGS)
+        return
+    yield Finding("settings.valid", True, f"settings for {settings.environment}")
+    yield from examine(settings)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every finding, good and bad, one after another."""
+    yield _settings()
+    for program in MINIMUM:
+        yield _try(f"program.{program}", partial(_program, program))
+    yield _try("keys.license", partial(_license_keys, settings))
+    yield _try("keys.vault", partial(_vault, settings))
+    yield _try("product.files", partial(_product, settings))
+    yield _try("database.reachable", partial(_database, settings))
+    yield _try("mail.folder", partial(_mail, settings))
+    for name, cell in settings.cells.items():
+        yield _try(f"cell.{name}.repository", partial(_repository, cell, name))
+        yield _try(f"cell.{name}.sealing", partial(_sealing, cell, settings))
+        yield _try(f"cell.{name}.argocd", partial(_argocd, cell))
+
+
+def _try(finding_id: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(finding_id, True, look())
+    except TenantryError as error:
+        return Finding(finding_id, False, error.message, error.remedy or SEE_SETTINGS)
+
+
+def _settings() -> Finding:
+    unknown = unknown_variables()
+    if not unknown:
+        return Finding("settings.known", True, "every TENANTRY_ variable is a setting")
+    names = ", ".join(unknown)
+    return Finding("settings.known", False, f"no such setting: {names}", SEE_SETTINGS)
+
+
+def _program(name: str) -> str:
+    path = process.find_program(name, remedy=REMEDIES[name])
+    version = process.version_of([path, VERSION_ARGUMENTS[name]])
+    text = ".".join(str(part) for part in version) or "of an unknown version"
+    if version < MINIMUM[name]:
+        raise ProgramError(f"{path} is {text}, which is too old", remedy=REMEDIES[name])
+    return f"{path} is {text}"
+
+
+def _license_keys(settings: Settings) -> str:
+    _make_keys(settings)
+    keyring = keys.load_keyring(settings.keys, production=settings.is_production)
+    return f"licenses are signed with {keyring.signing.algorithm} key {keyring.signing.kid}"
+
+
+def _vault(settings: Settings) -> str:
+    _make_keys(settings)
+    keys.load_vault(settings.keys, production=settings.is_production)
+    return f"{settings.keys / keys.VAULT_KEYS} is usable"
+
+
+def _make_keys(settings: Settings) -> None:
+    if not settings.is_production:
+        keys.make_development_keys(settings.keys, algorithm=settings.license_algorithm)
+
+
+def _product(settings: Settings) -> str:
+    product = read_product_folder(settings.product_dir).product
+    wiring.mail_templates(settings)
+    return f"{product.title}: {len(product.plans)} plans, platform {product.platform}"
+
+
+def _database(settings: Settings) -> str:
+    wiring.make_data_folder(settings)
+    with closing(wiring.open_database(settings)) as database:
+        kind, revision = database.engine.dialect.name, schema.current(database)
+    if revision == schema.head():
+        return f"{kind} at {revision}"
+    if not settings.is_production:
+        return f"{kind} at {revision or 'nothing'}; brought up to date at start"
+    raise SettingsError(
+        f"the database is at {revision or 'nothing'}, not at {schema.head()}",
+        remedy="run `tenantry db upgrade`",
+    )
+
+
+def _mail(settings: Settings) -> str:
+    with contextlib.suppress(OSError):
+        settings.mail.mkdir(parents=True, exist_ok=True)
+    if not settings.mail.is_dir() or not os.access(settings.mail, os.W_OK):
+        raise SettingsError(f"{settings.mail} is not writable", remedy="set TENANTRY_MAIL_DIR")
+    return f"mail goes to files in {settings.mail}"
+
+
+def _repository(cell: CellSettings, name: str) -> str:
+    if not cell.repository_url:
+        raise SettingsError(
+            "no tenants repository is set",
+            remedy=f"set TENANTRY_CELLS__{name.upper()}__REPOSITORY_URL",
+        )
+    head = remote_head(cell.repository_url, BRANCH)
+    return f"{BRANCH} is at {head[:12]}" if head else "reachable, and empty"
+
+
+def _sealing(cell: CellSettings, settings: Settings) -> str:
+    certificate = wiring.sealing_certificate(cell, production=settings.is_production)
+    now = datetime.now(UTC)
+    certificate.check(now)
+    if certificate.not_after - now < EXPIRES_SOON:
+        raise SettingsError(
+            f"the sealing certificate expires on {certificate.not_after:%Y-%m-%d}",
+            remedy="kubeseal --fetch-cert > sealing.crt",
+        )
+    return f"sealing certificate {certificate.fingerprint[:16]}… valid"
+
+
+def _argocd(cell: CellSettings) -> str:
+    argocd = wiring.argocd(cell)
+    if argocd is None:
+        raise SettingsError(
+            "no Argo CD is set, so no status can be known",
+            remedy="set TENANTRY_CELLS__<CELL>__ARGOCD_URL",
+        )
+    return _ask(argocd)
+
+
+def _ask(argocd: ArgoCD) -> str:
+    version = argocd.version()
+    if not argocd.logged_in():
+        raise SettingsError("Argo CD does not know the token", remedy="renew ARGOCD_TOKEN_FILE")
+    if not argocd.may("get"):
+        raise SettingsError(
+            f"the account may not read Applications of project {argocd.project}",
+            remedy=f"allow it `applications, get, {argocd.project}/*` in argocd-rbac-cm",
+        )
+    return f"Argo CD {version}, project {argocd.project} readable"

@@ -1,0 +1,47 @@
+"""What a tenants repository needs before its first tenant: the platform version that tenants run,
+and the files that Argo CD and reviewers start from. A version that main has is never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tenantry.adapters.git import Change
+from tenantry.core import naming
+from tenantry.flows.service import Cell, Service
+
+ARGOCD = "argocd"
+
+
+def paths(service: Service, cell: Cell) -> list[str]:
+    """What must be looked up on main before anything is said about its foundation."""
+    return [naming.platform_folder(service.product.platform), ARGOCD, *cell.founding_files]
+
+
+def missing(service: Service, cell: Cell, main: Mapping[str, str | None]) -> list[Change]:
+    """The commits that main lacks before a tenant of the current platform version can stand.
+
+    `main`: what stands at each of `paths`.
+    """
+    platform = naming.platform_folder(service.product.platform)
+    changes = []
+    if main[platform] is None:
+        message = f"Add platform version {service.product.platform}\n"
+        changes.append(Change(platform, service.platform_files, message))
+    if main[ARGOCD] is None:
+        files = {path: data for path, data in cell.founding_files.items() if main[path] is None}
+        message = "Add what Argo CD and reviewers need to follow this repository\n"
+        changes.append(Change("", files, message))
+    return changes
+
+
+def platform_files(
+    service: Service, cell: Cell, main: Mapping[str, str | None], version: str
+) -> Mapping[str, bytes]:
+    """The files of a platform version as main has them, or as `missing` is about to put them;
+    none where it is neither there nor about to be.
+    """
+    tree = main[naming.platform_folder(version)]
+    if tree:
+        return cell.repository.files(tree)
+    return service.platform_files if version == service.product.platform else {}

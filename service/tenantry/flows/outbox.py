@@ -1,0 +1,206 @@
+"""Mail that is due: rows written in the transaction that makes it due, sent by the worker (R50).
+
+One row per customer, kind and period, so a mail is sent once; a letter that was handed over just
+before a crash is handed over again under the same reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from jinja2 import (
+    DictLoader,
+    Environment,
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+    meta,
+    nodes,
+    select_autoescape,
+)
+from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Customer, Outbox, Subscription, Tenant
+from tenantry.adapters.mail import Letter
+from tenantry.core import trial
+from tenantry.core.errors import MailError, ProductError, TenantryError
+from tenantry.flows.service import Service
+
+log = structlog.get_logger()
+AT_ONCE = 100
+CLAIMED_FOR = timedelta(minutes=5)
+FIRST_RETRY = timedelta(seconds=30)
+LAST_RETRY = timedelta(hours=1)
+KINDS = ("welcome", "ready")
+NAMES = frozenset(
+    {
+        "product", "support", "customer_id", "email", "company_name", "full_name", "instance_url",
+        "status_url", "trial_days", "last_day",
+    }
+)  # fmt: skip
+
+
+def put(
+    session: Session,
+    *,
+    customer_id: str,
+    kind: str,
+    now: datetime,
+    period: str = "",
+    wrapped: bytes | None = None,
+) -> None:
+    """Make a mail due; nothing where this kind was due for this period before. `wrapped` is what
+    only the mail may carry, such as the status link's token; it is emptied once sent.
+    """
+    same = select(Outbox.id).where(
+        Outbox.customer_id == customer_id, Outbox.kind == kind, Outbox.period == period
+    )
+    if session.scalar(same) is None:
+        row = Outbox(
+            customer_id=customer_id, kind=kind, period=period, wrapped=wrapped, created_at=now
+        )
+        session.add(row)
+
+
+def check_templates(texts: Mapping[str, str]) -> None:
+    """ProductError where the vendor's mail lacks a text, is broken or reads a name that no mail
+    has: at start, and not when the first customer's is due.
+    """
+    for name in (f"{kind}.{form}" for kind in KINDS for form in ("txt", "html")):
+        if name not in texts:
+            raise ProductError("is missing", file=f"mail/{name}", hint="each mail has both forms")
+    for name in texts:
+        _check_template(_environment(texts), name, texts[name])
+
+
+def _check_template(environment: Environment, name: str, text: str) -> None:
+    try:
+        tree = environment.parse(text, name)
+        environment.get_template(name)
+    except TemplateSyntaxError as error:
+        raise ProductError(
+            str(error.message), file=f"mail/{error.name}", line=error.lineno, hint="this is Jinja2"
+        ) from None
+    for other in meta.find_referenced_templates(tree):
+        if other is not None and other not in environment.list_templates():
+            raise ProductError(f"there is no {other}", file=f"mail/{name}", hint="it stands beside")
+    unknown = meta.find_undeclared_variables(tree) - NAMES
+    for node in tree.find_all(nodes.Name):
+        if node.name in unknown:
+            raise ProductError(
+                f"there is no {node.name}",
+                file=f"mail/{name}",
+                line=node.lineno,
+                hint=f"mail may say {', '.join(sorted(NAMES))}",
+            )
+
+
+def send_due(service: Service, *, now: datetime) -> int:
+    """Hand over what is due; how many letters. A failure is tried again later, alone."""
+    with service.database.read() as session:
+        due = select(Outbox.id).where(*_is_due(now))
+        ids = session.scalars(due.order_by(Outbox.id).limit(AT_ONCE)).all()
+    return sum(_send(service, each, now) for each in ids if _claim(service, each, now))
+
+
+def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    waited = or_(Outbox.retry_at.is_(None), Outbox.retry_at <= now)
+    return (Outbox.sent_at.is_(None), waited)
+
+
+def _claim(service: Service, outbox_id: int, now: datetime) -> bool:
+    """Whether this mail is ours to send: no other worker took it. Should we die before it is
+    recorded, somebody takes it up again after a while.
+    """
+    ours = update(Outbox).where(Outbox.id == outbox_id, *_is_due(now))
+    with service.database.write() as session:
+        claimed = session.execute(ours.values(retry_at=now + CLAIMED_FOR))
+        return bool(getattr(claimed, "rowcount", 0))
+
+
+def _send(service: Service, outbox_id: int, now: datetime) -> bool:
+    try:
+        with service.database.read() as session:
+            letter = _write(service, session, session.get_one(Outbox, outbox_id))
+        service.mailbox.send(letter, now)
+    except TenantryError as error:
+        said = str(error)
+        _record(service, outbox_id, lambda row: _postpone(row, said, now))
+        log.warning("mail.failed", outbox_id=outbox_id, detail=said)
+        return False
+    _record(service, outbox_id, lambda row: _close(row, now))
+    log.info("mail.sent", outbox_id=outbox_id)
+    return True
+
+
+def _record(service: Service, outbox_id: int, change: Callable[[Outbox], None]) -> None:
+    with service.database.write() as session:
+        row = session.get_one(Outbox, outbox_id, with_for_update=True)
+        if row.sent_at is None:
+            change(row)
+
+
+def _close(row: Outbox, now: datetime) -> None:
+    row.sent_at, row.wrapped, row.last_error, row.retry_at = now, None, None, None
+
+
+def _postpone(row: Outbox, said: str, now: datetime) -> None:
+    row.retry_at = now + min(FIRST_RETRY * 2 ** min(row.attempts, 10), LAST_RETRY)
+    row.attempts += 1
+    row.last_error = said
+
+
+def _write(service: Service, session: Session, row: Outbox) -> Letter:
+    context = _context(service, session, row)
+    subject, _, text = _fill(service, f"{row.kind}.txt", context).partition("\n")
+    return Letter(
+        reference=f"{row.kind}-{row.customer_id}-{row.id}",
+        to=context["email"],
+        subject=subject.removeprefix("Subject:").strip(),
+        text=text.lstrip("\n"),
+        html=_fill(service, f"{row.kind}.html", context),
+    )
+
+
+def _context(service: Service, session: Session, row: Outbox) -> dict[str, Any]:
+    customer = session.get_one(Customer, row.customer_id)
+    tenant = session.get_one(Tenant, row.customer_id)
+    token = service.vault.unwrap(row.wrapped) if row.wrapped else None
+    return {
+        "product": service.product.title,
+        "support": service.product.support,
+        "customer_id": row.customer_id,
+        "email": customer.email,
+        "company_name": customer.company_name,
+        "full_name": customer.full_name,
+        "instance_url": tenant.instance_url,
+        "status_url": f"{service.public_url}/status/{token}" if token else None,
+        "trial_days": service.product.trial.days,
+        "last_day": _last_day(session.get_one(Subscription, row.customer_id), customer),
+    }
+
+
+def _last_day(subscription: Subscription, customer: Customer) -> str:
+    day = trial.last_day(subscription.trial_ends_at, customer.time_zone)
+    return f"{day.day} {day:%B %Y}"
+
+
+def _fill(service: Service, name: str, context: dict[str, Any]) -> str:
+    try:
+        return _environment(service.mail_templates).get_template(name).render(context)
+    except TemplateError as error:
+        raise MailError(f"mail/{name} cannot be filled in: {error}") from error
+
+
+def _environment(texts: Mapping[str, str]) -> Environment:
+    return Environment(
+        loader=DictLoader(dict(texts)),
+        undefined=StrictUndefined,
+        autoescape=select_autoescape(["html"]),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )

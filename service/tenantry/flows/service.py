@@ -1,0 +1,77 @@
+"""What every flow works with: the adapters and the product, built once by `tenantry.wiring`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tenantry.adapters.argocd import ArgoCD
+from tenantry.adapters.database.session import Database, is_available
+from tenantry.adapters.git import TenantsRepository
+from tenantry.adapters.mail import MailFolder
+from tenantry.adapters.probe import Probed
+from tenantry.adapters.seal import Kubeseal, SealingCertificate
+from tenantry.adapters.vault import Vault
+from tenantry.core.overlay import CellFacts, Templates
+from tenantry.core.product import Product
+from tenantry.core.signup import Rules
+from tenantry.flows.check import ClassChecker
+from tenantry.flows.keys import Keyring
+
+# Tells Argo CD of a push: main's head before (None: there was none) and after, changed paths.
+Announce = Callable[[str | None, str, Sequence[str]], None]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One tenants repository, with the Argo CD and sealing certificate that belong to it."""
+
+    name: str
+    domain: str
+    instance_url: str  # {host} is replaced
+    repository: TenantsRepository
+    founding_files: Mapping[str, bytes]  # what a new repository holds beside the platform
+    certificate: Callable[[], SealingCertificate]
+    checker: ClassChecker
+    facts: CellFacts
+    argocd: ArgoCD | None
+    announce: Announce | None
+    probe: Callable[[str], Probed]  # of a URL
+
+    def host(self, customer_id: str) -> str:
+        """The host name of a customer's instance."""
+        return f"{customer_id}.{self.domain}"
+
+    def url(self, customer_id: str) -> str:
+        """The URL of a customer's instance."""
+        return self.instance_url.replace("{host}", self.host(customer_id))
+
+
+@dataclass(frozen=True)
+class Service:
+    """The whole of it."""
+
+    database: Database
+    vault: Vault
+    keyring: Keyring
+    product: Product
+    templates: Templates
+    platform_files: Mapping[str, bytes]  # of the platform version for new tenants
+    kubeseal: Kubeseal
+    cells: Mapping[str, Cell]
+    mailbox: MailFolder
+    mail_templates: Mapping[str, str]
+    password_rules: Rules
+    public_url: str
+    publish_batch: int
+    now: Callable[[], datetime]
+
+    def ready(self) -> list[str]:
+        """What keeps the web part from serving, by the ids of `tenantry doctor`; [] for nothing."""
+        return [] if is_available(self.database) else ["database.reachable"]
+
+    @property
+    def new_tenants_cell(self) -> Cell:
+        """Where signups go."""
+        return next(iter(self.cells.values()))

@@ -1,0 +1,236 @@
+"""What an operator sets. The one place that reads the environment.
+
+Every setting is a variable `TENANTRY_<NAME>`; those of a cell are `TENANTRY_CELLS__<CELL>__<NAME>`.
+Secrets are given as files, so that none stands in an environment; the database's URL, which often
+holds a password, may be given either way. `docs/settings.md` is made from this file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    HttpUrl,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as NotParsed
+
+from tenantry import assets
+from tenantry.core.errors import SettingsError
+
+# Where `make tools` puts programs in a checkout; in an installation they are on PATH.
+TOOLS = Path(__file__).parent.parent.parent / ".tools" / "bin"
+
+CellName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class CellSettings(BaseModel):
+    """One tenants repository with the Argo CD, sealing certificate and domain that belong to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    repository_url: str = Field("", description="Git URL or path of the tenants repository")
+    domain: str = Field("localhost", description="tenants answer at <customer-id>.<domain>")
+    instance_url: str = Field(
+        "https://{host}",
+        pattern=r"^https?://[^/]*\{host\}",
+        description="URL of an instance; {host} is <customer-id>.<domain>",
+    )
+    ingress_class: str = Field("nginx", description="ingressClassName of the tenants' Ingress")
+    ingress_annotations: dict[str, str] = Field(
+        {}, description="annotations of the Ingress, as JSON: what the controller asks for"
+    )
+    cluster_issuer: str = Field("letsencrypt-prod", description="cert-manager ClusterIssuer")
+    sealing_certificate: Path | None = Field(
+        None, description="PEM file with the sealed-secrets controller's certificate"
+    )
+    sealing_fingerprint: str | None = Field(
+        None, description="SHA-256 fingerprint that the sealing certificate must have"
+    )
+    argocd_url: HttpUrl | None = Field(None, description="base URL of Argo CD's API")
+    argocd_token_file: Path | None = Field(None, description="file with the account's token")
+    argocd_ca_file: Path | None = Field(None, description="CA certificates to trust for Argo CD")
+    argocd_repository_url: str | None = Field(
+        None, description="the repository's URL as Argo CD knows it; default: repository_url"
+    )
+    argocd_webhook_url: HttpUrl | None = Field(
+        None, description="ApplicationSet controller's webhook, told of each push"
+    )
+    argocd_webhook_secret_file: Path | None = Field(
+        None, description="file with the secret that signs those messages"
+    )
+    instance_ca_file: Path | None = Field(
+        None, description="CA certificates to trust for instances, instead of the system's"
+    )
+    probe_connect_to: str | None = Field(
+        None, description="host:port to reach instances at, instead of what DNS says"
+    )
+
+    @field_validator("repository_url", "argocd_repository_url")
+    @classmethod
+    def _holds_no_credentials(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        if parts.password or (parts.username and parts.scheme in ("http", "https")):
+            raise ValueError("holds credentials, which would end up in Git; use SSH")
+        return url
+
+    @property
+    def repository_url_for_argocd(self) -> str:
+        """The URL that Argo CD reads from."""
+        return self.argocd_repository_url or self.repository_url
+
+
+class Settings(BaseSettings):
+    """All settings. Defaults are the embedded ones, fit for development on one machine."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TENANTRY_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    environment: Literal["development", "production"] = Field(
+        "development", description="production refuses to start with missing or development keys"
+    )
+    data_dir: Path = Field(Path("data"), description="database, clones, keys and mail by default")
+    database_url: SecretStr | None = Field(
+        None, description="sqlite:///PATH or postgresql+psycopg://…; default: SQLite in data_dir"
+    )
+    database_url_file: Path | None = Field(None, description="file that holds the database URL")
+    product_dir: Path = Field(
+        default_factory=lambda: assets.path("tenant_templates"),
+        description="the product: product.yaml, platform/, overlay/, mail/",
+    )
+    keys_dir: Path | None = Field(
+        None, description="license-key.pem, public-key.pem, vault.keys; default: data_dir/keys"
+    )
+    license_algorithm: Literal["EdDSA", "RS256"] = Field(
+        "EdDSA", description="of keys that are made in development"
+    )
+    public_url: str = Field(
+        "http://localhost:3100", description="where customers reach this service"
+    )
+    host: str = Field("127.0.0.1", description="address that `tenantry serve` listens at")
+    port: int = Field(3100, ge=0, le=65_535, description="port that `tenantry serve` listens at")
+    web_processes: int = Field(2, ge=1, le=64, description="processes of `tenantry serve`")
+    web_threads: int = Field(8, ge=1, le=256, description="threads in each of them")
+    mail_dir: Path | None = Field(None, description=".eml files go here; default: data_dir/mail")
+    mail_from: str = Field("Tenantry <no-reply@localhost>", description="sender of mail")
+    min_password_length: int = Field(8, ge=8, le=64, description="shortest password at signup")
+    publish_batch: int = Field(200, ge=1, le=5000, description="most tenants in one push")
+    publish_pause: Seconds = Field(0.5, description="least seconds from one push to the next")
+    publish_poll: Seconds = Field(0.1, description="seconds between looks for work to publish")
+    watch_poll: Seconds = Field(
+        1.0, description="seconds between lists while tenants are on the way"
+    )
+    watch_idle: Seconds = Field(15.0, description="seconds between lists otherwise")
+    mail_poll: Seconds = Field(1.0, description="seconds between looks for mail to send")
+    log_format: Literal["json", "text"] = Field("json", description="form of log lines")
+    cells: dict[CellName, CellSettings] = Field(
+        default_factory=lambda: {"main": CellSettings()},
+        min_length=1,
+        description="cells by name; new tenants go to the first",
+    )
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        if self.database_url_file:
+            return read_secret(self.database_url_file)
+        if self.database_url:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute()}/tenantry.db"
+
+    @property
+    def keys(self) -> Path:
+        """The folder of keys."""
+        return self.keys_dir or self.data_dir / "keys"
+
+    @property
+    def mail(self) -> Path:
+        """The folder of mail that was 'sent' in development."""
+        return self.mail_dir or self.data_dir / "mail"
+
+    @property
+    def is_production(self) -> bool:
+        """Whether customers depend on it."""
+        return self.environment == "production"
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings from the environment; SettingsError that names each variable to mend."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        findings = "; ".join(_finding(entry["loc"], entry["msg"]) for entry in error.errors())
+        raise SettingsError(findings, remedy="see docs/settings.md") from None
+    except NotParsed:
+        findings = "; ".join(f"{name}: is not JSON" for name in _not_json())
+        raise SettingsError(findings, remedy="see docs/settings.md") from None
+
+
+def _not_json() -> list[str]:
+    """Variables that hold JSON by definition, and do not."""
+    return sorted(
+        name
+        for name, value in os.environ.items()
+        if name.upper() == "TENANTRY_CELLS" or _is_cell(name, {"INGRESS_ANNOTATIONS"})
+        if not _is_json(value)
+    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_secret(path: Path) -> str:
+    """The stripped text of a secret's file; SettingsError where it cannot be read or is empty."""
+    remedy = "mount the secret there, readable by this user"
+    try:
+        text = path.read_text("utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}", remedy=remedy) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is not text", remedy=remedy) from None
+    if not text:
+        raise SettingsError(f"{path}: is empty", remedy=remedy)
+    return text
+
+
+def _finding(location: tuple[int | str, ...], message: str) -> str:
+    name = "__".join(str(part) for part in location).upper()
+    return f"TENANTRY_{name}: {message}"
+
+
+def unknown_variables() -> list[str]:
+    """Variables of the environment that look like settings and are none, such as misspelt ones."""
+    known = {f"TENANTRY_{name}".upper() for name in Settings.model_fields}
+    cells = {name.upper() for name in CellSettings.model_fields}
+    return sorted(
+        name
+        for name in os.environ
+        if name.upper().startswith("TENANTRY_")
+        if name.upper() not in known and not _is_cell(name, cells)
+    )
+
+
+def _is_cell(variable: str, names: set[str]) -> bool:
+    prefix, _, rest = variable.upper().partition("__")
+    return prefix == "TENANTRY_CELLS" and rest.partition("__")[2] in names

@@ -1,0 +1,224 @@
+"""Builds the service from its settings: the one place that knows which adapter stands where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from tenantry import assets
+from tenantry.adapters.argocd import ArgoCD, announce_push
+from tenantry.adapters.database import schema
+from tenantry.adapters.database.session import Database, is_available
+from tenantry.adapters.git import NO_COMMIT, TenantsRepository
+from tenantry.adapters.http import make_session
+from tenantry.adapters.kustomize import Kustomize
+from tenantry.adapters.mail import MailFolder
+from tenantry.adapters.probe import answers
+from tenantry.adapters.product_folder import (
+    ProductFolder,
+    read_mail_templates,
+    read_product_folder,
+)
+from tenantry.adapters.seal import Kubeseal, SealingCertificate, parse_certificate
+from tenantry.core.errors import KeysMissing, SettingsError
+from tenantry.core.overlay import CellFacts
+from tenantry.core.repository import BRANCH, PROJECT, render_argocd
+from tenantry.core.signup import Rules
+from tenantry.flows import keys, outbox
+from tenantry.flows.check import ClassChecker
+from tenantry.flows.service import Announce, Cell, Service
+from tenantry.settings import CellSettings, Settings, read_secret
+
+PROBE_WITHIN = 5.0  # seconds
+
+
+def utc_now() -> datetime:
+    """The clock."""
+    return datetime.now(UTC)
+
+
+def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Service:
+    """The service, ready for use. In development, missing keys are made and the database's tables
+    are brought up to date; in production neither: KeysMissing or SettingsError say what to do.
+    """
+    make_data_folder(settings)
+    if not settings.is_production:
+        keys.make_development_keys(settings.keys, algorithm=settings.license_algorithm)
+    keyring = keys.load_keyring(settings.keys, production=settings.is_production)
+    vault = keys.load_vault(settings.keys, production=settings.is_production)
+    folder = read_product_folder(settings.product_dir)
+    return Service(
+        database=_database(settings),
+        vault=vault,
+        keyring=keyring,
+        product=folder.product,
+        templates=folder.templates,
+        platform_files=folder.platform,
+        kubeseal=Kubeseal(),
+        cells={name: _cell(name, cell, settings, folder) for name, cell in settings.cells.items()},
+        mailbox=MailFolder(settings.mail, sender=settings.mail_from),
+        mail_templates=mail_templates(settings),
+        password_rules=Rules(minimum=settings.min_password_length),
+        public_url=settings.public_url.rstrip("/"),
+        publish_batch=settings.publish_batch,
+        now=now,
+    )
+
+
+def make_data_folder(settings: Settings) -> None:
+    """The folder of the service's own data, where it is not there yet."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{settings.data_dir}: {error.strerror}",
+            remedy="make it writable, or set TENANTRY_DATA_DIR",
+        ) from None
+
+
+def open_database(settings: Settings) -> Database:
+    """The database, at whatever revision; SettingsError where it does not answer."""
+    database = Database(settings.database, pool_size=settings.web_threads + 2)
+    if not is_available(database):
+        database.close()
+        raise SettingsError("the database does not answer", remedy="check TENANTRY_DATABASE_URL")
+    return database
+
+
+def _database(settings: Settings) -> Database:
+    database = open_database(settings)
+    if not settings.is_production:
+        schema.upgrade(database)
+    elif schema.current(database) != schema.head():
+        database.close()
+        raise SettingsError("the database is not up to date", remedy="run `tenantry db upgrade`")
+    return database
+
+
+def mail_templates(settings: Settings) -> dict[str, str]:
+    """The vendor's mail, checked; ProductError with file, line and hint for what is not usable."""
+    texts = read_mail_templates(settings.product_dir)
+    outbox.check_templates(texts)
+    return texts
+
+
+def _cell(name: str, cell: CellSettings, settings: Settings, folder: ProductFolder) -> Cell:
+    kustomize = Kustomize("kustomize")
+    return Cell(
+        name=name,
+        domain=cell.domain,
+        instance_url=cell.instance_url,
+        repository=TenantsRepository(
+            cell.repository_url,
+            settings.data_dir / "clones" / f"{name}.git",
+        ),
+        founding_files=_founding_files(cell),
+        certificate=_certificate(cell, settings),
+        checker=ClassChecker(kustomize, folder.product, folder.templates),
+        facts=CellFacts(cell.ingress_class, cell.ingress_annotations, cell.cluster_issuer),
+        argocd=argocd(cell),
+        announce=_announce(cell),
+        probe=partial(
+            answers,
+            connect_to=_address(cell),
+            deadline=PROBE_WITHIN,
+            ca=cell.instance_ca_file,
+        ),
+    )
+
+
+def _founding_files(cell: CellSettings) -> dict[str, bytes]:
+    folder = assets.path("tenants")
+    argocd_files = render_argocd(
+        _texts(folder / "argocd"), repository_url=cell.repository_url_for_argocd
+    )
+    return {
+        "README.md": (folder / "README.md").read_bytes(),
+        **{f"argocd/{name}": content for name, content in argocd_files.items()},
+    }
+
+
+def _certificate(cell: CellSettings, settings: Settings) -> Callable[[], SealingCertificate]:
+    """Reads the certificate anew each time. In production it is looked at now, too: what is sealed
+    with a development certificate cannot be taken back.
+    """
+    read = partial(sealing_certificate, cell, production=settings.is_production)
+    if settings.is_production:
+        read()
+    return read
+
+
+def sealing_certificate(cell: CellSettings, *, production: bool) -> SealingCertificate:
+    """The certificate that the cell's secrets are sealed with; SettingsError where unusable,
+    KeysMissing where production is given one that was made for development.
+    """
+    if cell.sealing_certificate is None:
+        raise SettingsError(
+            "the cell has no sealing certificate",
+            remedy="kubeseal --fetch-cert > sealing.crt, and set "
+            "TENANTRY_CELLS__<CELL>__SEALING_CERTIFICATE",
+        )
+    pem = read_secret(cell.sealing_certificate)
+    if production and keys.is_development_key(pem):
+        raise KeysMissing(
+            f"{cell.sealing_certificate} is a development certificate",
+            remedy="kubeseal --fetch-cert > sealing.crt, from the cluster's controller",
+        )
+    return parse_certificate(pem + "\n", pinned=cell.sealing_fingerprint)
+
+
+def argocd(cell: CellSettings) -> ArgoCD | None:
+    """The cell's Argo CD; None where none is set. Its token is read anew for each request."""
+    if cell.argocd_url is None:
+        return None
+    if cell.argocd_token_file is None:
+        raise SettingsError(
+            "Argo CD has a URL and no token", remedy="set TENANTRY_CELLS__<CELL>__ARGOCD_TOKEN_FILE"
+        )
+    return ArgoCD(
+        str(cell.argocd_url),
+        partial(read_secret, cell.argocd_token_file),
+        PROJECT,
+        ca=cell.argocd_ca_file,
+    )
+
+
+def _announce(cell: CellSettings) -> Announce | None:
+    if cell.argocd_webhook_url is None:
+        return None
+    if cell.argocd_webhook_secret_file is None:
+        raise SettingsError(
+            "a webhook has a URL and no secret",
+            remedy="set TENANTRY_CELLS__<CELL>__ARGOCD_WEBHOOK_SECRET_FILE",
+        )
+    url, secret_file = str(cell.argocd_webhook_url), cell.argocd_webhook_secret_file
+    session = make_session(cell.argocd_ca_file)
+
+    def announce(before: str | None, after: str, paths: Sequence[str]) -> None:
+        announce_push(
+            session,
+            url,
+            read_secret(secret_file),
+            repository_url=cell.repository_url_for_argocd,
+            branch=BRANCH,
+            before=before or NO_COMMIT,
+            after=after,
+            paths=paths,
+        )
+
+    return announce
+
+
+def _address(cell: CellSettings) -> tuple[str, int] | None:
+    if cell.probe_connect_to is None:
+        return None
+    host, _, port = cell.probe_connect_to.rpartition(":")
+    if not host or not port.isdecimal():
+        raise SettingsError("probe_connect_to is not host:port", remedy="such as 127.0.0.1:8443")
+    return host, int(port)
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text("utf-8") for path in sorted(folder.iterdir())}

@@ -1,0 +1,107 @@
+"""The worker's loops: publisher, watcher and mailer, each on a thread of its own.
+
+A loop does one pass after another. A pass that fails is logged and tried again after a pause that
+doubles up to a minute; the next pass starts from the database, so nothing is carried over.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from tenantry.core.errors import TenantryError
+from tenantry.flows.outbox import send_due
+from tenantry.flows.publish import publish_due
+from tenantry.flows.service import Cell, Service
+from tenantry.flows.watch import Watcher
+from tenantry.settings import Settings
+
+log = structlog.get_logger()
+LONGEST_PAUSE = 60.0  # seconds
+
+
+class Worker:
+    """All loops of one process. `stop` lets each finish its pass."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self._stopping = threading.Event()
+        self._loops = [Loop("mailer", _mail(service, settings), self._stopping)]
+        self._watchers = [Watcher(service, cell) for cell in service.cells.values()]
+        for watcher in self._watchers:
+            name, publish = watcher.cell.name, _publish(service, watcher.cell, settings)
+            self._loops += [
+                Loop(f"publisher-{name}", publish, self._stopping),
+                Loop(f"watcher-{name}", _watch(watcher, settings), self._stopping),
+            ]
+
+    def start(self) -> None:
+        """Start the loops; returns at once."""
+        for loop in self._loops:
+            loop.start()
+
+    def stop(self) -> None:
+        """Ask the loops to end and wait until they have."""
+        self._stopping.set()
+        for loop in self._loops:
+            loop.join()
+        for watcher in self._watchers:
+            watcher.close()
+
+
+class Loop(threading.Thread):
+    """Calls `one_pass` until stopped; it returns how long to wait before the next, in seconds."""
+
+    def __init__(self, name: str, one_pass: Callable[[], float], stopping: threading.Event) -> None:
+        super().__init__(name=name, daemon=True)
+        self._one_pass = one_pass
+        self._stopping = stopping
+        self._failures = 0
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            self._stopping.wait(self._next_pause())
+
+    def _next_pause(self) -> float:
+        try:
+            pause = self._one_pass()
+        except TenantryError as error:
+            log.warning("loop.failed", loop=self.name, code=error.code, detail=str(error))
+            asked_for = error.retry_after or 0.0
+        except Exception:
+            log.exception("loop.crashed", loop=self.name)
+            asked_for = 0.0
+        else:
+            self._failures = 0
+            return pause
+        self._failures += 1
+        return max(asked_for, min(LONGEST_PAUSE, 0.5 * float(2 ** min(self._failures, 10))))
+
+
+def _publish(service: Service, cell: Cell, settings: Settings) -> Callable[[], float]:
+    def one_pass() -> float:
+        began = time.monotonic()
+        published = publish_due(service, cell)
+        if not published.tenants:
+            return settings.publish_poll
+        return max(0.0, began + settings.publish_pause - time.monotonic())
+
+    return one_pass
+
+
+def _watch(watcher: Watcher, settings: Settings) -> Callable[[], float]:
+    def one_pass() -> float:
+        on_the_way = watcher.look(now=watcher.service.now())
+        return settings.watch_poll if on_the_way else settings.watch_idle
+
+    return one_pass
+
+
+def _mail(service: Service, settings: Settings) -> Callable[[], float]:
+    def one_pass() -> float:
+        send_due(service, now=service.now())
+        return settings.mail_poll
+
+    return one_pass

@@ -1,0 +1,285 @@
+"""The service's own keys, as files: made in development, demanded in production."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jwt
+import pytest
+
+from tenantry import settings, wiring
+from tenantry.core import license as licenses
+from tenantry.core.errors import KeysMissing, SettingsError, TenantryError
+from tenantry.core.keys import read_public_bundle
+from tenantry.flows import keys
+from tenantry.flows.keys import LICENSE_KEY, PUBLIC_KEY, SEALING_CERTIFICATE, VAULT_KEYS
+from tenantry.settings import CellSettings
+from tests.programs import require
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+NAMES = [LICENSE_KEY, PUBLIC_KEY, VAULT_KEYS]
+CLAIMS = {
+    "iss": "acme", "sub": "cust-bcdfghjkmn", "aud": "acme", "jti": "1", "plan": "small",
+    "kind": "trial", "features": {}, "limits": {}, "iat": int(NOW.timestamp()),
+    "nbf": int(NOW.timestamp()), "warn_at": int((NOW + timedelta(days=7)).timestamp()),
+    "exp": int((NOW + timedelta(days=14)).timestamp()),
+    "grace_until": int((NOW + timedelta(days=17)).timestamp()),
+}  # fmt: skip
+AS_OF_THEN = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+
+
+@pytest.fixture
+def development(tmp_path: Path) -> Path:
+    folder = tmp_path / "development"
+    keys.make_development_keys(folder, algorithm="EdDSA")
+    return folder
+
+
+@pytest.fixture
+def production(tmp_path: Path) -> Path:
+    """Keys as an operator makes them."""
+    require("openssl")
+    folder = tmp_path / "production"
+    folder.mkdir()
+    openssl(folder, "genpkey", "-algorithm", "ed25519", "-out", LICENSE_KEY)
+    openssl(folder, "pkey", "-in", LICENSE_KEY, "-pubout", "-out", PUBLIC_KEY)
+    key = openssl(folder, "rand", "-base64", "32").replace("+", "-").replace("/", "_")
+    (folder / VAULT_KEYS).write_text(key)
+    return folder
+
+
+def openssl(folder: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["openssl", *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+# First run in development
+
+
+def test_keys_made_at_first_run_are_for_their_owner_only(development: Path) -> None:
+    assert mode(development) == 0o700
+    assert mode(development / LICENSE_KEY) == mode(development / VAULT_KEYS) == 0o600
+
+
+def test_a_loose_umask_changes_nothing(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        keys.make_development_keys(tmp_path / "keys", algorithm="EdDSA")
+        keys.make_sealing_pair(tmp_path / "keys", NOW)
+    finally:
+        os.umask(before)
+    private = [LICENSE_KEY, VAULT_KEYS, keys.SEALING_KEY]
+    assert {mode(tmp_path / "keys" / name) for name in private} == {0o600}
+    assert mode(tmp_path / "keys" / PUBLIC_KEY) & 0o022 == 0
+
+
+def test_second_run_makes_nothing_and_keeps_everything(development: Path) -> None:
+    before = {name: (development / name).read_bytes() for name in NAMES}
+    assert keys.make_development_keys(development, algorithm="RS256") == []
+    assert {name: (development / name).read_bytes() for name in NAMES} == before
+
+
+def test_only_what_is_missing_is_made(development: Path) -> None:
+    (development / VAULT_KEYS).unlink()
+    before = (development / LICENSE_KEY).read_bytes()
+    assert keys.make_development_keys(development, algorithm="EdDSA") == [VAULT_KEYS]
+    assert (development / LICENSE_KEY).read_bytes() == before
+
+
+def test_an_interrupted_first_run_leaves_nothing_half_made(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    (folder / "license-key.unfinished").write_text("-----BEGIN PRIV")
+    keys.make_development_keys(folder, algorithm="EdDSA")
+    keys.load_keyring(folder, production=False)
+    assert {path.name for path in folder.iterdir()} == {".lock", *NAMES}
+
+
+def test_two_processes_that_start_at_once_agree_on_one_set(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tenantry.flows import keys;"
+        "folder = Path(sys.argv[1]); print(flush=True); input();"
+        "keys.make_development_keys(folder, algorithm='RS256');"
+        "print(keys.load_keyring(folder, production=False).signing.kid,"
+        " (folder / keys.VAULT_KEYS).read_text())"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path / "keys")]
+    pipe = subprocess.PIPE
+    children = [subprocess.Popen(argv, stdin=pipe, stdout=pipe) for _ in range(3)]
+    for child in children:
+        assert child.stdout
+        child.stdout.readline()  # is about to start
+    for child in children:
+        assert child.stdin
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+    said = {child.communicate(timeout=60)[0] for child in children}
+    assert [child.returncode for child in children] == [0, 0, 0]
+    assert len(said) == 1
+
+
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KeysMissing, match=r"file/keys.*TENANTRY_KEYS_DIR"):
+        keys.make_development_keys(tmp_path / "file" / "keys", algorithm="EdDSA")
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "RS256"])
+def test_development_keys_are_read_by_openssl_as_they_are(tmp_path: Path, algorithm: str) -> None:
+    require("openssl")
+    keys.make_development_keys(tmp_path, algorithm=algorithm)
+    public = openssl(tmp_path, "pkey", "-in", LICENSE_KEY, "-pubout")
+    assert public == openssl(tmp_path, "pkey", "-pubin", "-in", PUBLIC_KEY)
+    assert public in (tmp_path / PUBLIC_KEY).read_text()
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "RS256"])
+def test_license_is_verified_by_pyjwt_and_the_public_file_alone(
+    tmp_path: Path, algorithm: str
+) -> None:
+    keys.make_development_keys(tmp_path, algorithm=algorithm)
+    keyring = keys.load_keyring(tmp_path, production=False)
+    token = licenses.sign(CLAIMS, keyring.signing)
+    assert jwt.get_unverified_header(token)["alg"] == algorithm
+    public = (tmp_path / PUBLIC_KEY).read_bytes()
+    options = AS_OF_THEN
+    found = jwt.decode(token, public, [algorithm], audience="acme", options=options)  # type: ignore[arg-type]
+    assert found["sub"] == "cust-bcdfghjkmn"
+    published = jwt.PyJWKSet.from_dict(keyring.jwks())
+    key = published[jwt.get_unverified_header(token)["kid"]]
+    assert jwt.decode(token, key, [algorithm], audience="acme", options=options) == found  # type: ignore[arg-type]
+
+
+def test_sealing_pair_is_made_once_and_only_the_certificate_is_public(tmp_path: Path) -> None:
+    keys.make_sealing_pair(tmp_path, NOW)
+    certificate = (tmp_path / SEALING_CERTIFICATE).read_bytes()
+    assert mode(tmp_path / keys.SEALING_KEY) == 0o600
+    keys.make_sealing_pair(tmp_path, NOW + timedelta(days=1))
+    assert (tmp_path / SEALING_CERTIFICATE).read_bytes() == certificate
+
+
+# Production
+
+
+def test_keys_of_an_operator_are_taken(production: Path) -> None:
+    keyring = keys.load_keyring(production, production=True)
+    assert keyring.signing.algorithm == "EdDSA"
+    vault = keys.load_vault(production, production=True)
+    assert vault.unwrap(vault.wrap("value")) == "value"
+
+
+def load_all(folder: Path) -> None:
+    keys.load_keyring(folder, production=True)
+    keys.load_vault(folder, production=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_production_refuses_a_missing_key(production: Path, name: str) -> None:
+    (production / name).unlink()
+    with pytest.raises(KeysMissing, match=rf"{name} is missing \(see keys/README.md"):
+        load_all(production)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_production_refuses_a_key_of_development(
+    production: Path, development: Path, name: str
+) -> None:
+    (production / name).write_bytes((development / name).read_bytes())
+    with pytest.raises(KeysMissing, match=rf"{name} is a development key \(see keys/README.md"):
+        load_all(production)
+
+
+@pytest.mark.parametrize("name", [PUBLIC_KEY, VAULT_KEYS])
+def test_production_refuses_a_ring_that_keeps_a_key_of_development(
+    production: Path, development: Path, name: str
+) -> None:
+    with (production / name).open("ab") as file:
+        file.write((development / name).read_bytes())
+    with pytest.raises(KeysMissing, match=f"{name} is a development key"):
+        load_all(production)
+
+
+def test_production_makes_no_keys_of_its_own(tmp_path: Path) -> None:
+    configured = settings.load(environment="production", data_dir=tmp_path)
+    with pytest.raises(KeysMissing):
+        wiring.build(configured)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_file_that_is_no_text_is_one_error(production: Path, name: str) -> None:
+    (production / name).write_bytes(b"\x30\x82\xff\x00")
+    with pytest.raises(SettingsError, match=name):
+        load_all(production)
+
+
+def test_folder_in_place_of_a_key_is_one_error(production: Path) -> None:
+    (production / VAULT_KEYS).unlink()
+    (production / VAULT_KEYS).mkdir()
+    with pytest.raises(KeysMissing, match=f"{VAULT_KEYS}: Is a directory"):
+        load_all(production)
+
+
+def test_broken_private_key_is_not_quoted(production: Path) -> None:
+    text = (production / LICENSE_KEY).read_text().replace("-----END", "canary\n-----END")
+    (production / LICENSE_KEY).write_text(text)
+    with pytest.raises(TenantryError) as caught:
+        load_all(production)
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_public_file_without_the_signing_key_is_refused(
+    production: Path, development: Path
+) -> None:
+    other = keys.load_keyring(development, production=False).signing.public_pem
+    (production / PUBLIC_KEY).write_text(other)
+    with pytest.raises(KeysMissing, match=r"openssl pkey -in license-key\.pem -pubout"):
+        load_all(production)
+
+
+def test_older_public_keys_stay_in_the_bundle_after_the_signing_one(
+    production: Path, development: Path
+) -> None:
+    older = keys.load_keyring(development, production=False)
+    newer = (production / PUBLIC_KEY).read_text()
+    alone = keys.load_keyring(production, production=True).bundle_version()
+    (production / PUBLIC_KEY).write_text(older.signing.public_pem + newer)
+    keyring = keys.load_keyring(production, production=True)
+    assert list(keyring.public) == [keyring.signing.kid, older.signing.kid]
+    assert list(read_public_bundle(keyring.bundle())) == list(keyring.public)
+    assert [key["kid"] for key in keyring.jwks()["keys"]] == list(keyring.public)
+    assert keyring.bundle_version() != alone
+
+
+def test_production_refuses_the_sealing_certificate_of_development(tmp_path: Path) -> None:
+    keys.make_sealing_pair(tmp_path, NOW)
+    cell = CellSettings(sealing_certificate=tmp_path / SEALING_CERTIFICATE)
+    assert wiring.sealing_certificate(cell, production=False).fingerprint
+    with pytest.raises(KeysMissing, match=r"development certificate \(kubeseal --fetch-cert"):
+        wiring.sealing_certificate(cell, production=True)
+
+
+def test_production_does_not_start_with_the_sealing_certificate_of_development(
+    production: Path, tmp_path: Path
+) -> None:
+    keys.make_sealing_pair(tmp_path, NOW)
+    configured = settings.load(
+        environment="production",
+        data_dir=tmp_path / "data",
+        keys_dir=production,
+        cells={"main": {"sealing_certificate": tmp_path / SEALING_CERTIFICATE}},
+    )
+    service = wiring.build(configured.model_copy(update={"environment": "development"}))
+    service.database.close()
+    with pytest.raises(KeysMissing, match="development certificate"):
+        wiring.build(configured)

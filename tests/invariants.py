@@ -1,0 +1,275 @@
+"""What must be so after every system test, whatever happened in it.
+
+Reads database and repository with as little of the product's code as possible: Git is asked by its
+own command line, tokens are opened by PyJWT, and only the expected bytes come from `render`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterable
+from email import policy
+from email.parser import BytesParser
+from itertools import pairwise
+from pathlib import Path
+
+import jwt
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import (
+    Audit,
+    Base,
+    Customer,
+    Deployment,
+    Event,
+    LicenseHistory,
+    LicenseRow,
+    Outbox,
+    Publication,
+    SealedValue,
+    Secret,
+    Subscription,
+    Tenant,
+)
+from tenantry.core import naming
+from tenantry.core.model import Status, TenantSpec, may_move
+from tenantry.core.overlay import render
+from tenantry.flows.service import Cell, Service
+
+
+def check_invariants(
+    service: Service, *, canaries: Iterable[str] = (), logs: Path | None = None
+) -> None:
+    """AssertionError where anything was lost, doubled, leaked or disagrees.
+
+    `canaries` are secrets that the test knows, such as passwords; `logs` a folder of log files.
+    """
+    with service.database.read() as session:
+        customers = session.scalars(select(Customer)).all()
+        for customer in customers:
+            _check_customer(service, session, customer)
+        for cell in service.cells.values():
+            _check_repository(service, cell, session)
+        secrets = [*canaries, *_secrets(service, session)]
+    _check_mailbox(service)
+    _check_nothing_leaked(service, secrets, logs)
+
+
+def _check_customer(service: Service, session: Session, customer: Customer) -> None:
+    tenant = session.get(Tenant, customer.customer_id)
+    assert tenant is not None, f"{customer.customer_id} has no tenant"
+    assert session.get(Subscription, customer.customer_id) is not None
+    assert tenant.name == naming.tenant_name(naming.key_of(customer.customer_id))
+    assert 0 <= tenant.published_generation <= tenant.generation
+    _check_license(service, session, tenant)
+    _check_history(session, tenant)
+    _check_audit(session, tenant)
+
+
+def _check_license(service: Service, session: Session, tenant: Tenant) -> None:
+    spec = TenantSpec.model_validate(tenant.approved)
+    row = session.get_one(LicenseRow, spec.license_id)
+    token = service.vault.unwrap(row.wrapped)
+    assert hashlib.sha256(token.encode()).hexdigest() == row.token_hash
+    header = jwt.get_unverified_header(token)
+    assert header["kid"] == row.key_id
+    claims = jwt.decode(
+        token,
+        service.keyring.public[row.key_id].pem,
+        algorithms=["EdDSA", "RS256"],
+        audience=service.product.name,
+        options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+    )
+    assert (claims["sub"], claims["jti"], claims["plan"]) == (
+        tenant.customer_id, row.license_id, row.plan,
+    )  # fmt: skip
+    assert claims["exp"] == int(row.expires_at.timestamp())
+    history = select(LicenseHistory).where(LicenseHistory.license_id == row.license_id)
+    (entry,) = session.scalars(history).all()
+    assert (entry.customer_id, entry.license_hash, entry.plan) == (
+        tenant.customer_id, row.token_hash, row.plan,
+    )  # fmt: skip
+    assert entry.max_devices == claims["limits"]["max_devices"]
+
+
+def _check_history(session: Session, tenant: Tenant) -> None:
+    events = session.scalars(
+        select(Event).where(Event.customer_id == tenant.customer_id).order_by(Event.id)
+    ).all()
+    assert events[0].status == Status.PENDING
+    assert events[-1].status == tenant.status
+    for before, after in pairwise(events):
+        assert may_move(Status(before.status), Status(after.status))
+        assert (before.status, before.reason_code) != (after.status, after.reason_code)
+    deployments = session.scalars(
+        select(Deployment)
+        .where(Deployment.customer_id == tenant.customer_id)
+        .order_by(Deployment.generation)
+    ).all()
+    assert [row.generation for row in deployments] == list(range(1, tenant.generation + 1))
+    for row in deployments:
+        steps = [row.wanted_at, row.published_at, row.seen_at, row.synced_at, row.healthy_at,
+                 row.ready_at]  # fmt: skip
+        reached = [at for at in steps if at is not None]
+        assert reached == sorted(reached), f"{tenant.customer_id}: {steps}"
+        assert (row.published_at is not None) == (row.generation <= tenant.published_generation)
+
+
+def _check_audit(session: Session, tenant: Tenant) -> None:
+    rows = session.scalars(select(Audit).where(Audit.customer_id == tenant.customer_id)).all()
+    actions = Counter(row.action for row in rows)
+    assert actions["customer.signed_up"] == 1
+    accepted = session.scalars(
+        select(Publication).where(
+            Publication.customer_id == tenant.customer_id, Publication.accepted_at.is_not(None)
+        )
+    ).all()
+    published = [row.details["generation"] for row in rows if row.action == "tenant.published"]
+    assert len(published) == len(set(published)), "a generation was published twice"
+    assert {row.generation for row in accepted} <= set(published)
+    if tenant.published_generation:
+        assert tenant.published_generation == max(published)
+
+
+def _check_repository(service: Service, cell: Cell, session: Session) -> None:
+    tenants = session.scalars(select(Tenant).where(Tenant.cell == cell.name)).all()
+    shown = {tenant.name: tenant for tenant in tenants if tenant.published_generation}
+    remote = cell.repository.url
+    if not _git(remote, "for-each-ref", "refs/heads/main"):
+        assert not shown
+        return
+    _git(remote, "fsck", "--strict")
+    standing = _read_tenants(remote)
+    assert standing.keys() == {naming.folder(name) for name in shown}, (
+        "a tenant was lost or doubled"
+    )
+    trees = _tree_ids(remote, standing)
+    for name, tenant in shown.items():
+        folder = naming.folder(name)
+        assert trees[folder] == tenant.accepted_tree, f"{name} is not the accepted one"
+        if tenant.published_generation == tenant.generation:
+            _check_bytes(service, cell, session, tenant, standing[folder])
+    _check_commits(remote, set(shown))
+
+
+def _check_bytes(
+    service: Service, cell: Cell, session: Session, tenant: Tenant, standing: dict[str, bytes]
+) -> None:
+    sealed = select(SealedValue).where(SealedValue.customer_id == tenant.customer_id)
+    local = {name: content for name, content in standing.items() if name.startswith("local/")}
+    files = render(
+        TenantSpec.model_validate(tenant.approved),
+        {row.key: row.ciphertext for row in session.scalars(sealed)},
+        product=service.product,
+        templates=service.templates,
+        cell=cell.facts,
+        has_local=bool(local),
+    )
+    assert files | local == standing, tenant.name
+
+
+def _check_commits(remote: str, names: set[str]) -> None:
+    """Each commit touches one tenant, and none is made twice for the same content."""
+    log = _git(
+        remote, "log", "--first-parent", "--format=commit %H", "--name-only", "main"
+    ).decode()
+    for commit in log.split("commit ")[1:]:
+        paths = [line for line in commit.splitlines()[1:] if line]
+        touched = {path.split("/")[2] for path in paths if path.startswith("tenants/")}
+        assert len(touched) <= 1, f"a commit touches several tenants: {touched}"
+        assert touched <= names
+        assert paths, "an empty commit"
+
+
+def _check_mailbox(service: Service) -> None:
+    """What the outbox calls sent is in the mailbox, once. (It may fill up while we look.)"""
+    with service.database.read() as session:
+        sent = session.scalars(select(Outbox).where(Outbox.sent_at.is_not(None))).all()
+    letters = [
+        BytesParser(policy=policy.default).parsebytes(path.read_bytes())
+        for path in service.mailbox.folder.glob("*.eml")
+    ]
+    identities = Counter(str(letter["Message-ID"]) for letter in letters)
+    assert all(count == 1 for count in identities.values()), "a mail was sent twice"
+    handed_over = {identity.strip("<").partition("@")[0] for identity in identities}
+    for row in sent:
+        assert row.wrapped is None
+        assert f"{row.kind}-{row.customer_id}-{row.id}" in handed_over
+
+
+def _secrets(service: Service, session: Session) -> list[str]:
+    rows = [*session.scalars(select(Secret)), *session.scalars(select(LicenseRow))]
+    return [service.vault.unwrap(row.wrapped) for row in rows]
+
+
+def _check_nothing_leaked(service: Service, secrets: list[str], logs: Path | None) -> None:
+    needles = {value for secret in secrets for value in (secret, _base64(secret))}
+    places = {"database": _database_bytes(service)}
+    for cell in service.cells.values():
+        objects = ("cat-file", "--batch", "--batch-all-objects")
+        places[f"objects of {cell.name}"] = _git(cell.repository.url, *objects)
+    for path in [*service.mailbox.folder.glob("*"), *(logs.rglob("*") if logs else ())]:
+        if path.is_file():
+            places[path.name] = path.read_bytes()
+    for place, content in places.items():
+        for needle in needles:
+            assert needle.encode() not in content, f"a secret stands in plain text in {place}"
+
+
+def _database_bytes(service: Service) -> bytes:
+    """Every column of every row; of SQLite also the files themselves."""
+    with service.database.read() as session:
+        rows = [session.execute(select(table)).all() for table in Base.metadata.sorted_tables]
+    content = json.dumps(
+        [[str(value) for value in row] for table in rows for row in table]
+    ).encode()
+    if service.database.is_sqlite():
+        file = Path(str(service.database.engine.url.database))
+        content += b"".join(path.read_bytes() for path in file.parent.glob(file.name + "*"))
+    return content
+
+
+def _base64(value: str) -> str:
+    return base64.b64encode(value.encode()).decode()
+
+
+def _git(remote: str, *arguments: str) -> bytes:
+    return subprocess.run(
+        ["git", f"--git-dir={remote}", *arguments], check=True, capture_output=True
+    ).stdout
+
+
+def _read_tenants(remote: str) -> dict[str, dict[str, bytes]]:
+    """Every file of main below tenants/: folder of the tenant -> path within it -> content."""
+    listed = _git(remote, "ls-tree", "-r", "-z", "--name-only", "main", "tenants/").decode()
+    paths = [path for path in listed.split("\0") if path]
+    stream = io.BytesIO(_batch(remote, "--batch", [f"main:{path}" for path in paths]))
+    found: dict[str, dict[str, bytes]] = {}
+    for path in paths:
+        size = int(stream.readline().split()[2])
+        folder, name = "/".join(path.split("/")[:3]), "/".join(path.split("/")[3:])
+        assert name, f"a file that belongs to no tenant: {path}"
+        found.setdefault(folder, {})[name] = stream.read(size)
+        stream.read(1)
+    return found
+
+
+def _tree_ids(remote: str, folders: Iterable[str]) -> dict[str, str]:
+    names = list(folders)
+    lines = _batch(remote, "--batch-check", [f"main:{name}" for name in names]).decode()
+    return dict(zip(names, (line.split()[0] for line in lines.splitlines()), strict=True))
+
+
+def _batch(remote: str, kind: str, objects: list[str]) -> bytes:
+    return subprocess.run(
+        ["git", f"--git-dir={remote}", "cat-file", kind],
+        input="".join(f"{name}\n" for name in objects).encode(),
+        check=True,
+        capture_output=True,
+    ).stdout

@@ -1,0 +1,315 @@
+"""From a row that makes a mail due to a letter in the folder: once, whole, and nothing more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from email import policy
+from email.message import EmailMessage
+from email.parser import BytesParser
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from tenantry.adapters.database.tables import LicenseRow, Outbox, Secret
+from tenantry.adapters.mail import Letter, MailFolder
+from tenantry.adapters.vault import Vault
+from tenantry.flows import outbox
+from tenantry.flows.signup import SignedUp
+from tenantry.flows.status import read_status
+from tests.system.world import PASSWORD, World
+
+
+def send(world: World) -> int:
+    return outbox.send_due(world.service, now=world.clock())
+
+
+def put(world: World, signed_up: SignedUp, kind: str, period: str = "") -> None:
+    with world.service.database.write() as session:
+        outbox.put(
+            session,
+            customer_id=signed_up.customer_id,
+            kind=kind,
+            period=period,
+            now=world.clock(),
+        )
+
+
+def rows(world: World) -> list[Outbox]:
+    with world.service.database.read() as session:
+        return list(session.scalars(select(Outbox).order_by(Outbox.id)))
+
+
+def letters(world: World) -> list[EmailMessage]:
+    paths = sorted(world.service.mailbox.folder.glob("*.eml"))
+    return [read(path) for path in paths]
+
+
+def read(path: Path) -> EmailMessage:
+    message = BytesParser(policy=policy.default).parsebytes(path.read_bytes())
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def body(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+class Page(HTMLParser):
+    """What a reader of the HTML sees, and which elements are there."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.links: list[str] = []
+        self.said = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.links += [value or "" for name, value in attrs if name == "href"]
+
+    def handle_data(self, data: str) -> None:
+        self.said += data
+
+
+@pytest.fixture
+def readonly(world: World) -> Iterator[Path]:
+    """The mail folder's place is taken, so that nothing can be written there, not even by root."""
+    folder = world.service.mailbox.folder
+    folder.rmdir() if folder.exists() else folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.touch()
+    yield folder
+    if folder.is_file():
+        folder.unlink()
+
+
+def test_welcome_carries_the_status_link_to_its_customer(world: World) -> None:
+    signed_up = world.sign_up(full_name="Ann Example")
+    assert send(world) == 1
+    (letter,) = letters(world)
+    assert letter["To"] == signed_up.email
+    assert letter["Subject"].startswith("Welcome to ")
+    (link,) = re.findall(r"http\S+/status/\S+", body(letter, "plain"))
+    token = link.rpartition("/")[2]
+    assert read_status(world.service, token=token).customer_id == signed_up.customer_id
+    page = Page(body(letter, "html"))
+    assert page.links == [link, signed_up.instance_url]
+    for text in (body(letter, "plain"), page.said):
+        assert "Hello Ann Example," in text
+        assert signed_up.instance_url in text
+        assert "14 days, until the end of 7 December 2026" in text
+
+
+def test_welcome_carries_nothing_else_that_is_secret(world: World) -> None:
+    signed_up = world.sign_up()
+    send(world)
+    (letter,) = letters(world)
+    said = body(letter, "plain") + body(letter, "html") + str(letter.items())
+    with world.service.database.read() as session:
+        wrapped = [*session.scalars(select(Secret)), *session.scalars(select(LicenseRow))]
+        secrets = [world.service.vault.unwrap(row.wrapped) for row in wrapped]
+    assert len(secrets) == 6
+    for secret in [PASSWORD, signed_up.license_token, *secrets]:
+        assert secret not in said
+    assert said.count(signed_up.status_token) == 2
+
+
+def test_link_is_gone_from_the_database_once_sent(world: World) -> None:
+    signed_up = world.sign_up()
+    (before,) = rows(world)
+    assert before.wrapped is not None
+    assert signed_up.status_token.encode() not in before.wrapped
+    send(world)
+    (after,) = rows(world)
+    assert (after.wrapped, after.last_error, after.retry_at) == (None, None, None)
+    assert after.sent_at is not None
+
+
+def test_logs_name_no_address_and_no_link(world: World) -> None:
+    signed_up = world.sign_up()
+    with capture_logs() as entries:
+        send(world)
+    assert [entry["event"] for entry in entries] == ["mail.sent"]
+    assert signed_up.email not in str(entries)
+    assert signed_up.status_token not in str(entries)
+
+
+def test_nothing_due_sends_nothing(world: World) -> None:
+    world.sign_up()
+    assert send(world) == 1
+    assert send(world) == 0
+    assert len(letters(world)) == 1
+
+
+def test_mail_of_one_kind_and_period_is_due_once(world: World) -> None:
+    signed_up = world.sign_up()
+    for _ in range(2):
+        put(world, signed_up, "ready")
+        put(world, signed_up, "ready", period="2027")
+        put(world, signed_up, "welcome")
+    assert [(row.kind, row.period) for row in rows(world)] == [
+        ("welcome", ""),
+        ("ready", ""),
+        ("ready", "2027"),
+    ]
+    assert send(world) == 3
+
+
+def test_ready_mail_leads_to_the_instance_and_holds_no_link_of_status(world: World) -> None:
+    signed_up = world.sign_up()
+    send(world)
+    put(world, signed_up, "ready")
+    send(world)
+    ready, _ = letters(world)
+    assert ready["Subject"].endswith("instance is ready")
+    assert Page(body(ready, "html")).links == [signed_up.instance_url]
+    assert "/status/" not in body(ready, "plain") + body(ready, "html")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "{{ 7*7 }}{% raw %}",
+        "&amp; Söhne 🔑",
+        "\u202eevil",
+        "'; DROP TABLE",
+    ],
+)
+def test_hostile_names_are_text_and_nothing_else(world: World, name: str) -> None:
+    world.sign_up(company_name=name, full_name=name)
+    send(world)
+    (letter,) = letters(world)
+    page = Page(body(letter, "html"))
+    assert page.said.count(name) == 2
+    assert page.elements <= {
+        "html", "head", "meta", "title", "body", "div", "p", "strong", "h1", "a",
+    }  # fmt: skip
+    assert body(letter, "plain").count(name) == 2
+
+
+@pytest.mark.parametrize("email", ["jörg@example.com", "用户@example.com", "o'neil+x@example.com"])
+def test_mail_to_any_address_is_sent(world: World, email: str) -> None:
+    signed_up = world.sign_up(email=email)
+    assert send(world) == 1
+    (path,) = world.service.mailbox.folder.glob("*.eml")
+    assert f"\r\nTo: {signed_up.email}\r\n".encode() in path.read_bytes()
+
+
+# When it goes wrong
+
+
+def test_folder_that_takes_nothing_is_tried_again_later_and_sent_once(
+    world: World, readonly: Path
+) -> None:
+    world.sign_up()
+    waits = []
+    for _ in range(12):
+        now = world.clock()
+        assert outbox.send_due(world.service, now=now) == 0
+        (row,) = rows(world)
+        assert row.wrapped is not None
+        assert row.retry_at is not None
+        assert str(readonly) in (row.last_error or "")
+        waits.append((row.retry_at - now).total_seconds())
+        assert outbox.send_due(world.service, now=row.retry_at - timedelta(milliseconds=1)) == 0
+        assert rows(world)[0].attempts == row.attempts == len(waits)
+        world.clock.time = row.retry_at
+    assert waits == [30, 60, 120, 240, 480, 960, 1920, *[3600] * 5]
+    readonly.unlink()
+    assert send(world) == 1
+    assert send(world) == 0
+    assert len(letters(world)) == 1
+
+
+def test_a_week_of_failures_does_not_break_the_mailer(world: World, readonly: Path) -> None:
+    world.sign_up()
+    with world.service.database.write() as session:
+        session.scalars(select(Outbox)).one().attempts = 200
+    now = world.clock()
+    assert outbox.send_due(world.service, now=now) == 0
+    (row,) = rows(world)
+    assert row.retry_at == now + timedelta(hours=1)
+    readonly.unlink()
+    world.clock.time += timedelta(hours=2)
+    assert send(world) == 1
+
+
+def test_letter_that_was_handed_over_before_a_crash_is_not_doubled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sign_up()
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(outbox, "_close", die)
+        with pytest.raises(KeyboardInterrupt):
+            send(world)
+    assert len(letters(world)) == 1
+    assert send(world) == 0  # as far as anybody knows, it is being sent
+    world.clock.time += outbox.CLAIMED_FOR
+    assert send(world) == 1
+    assert len(letters(world)) == 1
+
+
+def test_mail_that_cannot_be_written_does_not_keep_the_others_back(world: World) -> None:
+    """Its link was wrapped with a key that is gone."""
+    poisoned, healthy = world.sign_up(), world.sign_up()
+    stranger = Vault(["A" * 43 + "="])
+    with world.service.database.write() as session:
+        row = session.scalars(
+            select(Outbox).where(Outbox.customer_id == poisoned.customer_id)
+        ).one()
+        row.wrapped = stranger.wrap("token")
+    assert send(world) == 1
+    (letter,) = letters(world)
+    assert letter["To"] == healthy.email
+    assert "vault" in (rows(world)[0].last_error or "")
+
+
+def test_text_that_fails_for_one_customer_is_a_mail_error(world: World) -> None:
+    named, nameless = world.sign_up(full_name="Ann"), world.sign_up()
+    texts = dict(world.service.mail_templates) | {
+        "welcome.txt": "Subject: Hi\n\nHello {{ full_name.split()[0] }}\n"
+    }
+    service = replace(world.service, mail_templates=texts)
+    assert outbox.send_due(service, now=world.clock()) == 1
+    assert letters(world)[0]["To"] == named.email
+    _, row = rows(world)
+    assert row.customer_id == nameless.customer_id
+    assert "welcome.txt" in (row.last_error or "")
+
+
+def test_names_that_mail_may_say_are_those_it_is_given(world: World) -> None:
+    world.sign_up()
+    (row,) = rows(world)
+    with world.service.database.read() as session:
+        assert outbox._context(world.service, session, row).keys() == outbox.NAMES
+
+
+def test_two_mailers_at_once_send_a_letter_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sign_up()
+    handed_over: list[str] = []
+    send_really = MailFolder.send
+
+    def send_while_another_looks(self: MailFolder, letter: Letter, now: datetime) -> None:
+        handed_over.append(letter.reference)
+        assert send(world) == 0
+        send_really(self, letter, now)
+
+    monkeypatch.setattr(MailFolder, "send", send_while_another_looks)
+    assert send(world) == 1
+    assert len(handed_over) == 1

@@ -1,0 +1,114 @@
+"""A whole service in one process: real database, Git, kubeseal and kustomize."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tenantry import settings, wiring
+from tenantry.adapters.database.tables import Tenant
+from tenantry.adapters.git import create_bare
+from tenantry.core import naming
+from tenantry.core.signup import parse_signup
+from tenantry.flows.publish import Published, publish_due
+from tenantry.flows.service import Cell, Service
+from tenantry.flows.signup import SignedUp, signup
+from tests.programs import require
+
+VECTORS = Path(__file__).parent.parent / "data" / "kubeseal"
+PASSWORD = "SecurePass123"
+
+
+class Clock:
+    """A clock that only tests move; each look is a moment later than the last."""
+
+    tick = timedelta(seconds=1)
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.time += timedelta(milliseconds=1)
+        return self.time
+
+
+@dataclass
+class World:
+    """The service under test, its one cell, and the remote as a person with Git sees it."""
+
+    service: Service
+    clock: Clock
+    folder: Path
+    _numbers: Iterator[int]
+
+    @property
+    def cell(self) -> Cell:
+        return self.service.cells["main"]
+
+    @property
+    def remote(self) -> Path:
+        return self.folder / "tenants.git"
+
+    def sign_up(self, **changes: Any) -> SignedUp:
+        number = next(self._numbers)
+        fields = {
+            "email": f"customer-{number}@example.com",
+            "password": PASSWORD,
+            "company_name": f"Company {number}",
+        }
+        request = parse_signup(fields | changes, rules=self.service.password_rules)
+        return signup(self.service, request, now=self.clock())
+
+    def publish(self) -> Published:
+        return publish_due(self.service, self.cell)
+
+    def tenant(self, customer_id: str) -> Tenant:
+        with self.service.database.read() as session:
+            return session.get_one(Tenant, customer_id)
+
+    def git(self, *arguments: str) -> str:
+        return subprocess.run(
+            ["git", f"--git-dir={self.remote}", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
+    def tenant_commits(self) -> list[str]:
+        return self.git("log", "--format=%H", "main", "--", "tenants/").split()
+
+    def folder_of(self, customer_id: str) -> str:
+        return naming.folder(naming.tenant_name(naming.key_of(customer_id)))
+
+    @contextmanager
+    def work_tree(self) -> Iterator[Path]:
+        """A clone as a reviewer has it; what is left in it is committed and pushed."""
+        place = self.folder / f"reviewer-{next(self._numbers)}"
+        run = ["git", "-c", "user.name=Reviewer", "-c", "user.email=r@example.com"]
+        subprocess.run([*run, "clone", "-q", str(self.remote), str(place)], check=True)
+        yield place
+        subprocess.run([*run, "add", "-A"], cwd=place, check=True)
+        subprocess.run([*run, "commit", "-qm", "By hand"], cwd=place, check=True)
+        subprocess.run([*run, "push", "-q"], cwd=place, check=True)
+
+
+def make_world(folder: Path, database_url: str, **changes: Any) -> World:
+    """A new world; `changes` are settings."""
+    for program in ("kubeseal", "kustomize"):
+        require(program)
+    create_bare(folder / "tenants.git")
+    cell = {
+        "repository_url": str(folder / "tenants.git"),
+        "sealing_certificate": VECTORS / "throwaway-cert.pem",
+    } | changes.pop("cell", {})
+    configured = settings.load(
+        data_dir=folder / "data", database_url=database_url, cells={"main": cell}, **changes
+    )
+    clock = Clock()
+    return World(wiring.build(configured, now=clock), clock, folder, count(1))
