@@ -1,0 +1,1 @@
+"""The JSON API; each view carries its own description, see `web.openapi`."""

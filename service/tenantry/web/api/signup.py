@@ -1,0 +1,103 @@
+"""POST /api/customers/signup: for programs (JSON in and out) and for the signup page's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, Response
+
+from tenantry.core.errors import EmailTaken, InvalidInput, TenantryError
+from tenantry.core.signup import SignupRequest, parse_signup
+from tenantry.flows.signup import SignedUp, signup
+from tenantry.web.api.models import (
+    CustomerPart,
+    DeploymentPart,
+    LicensePart,
+    SignupAnswer,
+    SubscriptionPart,
+)
+from tenantry.web.bodies import read_fields
+from tenantry.web.context import current_service
+from tenantry.web.errors import problem_of
+from tenantry.web.negotiation import prefers_html, require_json
+from tenantry.web.operations import Operation, operation
+from tenantry.web.pages.signup import render_form
+
+blueprint = Blueprint("signup", __name__)
+
+
+@blueprint.post("/api/customers/signup")
+@operation(
+    Operation(
+        summary="Sign a customer up",
+        tag="Customers",
+        body=SignupRequest,
+        answers={201: SignupAnswer},
+        problems=(400, 406, 409, 413, 415),
+    )
+)
+def create_customer() -> Response:
+    """Creates the account and its trial and starts the deployment; answers at once.
+
+    The license and `status_url` are shown here and never again: keep them. Send JSON or a form.
+    A browser (`Accept: text/html`) is redirected to the status page.
+    """
+    if prefers_html():
+        return _answer_browser()
+    require_json()
+    return _answer_program(_sign_up(read_fields()))
+
+
+def _sign_up(fields: Mapping[str, object]) -> SignedUp:
+    service = current_service()
+    request = parse_signup(fields, rules=service.password_rules)
+    return signup(service, request, now=service.now())
+
+
+def _answer_program(done: SignedUp) -> Response:
+    url = f"{current_service().public_url}/status/{done.status_token}"
+    body = answer_of(done, status_url=url).model_dump_json()
+    return Response(body, 201, mimetype="application/json", headers={"Location": url})
+
+
+def _answer_browser() -> Response:
+    fields: Mapping[str, object] = {}
+    try:
+        fields = read_fields()
+        done = _sign_up(fields)
+    except (InvalidInput, EmailTaken) as error:
+        return _show_form_again(fields, error)
+    # relative: the browser stays on the host that it came by
+    return Response(status=303, headers={"Location": f"/status/{done.status_token}"})
+
+
+def _show_form_again(fields: Mapping[str, object], error: TenantryError) -> Response:
+    problem = problem_of(error)
+    if problem is None:
+        raise error
+    if isinstance(error, EmailTaken):
+        problem = problem.model_copy(update={"field": "email"})
+    return Response(render_form(fields, problem), problem.status, mimetype="text/html")
+
+
+def answer_of(done: SignedUp, *, status_url: str) -> SignupAnswer:
+    """What R4 promises, and the link that R7 adds."""
+    return SignupAnswer(
+        customer=CustomerPart(
+            customer_id=done.customer_id, email=done.email, company_name=done.company_name
+        ),
+        subscription=SubscriptionPart(
+            plan=done.plan, status=done.subscription_status, trial_ends_at=done.trial_ends_at
+        ),
+        deployment=DeploymentPart(
+            estimated_time=done.estimated_time,
+            instance_url=done.instance_url,
+            status_url=status_url,
+        ),
+        license=LicensePart(
+            jwt=done.license_token,
+            expires_at=done.license_expires_at,
+            max_devices=done.max_devices,
+        ),
+        next_steps=list(done.next_steps),
+    )

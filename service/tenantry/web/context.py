@@ -1,0 +1,35 @@
+"""What a request hangs on: the service it is answered by, and its own id."""
+
+from __future__ import annotations
+
+import uuid
+
+import structlog
+from flask import Flask, current_app, g, has_request_context
+
+from tenantry.flows.service import Service
+
+_KEY = "tenantry"
+
+
+def bind_service(app: Flask, service: Service) -> None:
+    """Makes `service` the one that every request of `app` is answered by."""
+    app.extensions[_KEY] = service
+
+
+def current_service() -> Service:
+    """The service of the running request."""
+    service: Service = current_app.extensions[_KEY]
+    return service
+
+
+def start_request() -> None:
+    """Gives the request an id of our own (a client's could be forged) and logs under it."""
+    g.request_id = str(uuid.uuid4())
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def request_id() -> str:
+    """The running request's id, a UUID."""
+    return str(g.request_id) if has_request_context() and "request_id" in g else ""

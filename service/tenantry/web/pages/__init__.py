@@ -1,0 +1,1 @@
+"""Server-rendered pages; all of them work without JavaScript."""

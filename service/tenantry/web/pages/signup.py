@@ -1,0 +1,40 @@
+"""The signup form (R7); the API's view renders it again when something is to be corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flask import Blueprint, render_template
+
+from tenantry.web.api.models import Problem
+from tenantry.web.context import current_service
+from tenantry.web.operations import page
+
+blueprint = Blueprint("signup_page", __name__)
+
+_KEPT = ("email", "company_name", "full_name", "time_zone")  # never the password
+
+
+@blueprint.get("/")
+@page
+def show_form() -> str:
+    return render_form({})
+
+
+def render_form(fields: Mapping[str, object], problem: Problem | None = None) -> str:
+    """The form with what was typed, but the password, and the problem at its field."""
+    service = current_service()
+    product = service.product
+    return render_template(
+        "signup.html",
+        values={name: _text(fields.get(name)) for name in _KEPT},
+        problem=problem,
+        rules=service.password_rules,
+        trial=product.trial,
+        plan=product.plans[product.trial.plan].title,
+    )
+
+
+def _text(value: object) -> str:
+    """A typed value as it may be shown; text that is no text would break the page's encoding."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
