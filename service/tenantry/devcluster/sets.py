@@ -1,0 +1,223 @@
+"""The ApplicationSet controller: reads the sets from the repository and keeps Applications.
+
+Woken by a nudge, by its poll, and when an Application has gone. As the real one: an error stops
+the whole set, and a set in error is not helped by nudges, only by its next poll.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from copy import deepcopy
+from typing import Any
+
+import structlog
+
+from tenantry.core.errors import TenantryError
+from tenantry.devcluster.application import Application
+from tenantry.devcluster.applicationset import (
+    ApplicationSet,
+    GenerationError,
+    UnsupportedSet,
+    check_labels,
+    load_sets,
+)
+from tenantry.devcluster.controller import HYDRATE, Controller
+from tenantry.devcluster.gitview import GitView, Snapshot
+from tenantry.devcluster.project import Project, UnsupportedProject, load_project
+
+log = structlog.get_logger()
+
+MAIN = "refs/heads/main"
+PROJECT_FILE = "argocd/appproject.yaml"
+SETS_FILE = "argocd/applicationset.yaml"
+
+
+class SetController:
+    """Owns the sets. `poll` is in seconds."""
+
+    def __init__(self, view: GitView, controller: Controller, *, poll: float) -> None:
+        self.sets: dict[str, ApplicationSet] = {}
+        self.passes = 0  # how often it has looked
+        self.problem: str | None = None  # why the repository's argocd/ is not understood
+        self._view = view
+        self._controller = controller
+        self._poll = poll
+        self._read_from: tuple[str, str] | None = None
+        self._refused: str | None = None
+        self._wake = threading.Condition()
+        self._nudged: list[tuple[str, str]] = []
+        self._removed = False
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name="devcluster-sets", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with a first poll."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what is under way."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify_all()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def nudge(self, repository: str, ref: str) -> None:
+        """A push happened; sets that watch this repository and ref look at once."""
+        with self._wake:
+            self._nudged.append((_plain(repository), ref))
+            self._wake.notify_all()
+
+    def application_removed(self) -> None:
+        """An Application is gone; its set may want it back."""
+        with self._wake:
+            self._removed = True
+            self._wake.notify_all()
+
+    def _work(self) -> None:
+        poll_at = time.monotonic()
+        while True:
+            with self._wake:
+                while not self._due(poll_at):
+                    self._wake.wait(max(0.0, poll_at - time.monotonic()))
+                if self._stopped:
+                    return
+                nudged, self._nudged = self._nudged, []
+                removed, self._removed = self._removed, False
+            polled = time.monotonic() >= poll_at
+            if polled:
+                poll_at = time.monotonic() + self._poll
+            self._reconcile(nudged, polled=polled, removed=removed)
+            self.passes += 1
+
+    def _due(self, poll_at: float) -> bool:
+        waiting = self._nudged or self._removed or self._stopped
+        return bool(waiting) or time.monotonic() >= poll_at
+
+    def _reconcile(self, nudged: list[tuple[str, str]], *, polled: bool, removed: bool) -> None:
+        try:
+            self._view.refresh()
+            self.problem = self._read_manifests()
+            for one in list(self.sets.values()):
+                woken = (_plain(one.repository), one.revision) in nudged
+                if polled or removed or (woken and not one.failed):
+                    self._reconcile_set(one)
+            if polled:
+                self._compare_moved()
+        except TenantryError as error:  # the repository cannot be read; the next poll tries again
+            self.problem = error.message
+            log.warning("devcluster.repository_unreadable", reason=error.message)
+        except Exception:  # a bug must not end the thread that everything hangs on
+            log.exception("devcluster.task_failed")
+
+    def _read_manifests(self) -> str | None:
+        """Take over argocd/ where it changed; why it cannot be used, if so."""
+        commit = self._view.resolve(MAIN)
+        entries = self._view.snapshot(commit).entries if commit else {}
+        if PROJECT_FILE not in entries or SETS_FILE not in entries:
+            return f"the repository has no {PROJECT_FILE} and {SETS_FILE} on main"
+        project, sets = entries[PROJECT_FILE].sha, entries[SETS_FILE].sha
+        if (project, sets) == self._read_from:
+            return self._refused
+        contents = self._view.read([project, sets])
+        self._read_from = (project, sets)
+        try:
+            self._controller.project = load_project(contents[project].decode())
+            self._adopt_manifests(contents[sets].decode(), self._controller.project)
+            self._refused = None
+        except (UnsupportedProject, UnsupportedSet) as error:
+            self.sets, self._refused = {}, str(error)
+            log.error("devcluster.applicationset_refused", reason=str(error))
+        return self._refused
+
+    def _adopt_manifests(self, text: str, project: Project) -> None:
+        known = self.sets
+        self.sets = {}
+        for manifest in load_sets(text):
+            name = manifest["metadata"]["name"]
+            one = known.get(name)
+            if one is None or one.manifest != manifest:
+                one = ApplicationSet(manifest)
+            if one.spec["template"]["spec"].get("project") != project.name:
+                raise UnsupportedSet(f"applicationset.yaml: set {name} is of another project")
+            self.sets[name] = one
+
+    def _reconcile_set(self, one: ApplicationSet) -> None:
+        before = one.failed
+        try:
+            commit = self._view.resolve(one.revision)
+            if commit is None:
+                raise GenerationError(
+                    "error generating params from git: unable to resolve "
+                    f"'{one.revision}' to a commit SHA"
+                )
+            self._apply(one, self._view.snapshot(commit))
+        except GenerationError as error:
+            one.report(error)
+            log.warning("devcluster.set_failed", set=one.name, reason=str(error))
+        else:
+            one.report(None)
+            if before:
+                log.info("devcluster.set_recovered", set=one.name)
+
+    def _apply(self, one: ApplicationSet, snapshot: Snapshot) -> None:
+        generated = one.generate(snapshot, self._view.read)
+        first_error: GenerationError | None = None
+        for name, rendered in sorted(generated.items()):
+            try:
+                check_labels(rendered)
+            except GenerationError as error:  # that one is not written; the others are
+                first_error = first_error or error
+                continue
+            application = self._controller.registry.get(name)
+            if application is None:
+                self._create(one, rendered)
+            else:
+                self._update(application, rendered)
+        if first_error is not None:
+            raise first_error
+
+    def _create(self, one: ApplicationSet, rendered: dict[str, Any]) -> None:
+        application = _application(one, rendered)
+        log.info("devcluster.application_created", application=application.name)
+        self._controller.adopt(application)
+
+    def _update(self, application: Application, rendered: dict[str, Any]) -> None:
+        wanted = deepcopy(rendered)
+        metadata, spec = wanted["metadata"], wanted["spec"]
+        metadata.setdefault("annotations", {})
+        with application.lock:
+            if HYDRATE in application.annotations:
+                metadata["annotations"][HYDRATE] = application.annotations[HYDRATE]
+            moved = spec != application.spec
+            if not moved and metadata == application.metadata:
+                return
+            application.metadata, application.spec = metadata, spec
+            self._controller.registry.publish(application)
+        if moved:
+            self._controller.compare_later(application)
+
+    def _compare_moved(self) -> None:
+        """The poll of the Applications themselves: those that stand at another commit."""
+        heads: dict[str, str | None] = {}
+        for application in self._controller.registry.applications():
+            revision = application.source["targetRevision"]
+            if revision not in heads:
+                heads[revision] = self._view.resolve(revision)
+            if application.reconciled and application.revision != heads[revision]:
+                self._controller.compare_later(application)
+
+
+def _application(one: ApplicationSet, rendered: dict[str, Any]) -> Application:
+    wanted = deepcopy(rendered)
+    metadata, spec = wanted["metadata"], wanted["spec"]
+    metadata.setdefault("annotations", {})
+    return Application(
+        name=metadata["name"], metadata=metadata, spec=spec, set_name=one.name, set_uid=one.uid
+    )
+
+
+def _plain(repository: str) -> str:
+    """A repository's URL without what does not matter for telling two apart."""
+    return repository.strip().rstrip("/").removesuffix(".git").casefold()

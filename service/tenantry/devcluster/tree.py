@@ -1,0 +1,45 @@
+"""The resource tree: what an Application has in the cluster.
+
+What Kubernetes would make of it (Pods, ReplicaSets) is not there, as no pod runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tenantry.devcluster.application import Application
+from tenantry.devcluster.cluster import Cluster
+from tenantry.devcluster.kinds import Key, version_of
+from tenantry.devcluster.namespace import Live
+
+
+def resource_tree(application: Application, cluster: Cluster) -> dict[str, Any]:
+    """The nodes; without any, the member is missing."""
+    live = cluster.owned(application.name, application.namespace)
+    nodes = [_node(key, live[key], cluster) for key in sorted(live)]
+    return {"nodes": nodes} if nodes else {}
+
+
+def _node(key: Key, live: Live, cluster: Cluster) -> dict[str, Any]:
+    node: dict[str, Any] = {"group": key.group} if key.group else {}
+    node |= {"version": version_of(live.manifest), "kind": key.kind}
+    if key.namespace:
+        node["namespace"] = key.namespace
+    node |= {"name": key.name, "uid": live.uid}
+    node |= _details(key, live.manifest)
+    node["resourceVersion"] = str(live.version)
+    health = cluster.health(key)
+    if health is not None:
+        node["health"] = health
+    node["createdAt"] = live.created
+    return node
+
+
+def _details(key: Key, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    if key.kind == "Service":
+        selector = (manifest.get("spec") or {}).get("selector") or {}
+        return {"networkingInfo": {"targetLabels": dict(selector)}}
+    if key.kind == "Deployment":
+        return {"info": [{"name": "Revision", "value": "Rev:1"}]}
+    return {}
