@@ -1,0 +1,43 @@
+"""The `tenantry` command. Exit codes: 0 done, 1 failed (one line says why), 2 wrong usage."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from tenantry import __version__, logs
+from tenantry.adapters import process
+from tenantry.cli.check import check
+from tenantry.cli.database import db
+from tenantry.cli.demo import demo
+from tenantry.cli.devcluster import dev
+from tenantry.cli.doctor import doctor
+from tenantry.cli.license import license_command
+from tenantry.cli.serve import serve
+from tenantry.cli.worker import worker
+from tenantry.core.errors import TenantryError
+from tenantry.settings import TOOLS
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tenantry")
+def cli() -> None:
+    """A signup becomes a running, licensed tenant, through Git."""
+
+
+for command in (check, db, demo, dev, doctor, license_command, serve, worker):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command; what it raises on purpose becomes one line and exit code 1."""
+    os.umask(0o077)  # database, mail and logs hold what is for this user only
+    process.add_program_folder(TOOLS)
+    logs.configure("text")  # to standard error; what runs as a service sets its own form
+    try:
+        cli()
+    except TenantryError as error:
+        click.echo(f"tenantry: {error}", err=True)
+        sys.exit(1)

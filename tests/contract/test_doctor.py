@@ -1,0 +1,425 @@
+"""`tenantry doctor` on installations that are well, and on those that are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tenantry import assets, doctor, wiring
+from tenantry.adapters import process
+from tenantry.adapters.git import TenantsRepository, create_bare
+from tenantry.cli.main import cli
+from tenantry.doctor import Finding, examine
+from tenantry.flows import keys
+from tenantry.settings import load
+from tests.programs import require
+
+VECTORS = Path(__file__).parent.parent / "data" / "kubeseal"
+IDS = [
+    "settings.valid", "settings.known",
+    "program.git", "program.kubeseal", "program.kustomize",
+    "keys.license", "keys.vault", "product.files", "database.reachable", "mail.folder",
+    "cell.main.repository", "cell.main.sealing", "cell.main.argocd",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """A good development set-up with a local bare repository, and without Argo CD."""
+    for program in ("kubeseal", "kustomize"):
+        require(program)
+    for name in list(os.environ):
+        if name.upper().startswith("TENANTRY_"):
+            monkeypatch.delenv(name)
+    create_bare(tmp_path / "tenants.git")
+    monkeypatch.setenv("TENANTRY_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TENANTRY_CELLS__MAIN__REPOSITORY_URL", str(tmp_path / "tenants.git"))
+    certificate = str(VECTORS / "throwaway-cert.pem")
+    monkeypatch.setenv("TENANTRY_CELLS__MAIN__SEALING_CERTIFICATE", certificate)
+    return monkeypatch
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["doctor", *arguments], catch_exceptions=False)
+
+
+def findings(**overrides: Any) -> dict[str, Finding]:
+    return {finding.id: finding for finding in examine(load(**overrides))}
+
+
+def bad(**overrides: Any) -> dict[str, Finding]:
+    return {name: each for name, each in findings(**overrides).items() if not each.ok}
+
+
+def only_bad(**overrides: Any) -> Finding:
+    """The one thing that is wrong beside Argo CD, which is not there."""
+    (found,) = (each for name, each in bad(**overrides).items() if name != "cell.main.argocd")
+    assert found.remedy
+    return found
+
+
+# Answers
+
+
+def test_good_set_up_lacks_nothing_but_argo_cd_and_says_so() -> None:
+    answer = json.loads(run("--json").output)
+    assert [each["id"] for each in answer["findings"] if not each["ok"]] == ["cell.main.argocd"]
+    assert "no status can be known" in answer["findings"][-1]["message"]
+    assert answer["findings"][-1]["remedy"] == "set TENANTRY_CELLS__<CELL>__ARGOCD_URL"
+
+
+def test_json_is_one_object_with_every_finding() -> None:
+    result = run("--json")
+    answer = json.loads(result.output)
+    assert answer.keys() == {"ok", "findings"}
+    assert all(each.keys() == {"id", "ok", "message", "remedy"} for each in answer["findings"])
+    assert [each["id"] for each in answer["findings"]] == IDS
+    assert answer["ok"] is False
+    assert result.exit_code == 1
+
+
+def test_each_finding_has_an_id_of_its_own_and_a_remedy_where_bad(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("TENANTRY_CELLS__EU__DOMAIN", "eu.example.com")
+    environment.setenv("TENANTRY_PRODUCT_DIR", "/nonexistent")
+    environment.setenv("TENANTRY_DATABASE_URL", "nonsense")
+    environment.setenv("TENANTRY_MAIL_DIR", "/dev/null/mail")
+    environment.setenv("TENANTRY_KEYS_DIR", "/dev/null/keys")
+    environment.setenv("TENANTRY_PROT", "1")
+    found = list(examine(load()))
+    assert len({each.id for each in found}) == len(found)
+    assert all(bool(each.remedy) != each.ok for each in found)
+    assert {each.id for each in found if not each.ok} == {
+        "settings.known", "keys.license", "keys.vault", "product.files", "database.reachable",
+        "mail.folder", "cell.main.argocd", "cell.eu.repository", "cell.eu.sealing",
+        "cell.eu.argocd",
+    }  # fmt: skip
+
+
+def test_lines_show_each_finding_and_the_remedy_below() -> None:
+    result = run()
+    lines = result.output.splitlines()
+    assert [line.split()[1] for line in lines if line[:2] in ("ok", "!!")] == IDS
+    assert lines[-3].split() == ["→", "set", "TENANTRY_CELLS__<CELL>__ARGOCD_URL"]
+    assert lines[-1] == "1 wrong"
+    assert result.exit_code == 1
+
+
+def test_long_lines_are_not_broken(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setenv("COLUMNS", "40")
+    folder = tmp_path / ("long" * 20)
+    environment.setenv("TENANTRY_MAIL_DIR", str(folder))
+    assert f"mail goes to files in {folder}\n" in run().output
+
+
+def test_nothing_wrong_exits_with_zero(environment: pytest.MonkeyPatch) -> None:
+    environment.setattr(doctor, "_argocd", lambda _: "Argo CD v3 is there")
+    result = run()
+    assert result.output.endswith("\nnothing wrong\n")
+    assert result.exit_code == 0
+    answer = json.loads(run("--json").output)
+    assert (answer["ok"], {each["remedy"] for each in answer["findings"]}) == (True, {""})
+
+
+def test_settings_that_are_not_valid_are_a_finding(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TENANTRY_PORT", "many")
+    result = run("--json")
+    (finding,) = json.loads(result.output)["findings"]
+    assert finding["id"] == "settings.valid"
+    assert finding["message"].startswith("TENANTRY_PORT: ")
+    assert finding["remedy"] == "see docs/settings.md"
+    assert result.exit_code == 1
+
+
+def test_misspelt_variable_is_found(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TENANTRY_PROT", "1")
+    found = only_bad()
+    assert (found.id, found.message) == ("settings.known", "no such setting: TENANTRY_PROT")
+
+
+def test_second_look_finds_the_same() -> None:
+    assert run("--json").output == run("--json").output
+
+
+# Programs
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        ("kustomize v5.7.9", "is 5.7.9, which is too old"),
+        ("kustomize devel", "is of an unknown version, which is too old"),
+    ],
+)
+def test_old_program_is_found(
+    environment: pytest.MonkeyPatch, tmp_path: Path, version: str, says: str
+) -> None:
+    program = tmp_path / "bin" / "kustomize"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho {version}\n")
+    program.chmod(0o755)
+    environment.setattr(process, "_PROGRAM_FOLDERS", [str(program.parent)])
+    found = findings()["program.kustomize"]
+    assert (found.ok, found.message) == (False, f"{program} {says}")
+    assert "make tools" in found.remedy
+
+
+def test_missing_program_is_found(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "git").symlink_to(str(shutil.which("git")))
+    environment.setattr(process, "_PROGRAM_FOLDERS", [])
+    environment.setenv("PATH", str(tmp_path))
+    found = {each.id: each for each in examine(load()) if each.id.startswith("program.")}
+    assert found["program.git"].ok
+    for name in ("kubeseal", "kustomize"):
+        each = found[f"program.{name}"]
+        assert (each.ok, each.message) == (False, f"{name} is not installed")
+        assert "make tools" in each.remedy
+
+
+# Keys
+
+
+def test_production_without_keys_names_both_and_makes_none(tmp_path: Path) -> None:
+    found = bad(environment="production")
+    assert "license-key.pem is missing" in found["keys.license"].message
+    assert "vault.keys is missing" in found["keys.vault"].message
+    assert (
+        found["keys.license"].remedy
+        == found["keys.vault"].remedy
+        == ("see keys/README.md for how each key is made")
+    )
+    assert not (tmp_path / "data" / "keys").exists()
+
+
+def test_production_with_keys_of_development_is_found(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "data" / "keys"
+    keys.make_development_keys(folder, algorithm="EdDSA")
+    keys.make_sealing_pair(folder, datetime.now(UTC))
+    name = "TENANTRY_CELLS__MAIN__SEALING_CERTIFICATE"
+    environment.setenv(name, str(folder / keys.SEALING_CERTIFICATE))
+    found = bad(environment="production")
+    assert "license-key.pem is a development key" in found["keys.license"].message
+    assert "vault.keys is a development key" in found["keys.vault"].message
+    assert "is a development certificate" in found["cell.main.sealing"].message
+    assert "kubeseal --fetch-cert" in found["cell.main.sealing"].remedy
+
+
+def test_key_that_is_no_key_is_found_and_not_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "keys"
+    keys.make_development_keys(folder, algorithm="EdDSA")
+    (folder / keys.VAULT_KEYS).write_text("canary\n")
+    found = only_bad()
+    assert found.id == "keys.vault"
+    assert "canary" not in found.message + found.remedy
+
+
+# Product
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "says"),
+    [
+        ("product.yaml", "days: 14", "days: soon", r"product\.yaml:\d+: .*trial\.days"),
+        ("overlay/namespace.yaml", "{{", "{{ nobody.", r"namespace\.yaml:\d+: .*nobody"),
+        ("mail/welcome.txt", "{{ company_name }}", "{{ company }}", r"mail/welcome\.txt:\d+: .*"),
+    ],
+)
+def test_broken_product_is_found_with_file_line_and_hint(
+    tmp_path: Path, path: str, old: str, new: str, says: str
+) -> None:
+    folder = tmp_path / "product"
+    shutil.copytree(assets.path("tenant_templates"), folder)
+    text = (folder / path).read_text()
+    assert old in text
+    (folder / path).write_text(text.replace(old, new))
+    found = only_bad(product_dir=folder)
+    assert found.id == "product.files"
+    assert re.search(says, found.message)
+
+
+# Database
+
+
+def test_database_of_development_is_brought_up_to_date_by_itself() -> None:
+    assert findings()["database.reachable"].message.endswith("brought up to date at start")
+    wiring.build(load()).database.close()
+    assert findings()["database.reachable"].message == "sqlite at 0001"
+
+
+def test_database_of_production_waits_for_the_operator() -> None:
+    found = bad(environment="production")["database.reachable"]
+    assert "at nothing, not at 0001" in found.message
+    assert found.remedy == "run `tenantry db upgrade`"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://tenantry:canary@127.0.0.1:1/tenantry",
+        "sqlite:////dev/null/tenantry.db",
+        "sqlite:////etc/hostname",
+        "mysql://tenantry:canary@127.0.0.1/tenantry",
+        "nonsense",
+    ],
+)
+def test_database_that_does_not_answer_is_found_and_its_password_not_shown(url: str) -> None:
+    found = only_bad(database_url=url)
+    assert found.id == "database.reachable"
+    assert "canary" not in found.message + found.remedy
+
+
+# Neighbors
+
+
+def test_repository_that_is_not_there_is_found(tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "tenants.git")
+    assert only_bad().id == "cell.main.repository"
+
+
+def test_cell_without_repository_is_found(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("TENANTRY_CELLS__MAIN__REPOSITORY_URL")
+    found = only_bad()
+    assert (found.id, found.message) == ("cell.main.repository", "no tenants repository is set")
+    assert found.remedy == "set TENANTRY_CELLS__MAIN__REPOSITORY_URL"
+
+
+def test_repository_is_looked_at_and_not_changed(tmp_path: Path) -> None:
+    assert findings()["cell.main.repository"].message == "reachable, and empty"
+    remote = str(tmp_path / "tenants.git")
+    repository = TenantsRepository(remote, tmp_path / "clone.git")
+    assert repository.fetch() is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"sealing_certificate": None}, "has no sealing certificate"),
+        ({"sealing_certificate": "/nonexistent"}, "No such file"),
+        ({"sealing_certificate": VECTORS / "plain.yaml"}, "not a PEM certificate"),
+        ({"sealing_fingerprint": "00" * 32}, "not the pinned one but"),
+    ],
+)
+def test_unusable_sealing_certificate_is_found(
+    tmp_path: Path, changes: dict[str, Any], says: str
+) -> None:
+    cell = {
+        "repository_url": str(tmp_path / "tenants.git"),
+        "sealing_certificate": VECTORS / "throwaway-cert.pem",
+    }
+    found = only_bad(cells={"main": cell | changes})
+    assert found.id == "cell.main.sealing"
+    assert says in found.message
+
+
+@pytest.mark.parametrize(("age", "says"), [(3645, "expires on"), (3651, "expired on")])
+def test_sealing_certificate_near_its_end_is_found(tmp_path: Path, age: int, says: str) -> None:
+    keys.make_sealing_pair(tmp_path, datetime.now(UTC) - timedelta(days=age))
+    cell = {
+        "repository_url": str(tmp_path / "tenants.git"),
+        "sealing_certificate": tmp_path / keys.SEALING_CERTIFICATE,
+    }
+    found = only_bad(cells={"main": cell})
+    assert found.id == "cell.main.sealing"
+    assert says in found.message
+    assert "kubeseal --fetch-cert" in found.remedy
+
+
+@contextmanager
+def argocd(answers: dict[str, Any]) -> Iterator[str]:
+    """As much of Argo CD's API as the doctor asks."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = answers.get(self.path.partition("?")[0])
+            self.send_response(200 if body is not None else 404)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def with_argocd(tmp_path: Path) -> Callable[[str], dict[str, Any]]:
+    (tmp_path / "token").write_text("canary")
+
+    def settings_of(url: str) -> dict[str, Any]:
+        cell = {
+            "repository_url": str(tmp_path / "tenants.git"),
+            "sealing_certificate": VECTORS / "throwaway-cert.pem",
+            "argocd_url": url,
+            "argocd_token_file": tmp_path / "token",
+        }
+        return {"cells": {"main": cell}}
+
+    return settings_of
+
+
+CAN_I = "/api/v1/account/can-i/applications/get/tenants/*"
+GOOD: dict[str, Any] = {
+    "/api/version": {"Version": "v3.4.4"},
+    "/api/v1/session/userinfo": {"loggedIn": True, "username": "tenantry"},
+    CAN_I: {"value": "yes"},
+}
+
+
+def test_argo_cd_that_is_readable_is_fine(
+    with_argocd: Callable[[str], dict[str, Any]],
+) -> None:
+    with argocd(GOOD) as url:
+        assert bad(**with_argocd(url)) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"/api/v1/session/userinfo": {}}, "does not know the token"),
+        ({CAN_I: {"value": "no"}}, "may not read Applications of project tenants"),
+        ({"/api/version": None}, ""),
+    ],
+)
+def test_argo_cd_that_does_not_let_us_is_found(
+    with_argocd: Callable[[str], dict[str, Any]], changes: dict[str, Any], says: str
+) -> None:
+    with argocd(GOOD | changes) as url:
+        (found,) = bad(**with_argocd(url)).values()
+    assert found.id == "cell.main.argocd"
+    assert says in found.message
+    assert found.remedy
+    assert "canary" not in found.message
+
+
+def test_argo_cd_that_is_not_there_is_found(
+    with_argocd: Callable[[str], dict[str, Any]], tmp_path: Path
+) -> None:
+    (found,) = bad(**with_argocd("http://127.0.0.1:1")).values()
+    assert found.id == "cell.main.argocd"
+    (tmp_path / "token").unlink()
+    with argocd(GOOD) as url:
+        (found,) = bad(**with_argocd(url)).values()
+    assert (found.id, "mount the secret" in found.remedy) == ("cell.main.argocd", True)
