@@ -85,12 +85,10 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Published:
-    """What one pass did. `head` is main's head afterwards."""
+    """What one pass did."""
 
     tenants: Mapping[str, str] = field(default_factory=dict)  # customer id -> commit
     set_aside: Mapping[str, str] = field(default_factory=dict)  # customer id -> reason
-    before: str | None = None
-    head: str | None = None
 
 
 def publish_due(service: Service, cell: Cell) -> Published:
@@ -152,8 +150,6 @@ def _publish(service: Service, cell: Cell, due: Sequence[Due]) -> Published:
     return Published(
         tenants={customer_id: each.commit for customer_id, each in landed.items()},
         set_aside={customer_id: str(each.error) for customer_id, each in refused.items()},
-        before=before,
-        head=cell.repository.head(),
     )
 
 
