@@ -18,7 +18,9 @@ from tenantry.adapters import process
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database import schema
 from tenantry.adapters.git import remote_head
+from tenantry.adapters.kustomize import KUSTOMIZE_REMEDY
 from tenantry.adapters.product_folder import read_product_folder
+from tenantry.adapters.seal import KUBESEAL_REMEDY
 from tenantry.core.errors import ProgramError, SettingsError, TenantryError
 from tenantry.core.repository import BRANCH
 from tenantry.flows import keys
@@ -28,8 +30,8 @@ MINIMUM = {"git": (2, 39), "kubeseal": (0, 38, 4), "kustomize": (5, 8)}
 VERSION_ARGUMENTS = {"git": "--version", "kubeseal": "--version", "kustomize": "version"}
 REMEDIES = {
     "git": "install git 2.39 or newer",
-    "kubeseal": "run `make tools`, or put kubeseal 0.38.4 or newer on PATH",
-    "kustomize": "run `make tools`, or put kustomize 5.8 or newer on PATH",
+    "kubeseal": KUBESEAL_REMEDY,
+    "kustomize": KUSTOMIZE_REMEDY,
 }
 SEE_SETTINGS = "see docs/settings.md"
 EXPIRES_SOON = timedelta(days=14)

@@ -15,6 +15,8 @@ from tenantry.adapters.process import run
 from tenantry.core.document import load_all
 from tenantry.core.errors import ProductError, ProgramError
 
+KUSTOMIZE_REMEDY = "run `make tools`, or put kustomize 5.8 or newer on PATH"
+
 
 @dataclass(frozen=True)
 class Kustomize:

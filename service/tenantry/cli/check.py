@@ -9,13 +9,11 @@ from pathlib import Path
 import click
 
 from tenantry import settings
-from tenantry.adapters.kustomize import Kustomize
+from tenantry.adapters.kustomize import KUSTOMIZE_REMEDY, Kustomize
 from tenantry.adapters.process import find_program
 from tenantry.adapters.product_folder import read_product_folder
 from tenantry.adapters.schemas import load_schemas
 from tenantry.flows.check_repository import Report, check_repository
-
-NO_KUSTOMIZE = "install kustomize 5.8 or newer, or run `make tools`"
 
 
 @click.command("check")
@@ -37,7 +35,7 @@ def check(path: Path, product_dir: Path | None, as_json: bool) -> None:
         path,
         product=vendor.product,
         templates=vendor.templates,
-        kustomize=Kustomize(find_program("kustomize", remedy=NO_KUSTOMIZE)),
+        kustomize=Kustomize(find_program("kustomize", remedy=KUSTOMIZE_REMEDY)),
         schemas=load_schemas(),
     )
     click.echo(_as_json(report) if as_json else _as_text(report))
