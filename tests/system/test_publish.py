@@ -192,14 +192,18 @@ def die(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_death_between_push_and_record_publishes_nothing_twice(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    signed_up = world.sign_up()
+def publish_and_die_before_it_is_recorded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "accept", die)
         with pytest.raises(KeyboardInterrupt):
             world.publish()
+
+
+def test_death_between_push_and_record_publishes_nothing_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_up = world.sign_up()
+    publish_and_die_before_it_is_recorded(world, monkeypatch)
     assert world.tenant(signed_up.customer_id).published_generation == 0
     world.publish()
     tenant = world.tenant(signed_up.customer_id)
@@ -212,10 +216,7 @@ def test_own_unrecorded_push_is_not_mistaken_for_an_edit(
 ) -> None:
     """Killed after the push; then the tenant changes, so main shows neither old nor new."""
     signed_up = world.sign_up()
-    with monkeypatch.context() as patch:
-        patch.setattr(ledger, "accept", die)
-        with pytest.raises(KeyboardInterrupt):
-            world.publish()
+    publish_and_die_before_it_is_recorded(world, monkeypatch)
     rename_company(world.service, signed_up.customer_id, "Other", actor="t", now=world.clock())
     assert world.publish().set_aside == {}
     assert world.tenant(signed_up.customer_id).published_generation == 2
