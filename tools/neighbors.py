@@ -1,4 +1,4 @@
-"""What only tests need: a browser and a PostgreSQL server."""
+"""What only tests need: a browser, a PostgreSQL server and an SSH server."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Neighbor:
 NEIGHBORS = (
     Neighbor("chromium", "chromium", "browser tests"),
     Neighbor("postgres", "postgresql", "PostgreSQL tests"),
+    Neighbor("sshd", "openssh-server", "tests of Git over ssh"),
 )
 
 
@@ -54,9 +55,9 @@ def _install(root: Path, neighbors: list[Neighbor]) -> None:
     packages = [neighbor.package for neighbor in neighbors]
     # RUNLEVEL=1: the package brings a server to run, but must not start one.
     env = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    failure = f"cannot install {' and '.join(packages)}"
+    failure = f"cannot install {', '.join(packages)}"
     remedy = "check apt's sources and the network"
-    with step(root, f"installing {' and '.join(packages)} for tests (once, about a minute)"):
+    with step(root, f"installing {', '.join(packages)} for tests (once, about a minute)"):
         run(["apt-get", "-q", "update"], root=root, env=env, failure=failure, remedy=remedy)
         run(
             ["apt-get", "-qy", "install", "--no-install-recommends", *packages],

@@ -8,7 +8,9 @@ apt-get -qq update
 apt-get -qqy install --no-install-recommends ca-certificates git openssh-client tini
 rm -rf "$prefix"/var/lib/apt/lists/*
 
-# The user is only a number; group 0, because some platforms run images as a number of their own.
-mkdir -p "$prefix/data"
+# Group 0, because some platforms run images as a number of their own. The user has a name because
+# ssh refuses to run for one who has none.
+mkdir -p "$prefix/data" "$prefix/etc"
+echo 'tenantry:x:10001:0::/data:/usr/sbin/nologin' >>"$prefix/etc/passwd"
 chown 10001:0 "$prefix/data"
 chmod 770 "$prefix/data"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from tenantry.adapters.git import Change, TenantsRepository, create_bare, remote_head
-from tenantry.core.errors import PushRejected, RepositoryError
+from tenantry.adapters.git.clone import Clone as Checked
+from tenantry.adapters.git.remote import _require_landed
+from tenantry.adapters.process import Completed
+from tenantry.core.errors import PushRefused, PushRejected, RepositoryError
 from tenantry.core.gittree import tree_id
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -106,10 +111,143 @@ def test_push_that_the_server_refuses_is_an_error_in_one_line(clone: Clone, remo
     hook = remote / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
     hook.chmod(0o755)
-    with pytest.raises(RepositoryError, match="declined") as caught:
+    with pytest.raises(PushRefused, match=r"declined.*it said: not today") as caught:
         land(ours, Change("b", FILES, "second"))
     assert "\n" not in str(caught.value)
-    assert not isinstance(caught.value, PushRejected)
+
+
+def test_push_sends_what_this_process_built(clone: Clone, remote: Path, tmp_path: Path) -> None:
+    """Not what a child of one that was killed wrote into the same clone a moment later."""
+    ours = clone("ours")
+    first, second = land(ours, Change("a", FILES, "first"), Change("b", FILES, "second"))
+    (built,) = ours.build(second, [Change("c", FILES, "third")], NOW)
+    git(tmp_path / "ours.git", "update-ref", "refs/tenantry/build", first)
+    ours.push()
+    assert git(remote, "rev-parse", "main") == built.sha == ours.head()
+
+
+def test_push_without_anything_built_is_an_error(clone: Clone) -> None:
+    with pytest.raises(RepositoryError, match="nothing was built"):
+        clone("ours").push()
+
+
+def test_push_of_what_main_moved_beyond_is_rejected(clone: Clone) -> None:
+    ours = clone("ours")
+    (first, _) = land(ours, Change("a", FILES, "first"), Change("b", FILES, "second"))
+    ours.build(first, [Change("c", FILES, "on the first")], NOW)
+    with pytest.raises(PushRejected, match="non-fast-forward"):
+        ours.push()
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        pytest.param("git update-ref refs/heads/main $other", id="moves while it is pushed"),
+        pytest.param("touch refs/heads/main.lock", id="is locked"),
+    ],
+)
+def test_main_that_moves_while_it_is_pushed_is_a_rejection(
+    clone: Clone, remote: Path, hook: str
+) -> None:
+    ours = clone("ours")
+    first, other = land(ours, Change("a", FILES, "first"), Change("b", FILES, "other"))
+    git(remote, "update-ref", "refs/heads/main", first)
+    ours.fetch()
+    ours.build(first, [Change("c", FILES, "second")], NOW)
+    update = remote / "hooks" / "update"
+    update.write_text(f"#!/bin/sh\nother={other}\n{hook}\n")
+    update.chmod(0o755)
+    with pytest.raises(PushRejected):
+        ours.push()
+    assert len(git(remote, "rev-list", "main").split()) == (1 if "lock" in hook else 2)
+
+
+REPORT = "To t.git\n{}\trefs/tenantry/build:refs/heads/main\t{}\n"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[rejected] (fetch first)",
+        "[rejected] (non-fast-forward)",
+        "[rejected] (stale info)",
+        "[rejected] (remote ref updated since checkout)",
+        "[rejected] (some day's word for it)",
+        "[remote rejected] (non-fast-forward)",
+        "[remote rejected] (incorrect old value provided)",
+        "[remote rejected] (failed to update ref)",
+        "[remote rejected] (reference already exists)",
+        "[remote rejected] (cannot lock ref 'refs/heads/main': is at a but expected b)",
+        "[remote rejected] (cannot lock ref 'refs/heads/main': File exists.)",
+    ],
+)
+def test_every_wording_of_a_lost_race_is_a_rejection(said: str) -> None:
+    with pytest.raises(PushRejected):
+        judge(REPORT.format("!", said))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[remote rejected] (pre-receive hook declined)",
+        "[remote rejected] (hook declined)",
+        "[remote rejected] (protected branch hook declined)",
+        "[remote rejected] (push declined due to repository rule violations)",
+        "[remote rejected] (branch is currently checked out)",
+    ],
+)
+def test_a_servers_no_is_a_refusal(said: str) -> None:
+    with pytest.raises(PushRefused, match=r"GH006: Protected branch"):
+        judge(REPORT.format("!", said), "remote: error: GH006: Protected branch\nerror: failed\n")
+
+
+@pytest.mark.parametrize(
+    ("report", "stderr"),
+    [
+        ("", "fatal: the remote end hung up unexpectedly"),
+        ("", "error: RPC failed; HTTP 502 curl 22 The requested URL returned error: 502"),
+        ("", ""),
+        (REPORT.format("!", "[remote failure] (remote failed to report status)"), ""),
+        (REPORT.format("!", "[remote rejected] (unpacker error)"), "error: remote unpack failed"),
+        (REPORT.format("!", "[remote rejected] (Internal Server Error)"), ""),
+        (REPORT.format("?", "[something new]"), ""),
+    ],
+)
+def test_what_is_neither_leaves_the_outcome_unknown(report: str, stderr: str) -> None:
+    with pytest.raises(RepositoryError) as caught:
+        judge(report, stderr)
+    assert type(caught.value) is RepositoryError
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "fatal: unable to access 'https://h/t/': The requested URL returned error: 403",
+        "ERROR: Permission to acme/t.git denied to deploy key\nfatal: Could not read from remote",
+        "ERROR: The key you are authenticating with has been marked as read only.",
+        "remote: You are not allowed to push code to this project.\nfatal: unable to access",
+    ],
+)
+def test_missing_permission_is_no_tenants_fault(stderr: str) -> None:
+    with pytest.raises(RepositoryError, match="the right to push") as caught:
+        judge("", stderr)
+    assert type(caught.value) is RepositoryError
+
+
+def test_message_is_bounded_and_names_no_user_of_a_url() -> None:
+    with pytest.raises(RepositoryError) as caught:
+        judge("", "fatal: 'https://canary:canary@h/t' " + "x" * 5000)
+    assert "canary" not in str(caught.value)
+    assert len(str(caught.value)) < 1200
+
+
+@pytest.mark.parametrize("flag", [" ", "*", "="])
+def test_these_landed(flag: str) -> None:
+    judge(REPORT.format(flag, "a..b"))
+
+
+def judge(report: str, stderr: str = "") -> None:
+    _require_landed(Completed("git", 1, report.encode(), stderr), report)
 
 
 def test_unreachable_remote_is_an_error_with_its_words(tmp_path: Path) -> None:
@@ -134,6 +272,110 @@ def test_clone_with_damaged_objects_is_made_anew(clone: Clone, tmp_path: Path) -
         repository.build(repository.head(), [Change("b", FILES, "second")], NOW)
     assert repository.fetch() == first
     land(repository, Change("b", FILES, "second"))
+
+
+def first_file(folder: Path, pattern: str) -> Path:
+    path = min(folder.glob(pattern))
+    path.chmod(0o644)
+    return path
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def damage_pack(bare: Path) -> None:
+    git(bare, "repack", "-adq")
+    truncate(first_file(bare, "objects/pack/*.pack"))
+
+
+def lose_objects(bare: Path) -> None:
+    git(bare, "repack", "-adq")
+    for path in (bare / "objects/pack").iterdir():
+        path.unlink()
+
+
+def damage_blob(bare: Path) -> None:
+    name = git(bare, "rev-parse", f"refs/remotes/origin/main:{FOLDER}/tenant.json")
+    truncate(first_file(bare, f"objects/{name[:2]}/{name[2:]}"))
+
+
+def empty_ref(bare: Path) -> None:
+    (bare / "refs/remotes/origin/main").write_text("")
+
+
+def become_a_file(bare: Path) -> None:
+    shutil.rmtree(bare)
+    bare.write_text("what is this")
+
+
+DAMAGES = {
+    "pack": damage_pack,
+    "objects": lose_objects,
+    "blob": damage_blob,
+    "ref": empty_ref,
+    "file": become_a_file,
+    "nothing": shutil.rmtree,
+    "head": lambda bare: (bare / "HEAD").unlink(),
+    "configuration": lambda bare: truncate(bare / "config"),
+}
+
+
+@pytest.mark.parametrize("is_new", [False, True], ids=["same process", "next process"])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_any_damage_costs_a_few_tries_at_most(
+    clone: Clone, remote: Path, tmp_path: Path, damage: Callable[[Path], object], is_new: bool
+) -> None:
+    repository = clone("ours")
+    land(repository, Change(FOLDER, FILES, "first"))
+    repository.fetch()
+    if is_new:
+        del repository
+    damage(tmp_path / "ours.git")
+    repository = clone("ours") if is_new else repository
+    for _ in range(3):
+        with contextlib.suppress(RepositoryError):
+            head = str(repository.fetch())
+            assert repository.files(str(tree_at(repository, head, FOLDER))) == FILES
+            land(repository, Change("b", FILES, "second"))
+            break
+    assert git(remote, "ls-tree", "--name-only", "main").split() == ["b", "tenants"]
+    assert git(remote, "fsck", "--strict") == ""
+
+
+def test_clone_of_another_remote_is_made_anew(clone: Clone, tmp_path: Path) -> None:
+    land(clone("ours"), Change("a", FILES, "first"))
+    create_bare(tmp_path / "other.git")
+    moved = TenantsRepository(str(tmp_path / "other.git"), tmp_path / "ours.git")
+    assert moved.head() is None
+    land(moved, Change("b", FILES, "elsewhere"))
+    assert git(tmp_path / "other.git", "ls-tree", "--name-only", "main") == "b"
+
+
+def test_folder_that_cannot_be_written_is_a_clear_error(remote: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("no folder")
+    repository = TenantsRepository(str(remote), tmp_path / "data" / "clones" / "main.git")
+    with pytest.raises(RepositoryError, match=r"no clone at .*main.git: .*TENANTRY_DATA_DIR"):
+        repository.fetch()
+
+
+def test_clone_is_not_searched_at_each_failure_of_the_remote(
+    clone: Clone, remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = clone("ours")
+    land(repository, Change("a", FILES, "first"))
+    remote.rename(remote.with_name("away.git"))
+    searched: list[Path] = []
+
+    def is_whole(_: Checked, path: Path) -> bool:
+        searched.append(path)
+        return True
+
+    monkeypatch.setattr(Checked, "_is_whole", is_whole)
+    for _ in range(6):
+        with pytest.raises(RepositoryError):
+            repository.fetch()
+    assert len(searched) == 1
 
 
 def test_lock_that_a_killed_git_left_stops_nobody(clone: Clone, tmp_path: Path) -> None:
@@ -201,3 +443,46 @@ def test_last_commit_of_a_folder(clone: Clone) -> None:
     shas = land(repository, Change("a", FILES, "a"), Change("b", FILES, "b"))
     assert repository.last_commit("a") == shas[0]
     assert repository.known_commits([shas[0], "0" * 40]) == {shas[0]}
+
+
+def test_history_tells_what_was_rewritten(clone: Clone, remote: Path) -> None:
+    repository = clone("ours")
+    first, second = land(repository, Change("a", FILES, "a"), Change("b", FILES, "b"))
+    assert repository.descends(second, first)
+    assert repository.descends(second, second)
+    assert not repository.descends(first, second)
+    assert not repository.descends(second, "1" * 40)
+    assert not repository.descends("1" * 40, "1" * 40)
+    git(remote, "update-ref", "refs/heads/main", first)
+    assert repository.fetch() == first
+    assert not repository.descends(first, second)
+
+
+def test_entries_and_blobs_are_all_files_of_a_commit(clone: Clone) -> None:
+    repository = clone("ours")
+    many = {f"{number:03}": str(number).encode() for number in range(600)}
+    land(repository, Change(FOLDER, FILES, "a"), Change("many", many, "b"))
+    head = str(repository.head())
+    found = list(repository.entries(head))
+    expected = {f"{FOLDER}/{name}" for name in FILES} | {f"many/{name}" for name in many}
+    assert {entry.path for entry in found} == expected
+    below = list(repository.entries(head, "many"))
+    assert {(entry.mode, entry.kind) for entry in below} == {("100644", "blob")}
+    contents = repository.blobs(entry.id for entry in below)
+    pairs = zip(below, contents, strict=True)
+    assert {entry.path.removeprefix("many/"): content for entry, (_, content) in pairs} == many
+    assert list(repository.entries(head, "nowhere")) == []
+    with pytest.raises(RepositoryError, match="git has no object"):
+        list(repository.blobs([below[0].id, "1" * 40]))
+
+
+def test_paths_that_are_no_utf8_are_still_listed(clone: Clone, remote: Path) -> None:
+    repository = clone("ours")
+    head = b"commit refs/heads/main\ncommitter a <a@a> 1 +0000\ndata 1\nx\n"
+    subprocess.run(
+        ["git", f"--git-dir={remote}", "fast-import", "--quiet"],
+        input=head + b"M 100644 inline \xff\ndata 1\nx\n",
+        check=True,
+    )
+    (entry,) = repository.entries(str(repository.fetch()))
+    assert entry.path.encode(errors="surrogateescape") == b"\xff"

@@ -10,8 +10,10 @@ Do not: raise on an exit code (callers know what it means), use a shell, pass a 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import ctypes
+import json
 import os
 import re
 import select
@@ -20,10 +22,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 from tenantry.core.errors import ProgramError, ProgramMissing, ProgramTimeout
 
@@ -65,6 +68,7 @@ def run(
     """
     program = Path(argv[0]).name
     with (
+        _disk_errors(program),
         tempfile.TemporaryFile() as given,
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
@@ -110,19 +114,28 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {"PATH": search_path(), "LC_ALL": "C.UTF-8", **(extra or {})}
 
 
-def launcher(extra: Mapping[str, str]) -> list[str]:
-    """Words to put before an argv that a library runs with our environment, so that the program
-    gets a clean one all the same. For settings, not for secrets: argv is public.
-    """
-    return ["env", "-i", *(f"{name}={value}" for name, value in clean_environment(extra).items())]
-
-
 def redact(text: str, secrets: Sequence[str]) -> str:
-    """`text` without any of `secrets`, and no longer than a message should be."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+    """`text` without any of `secrets`, in whatever form a program may repeat them, and no longer
+    than a message should be.
+    """
+    if text:
+        known = {form for secret in secrets if secret for form in _forms(secret)}
+        for form in sorted(known, key=len, reverse=True):  # one may be the beginning of another
+            text = text.replace(form, "***")
     return text if len(text) <= STDERR_SHOWN else text[:STDERR_SHOWN] + " …"
+
+
+def _forms(secret: str) -> set[str]:
+    """As it is, as it stands in a document (base64, JSON), and as a URL or a dump has it."""
+    plain = secret.encode()
+    encoded = {base64.b64encode(plain).decode(), base64.urlsafe_b64encode(plain).decode()}
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        quote(secret, safe=""),
+        plain.hex(),
+        *(form.rstrip("=") for form in encoded),
+    }
 
 
 def search_path() -> str:
@@ -182,6 +195,15 @@ def _spawn(
         raise ProgramMissing(f"{argv[0]} is not installed") from error
     except OSError as error:
         raise ProgramError(f"{argv[0]} could not be started: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _disk_errors(program: str) -> Iterator[None]:
+    """What the machine has no room for, as an error of ours: a full disk passes."""
+    try:
+        yield
+    except OSError as error:
+        raise ProgramError(f"{program} could not be run: {error.strerror}") from error
 
 
 def _wait(child: subprocess.Popen[bytes], deadline: float) -> None:

@@ -136,7 +136,7 @@ class GitView:
         return process.run(
             argv,
             stdin=stdin.encode(),
-            env=ENVIRONMENT,
+            env=ENVIRONMENT | {"GIT_ALLOW_PROTOCOL": "file:http:https:ssh"},
             deadline=self._deadline,
             limit=512 * process.MEBIBYTE,
         )

@@ -1,0 +1,125 @@
+"""The tenants repository: a clone that is read, built on and pushed from.
+
+Concurrency: one process uses one clone, for its publisher and its watcher. What talks to the remote
+or builds takes turns; reading waits only while a clone that failed is looked at or made anew.
+
+Do not: pass a value that a person typed to git, or replay commits after a rejection (read the rows
+again and build anew).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from tenantry.adapters.git import commits, objects
+from tenantry.adapters.git.access import Access
+from tenantry.adapters.git.clone import Clone, tracking
+from tenantry.adapters.git.commits import Change, Commit
+from tenantry.adapters.git.objects import Entry
+from tenantry.adapters.git.remote import Remote
+from tenantry.core.errors import RepositoryError
+
+
+class TenantsRepository:
+    """One branch of one remote. `deadline` is in seconds for each exchange with the remote."""
+
+    def __init__(
+        self,
+        url: str,
+        clone: Path,
+        *,
+        branch: str = "main",
+        author: str = "Tenantry <tenantry@localhost>",
+        deadline: float = 60.0,
+        access: Access | None = None,
+    ) -> None:
+        self.url = url
+        self.branch = branch
+        self._author = author
+        self._clone = Clone(url, clone, deadline=deadline)
+        self._remote = Remote(url, branch, access or Access(), deadline=deadline)
+        self._files: dict[str, Mapping[str, bytes]] = {}  # by tree; platform versions and local/
+        self._built: str | None = None  # what push sends
+        self._turn = threading.Lock()
+
+    def fetch(self) -> str | None:
+        """Learn what the remote has; its head, or None where the branch does not exist yet."""
+        with self._turn:
+            self._clone.repair()
+            self._remote.fetch(self._clone)
+        return self.head()
+
+    def head(self) -> str | None:
+        """The head as last seen, without asking the remote."""
+        found = self._clone.run("rev-parse", "--verify", "--quiet", tracking(self.branch))
+        if found.returncode > 1:
+            return self._clone.must("rev-parse", "--verify", tracking(self.branch)).decode().strip()
+        return found.stdout.decode().strip() or None
+
+    def known_commits(self, commits: Iterable[str]) -> set[str]:
+        """Those of the commits that are known here."""
+        asked = list(commits)
+        found = objects.look_up(self._clone, (f"{commit}^{{commit}}" for commit in asked))
+        return {commit for commit, known in zip(asked, found, strict=True) if known}
+
+    def descends(self, head: str, ancestor: str) -> bool:
+        """Whether `ancestor` is in the history of `head`; False where it is not known here."""
+        return objects.descends(self._clone, head, ancestor)
+
+    def object_ids(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+        """What stands at each (commit, path): of a folder its tree id; None where nothing is.
+        One process for all.
+        """
+        asked = list(places)
+        found = objects.look_up(self._clone, (f"{commit}:{path}" for commit, path in asked))
+        return dict(zip(asked, found, strict=True))
+
+    def entries(self, commit: str, path: str = "") -> Iterator[Entry]:
+        """Every file of a commit, or below `path` in it; paths are from the repository's top."""
+        return objects.list_entries(self._clone, commit, path)
+
+    def blobs(self, ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Each id with its bytes, in the order asked. Memory is bounded, whatever their number."""
+        return objects.read_blobs(self._clone, ids)
+
+    def files(self, tree: str) -> Mapping[str, bytes]:
+        """All files below a tree, by path relative to it. A tree never changes: read once."""
+        if tree not in self._files:
+            found = [entry for entry in self.entries(tree) if entry.kind == "blob"]
+            contents = self.blobs(entry.id for entry in found)
+            pairs = zip(found, contents, strict=True)
+            self._files[tree] = {entry.path: content for entry, (_, content) in pairs}
+        return self._files[tree]
+
+    def same_but(self, tree: str, other: str, name: str) -> bool:
+        """Whether two trees differ in nothing but their entry `name`."""
+        ours, theirs = (objects.entries_but(self._clone, each, name) for each in (tree, other))
+        return ours == theirs
+
+    def last_commit(self, folder: str) -> str:
+        """The newest commit of the branch that touched the folder."""
+        asked = ("log", "-1", "--format=%H", tracking(self.branch), "--", folder)
+        return self._clone.must(*asked).decode().strip()
+
+    def build(self, parent: str | None, changes: Sequence[Change], now: datetime) -> list[Commit]:
+        """One commit per change on top of `parent`; in the clone only, nothing is pushed."""
+        with self._turn:
+            built = commits.build(self._clone, parent, changes, author=self._author, now=now)
+            self._built = built[-1].sha
+            return built
+
+    def push(self) -> None:
+        """Move the remote's branch forward to what was built last.
+
+        Raises PushRejected where the branch moved on (read again and rebuild), PushRefused where
+        the server will not have it; after either, nothing landed. Any other RepositoryError: the
+        outcome is unknown (fetch and look).
+        """
+        with self._turn:
+            if self._built is None:
+                raise RepositoryError("push failed: nothing was built")
+            # By name, not by the ref: a git whose process was killed may still be moving that one.
+            self._remote.push(self._clone, self._built)
