@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -112,6 +113,9 @@ class Subscription(Base):
     created_at: Mapped[datetime]
 
 
+_IS_BEHIND = text("generation > published_generation AND set_aside IS NULL")
+
+
 class Tenant(Base):
     """What is wanted and what is so: workers act on the difference, record, and may die anywhere.
 
@@ -124,7 +128,14 @@ class Tenant(Base):
     __table_args__ = (
         _status_check("status"),
         CheckConstraint("published_generation <= generation", name="generation"),
-        Index("ix_tenants_due", "cell", "generation", "published_generation"),
+        Index(
+            "ix_tenants_due",
+            "cell",
+            "is_bulk",
+            "customer_id",
+            sqlite_where=_IS_BEHIND,
+            postgresql_where=_IS_BEHIND,
+        ),
         Index("ix_tenants_status", "status"),
     )
 
@@ -141,6 +152,15 @@ class Tenant(Base):
     published_at: Mapped[datetime | None]
     accepted_tree: Mapped[str | None] = mapped_column(String(64))
     set_aside: Mapped[str | None] = mapped_column(doc="why the publisher cannot publish it")
+    replaces: Mapped[str | None] = mapped_column(
+        String(64), doc="tree id (or `missing`) on main that an operator lets us replace, once"
+    )
+    is_bulk: Mapped[bool] = mapped_column(
+        default=False, doc="due with many others: gives way to what a customer waits for"
+    )
+    attempts: Mapped[int] = mapped_column(default=0, doc="failed in a row, of this tenant alone")
+    retry_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
 
     status: Mapped[str] = mapped_column(String(16))
     reason_code: Mapped[str] = mapped_column(String(64), default="", doc="core.reasons.REASONS")
@@ -163,6 +183,60 @@ class Publication(Base):
     intended_at: Mapped[datetime]
     accepted_at: Mapped[datetime | None]
     commit: Mapped[str | None] = mapped_column(String(64))
+
+
+class Repository(Base):
+    """How publishing to a cell's repository fares, for all workers that would knock there."""
+
+    __tablename__ = "repositories"
+
+    cell: Mapped[str] = mapped_column(String(64), primary_key=True)
+    head: Mapped[str | None] = mapped_column(
+        String(64), doc="main as last seen: what main is from then on descends from it"
+    )
+    halted: Mapped[str | None] = mapped_column(
+        doc="why nothing is published before an operator acts"
+    )
+    attempts: Mapped[int] = mapped_column(default=0, doc="failed in a row")
+    retry_at: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+
+
+class LeaseRow(Base):
+    """Who does a thing that one process at a time should do; by the database's clock."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(64))
+    until: Mapped[float] = mapped_column(doc="seconds since 1970")
+
+
+class IdempotencyKey(Base):
+    """A signup that a client may repeat (R6), and what it was answered first."""
+
+    __tablename__ = "idempotency_keys"
+
+    key_hash: Mapped[str] = mapped_column(String(64), primary_key=True, doc="SHA-256")
+    fingerprint: Mapped[str] = mapped_column(
+        String(64), doc="of the body, by the vault's key: the body holds a password"
+    )
+    claim: Mapped[str] = mapped_column(String(64), doc="of the request that works on it")
+    claimed_at: Mapped[datetime] = mapped_column(index=True)
+    customer_id: Mapped[str | None] = mapped_column(CustomerId)
+    wrapped: Mapped[bytes | None] = mapped_column(doc="what was answered; NULL while it runs")
+
+
+class RateLimit(Base):
+    """How much of a limit somebody has used (R8): one row each, by keyed hash and no name."""
+
+    __tablename__ = "rate_limits"
+
+    scope: Mapped[str] = mapped_column(String(32), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(64), primary_key=True, doc="keyed hash")
+    full_at: Mapped[datetime] = mapped_column(
+        index=True, doc="when all of the limit is free again: GCRA's theoretical arrival time"
+    )
 
 
 class Secret(Base):
