@@ -1,18 +1,22 @@
 """The worker's loops: publisher, watcher and mailer, each on a thread of its own.
 
-A loop does one pass after another. A pass that fails is logged and tried again after a pause that
-doubles up to a minute; the next pass starts from the database, so nothing is carried over.
+A loop does one pass after another. A pass that fails is logged and tried again when its error says
+so, else after a pause that doubles up to a minute. Each pass starts from the database, so nothing
+is carried over.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
-from tenantry.core.errors import TenantryError
+from tenantry.core.backoff import Backoff
+from tenantry.core.errors import TenantryError, frames
 from tenantry.flows.outbox import send_due
 from tenantry.flows.publish import publish_due
 from tenantry.flows.service import Cell, Service
@@ -20,7 +24,7 @@ from tenantry.flows.watch import Watcher
 from tenantry.settings import Settings
 
 log = structlog.get_logger()
-LONGEST_PAUSE = 60.0  # seconds
+OF_LOOP = Backoff(first=timedelta(seconds=1), longest=timedelta(minutes=1))
 
 
 class Worker:
@@ -69,15 +73,19 @@ class Loop(threading.Thread):
             pause = self._one_pass()
         except TenantryError as error:
             log.warning("loop.failed", loop=self.name, code=error.code, detail=str(error))
-            asked_for = error.retry_after or 0.0
-        except Exception:
-            log.exception("loop.crashed", loop=self.name)
-            asked_for = 0.0
+            asked_for = error.retry_after
+        except Exception as error:  # noqa: BLE001 - logged, without the values it may quote
+            log.error(
+                "loop.crashed", loop=self.name, error=type(error).__name__, frames=frames(error)
+            )
+            asked_for = None
         else:
             self._failures = 0
             return pause
         self._failures += 1
-        return max(asked_for, min(LONGEST_PAUSE, 0.5 * float(2 ** min(self._failures, 10))))
+        if asked_for is not None:
+            return asked_for
+        return OF_LOOP.wait(self._failures, random.random()).total_seconds()  # noqa: S311
 
 
 def _publish(service: Service, cell: Cell, settings: Settings) -> Callable[[], float]:

@@ -112,6 +112,9 @@ LIES = {
         "documents[0]['spec']['encryptedData']['EMPTY']"
     ),
     "no document": "documents = ['just', 'words']",
+    "numbers": "documents = [1, 2]",
+    "something more": "documents.append('more')",
+    "half of a document": "documents[1] = json.dumps(documents[1])[:-2]",
 }
 
 
@@ -146,12 +149,17 @@ def test_hanging_kubeseal_is_ended(certificate: SealingCertificate, tmp_path: Pa
 
 def liar(folder: Path, kubeseal: str, spoil: str) -> str:
     code = (
-        "import subprocess, sys, yaml\n"
+        "import json, subprocess, sys\n"
         f"real = subprocess.run([{kubeseal!r}, *sys.argv[1:]], input=sys.stdin.buffer.read(),"
         " stdout=subprocess.PIPE, check=True)\n"
-        "documents = list(yaml.safe_load_all(real.stdout))\n"
+        "text, documents, end = real.stdout.decode().strip(), [], 0\n"
+        "while text[end:]:\n"
+        "    document, end = json.JSONDecoder().raw_decode(text, end)\n"
+        "    documents.append(document)\n"
+        "    end += 1  # the line feed between two\n"
         f"{spoil}\n"
-        "yaml.safe_dump_all(documents, sys.stdout)\n"
+        "for document in documents:\n"
+        "    print(json.dumps(document) if isinstance(document, dict) else document)\n"
     )
     (folder / "liar.py").write_text(code)
     return script(folder, f'exec "{sys.executable}" "{folder}/liar.py" "$@"')

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.core.document import find_line, load, load_all
+from tenantry.core.document import find_line, leaves, load, load_all
 from tenantry.core.errors import ProductError
-from tenantry.core.printer import Block, UnsafeText, dump
+from tenantry.core.printer import Block, Form, Hole, UnsafeText, dump
 from tests.overlays import TEXTS
 
 ALWAYS_WRONG = list("\x00\x07\r\x1b\x7f\x85\x9f\u2028\u2029\ud83d\ufffe")
@@ -70,14 +70,44 @@ def test_direction_marks_are_shown_as_escapes() -> None:
 
 
 def test_blocks_are_written_line_by_line() -> None:
-    assert dump({"p": Block("a:\n  - b\n")}) == b"p: |\n  a:\n    - b\n"
-    assert load(dump([{"p": Block("a: 1\n")}]), "f") == [{"p": "a: 1\n"}]
+    assert dump({"p": Block({"a": ["b"]})}) == b'p: |\n  a:\n    - "b"\n'
+    assert load(dump([{"p": Block({"a": 1})}]), "f") == [{"p": "a: 1\n"}]
 
 
-@pytest.mark.parametrize("text", ["", "a", " a\n", "a \n", "a\n\n", "a\x85b\n"])
-def test_a_block_that_could_read_differently_is_refused(text: str) -> None:
+@given(TREES)
+def test_a_block_is_the_text_of_its_tree(tree: Any) -> None:
+    assert load(dump([{"p": Block(tree)}]), "f") == [{"p": dump(tree).decode()}]
+
+
+@given(TREES, st.data())
+def test_a_form_is_filled_as_the_whole_tree_is_written(tree: Any, data: st.DataObject) -> None:
+    values: list[Any] = []
+
+    def dig(part: Any) -> Any:
+        if data.draw(st.booleans()):
+            values.append(part)
+            return Hole(len(values) - 1)
+        if isinstance(part, dict):
+            return {key: dig(child) for key, child in part.items()}
+        return [dig(child) for child in part] if isinstance(part, list) else part
+
+    form = Form(dig(tree))
+    assert form.fill(values) == dump(tree)
+    assert form.fill(values) == dump(tree)
+
+
+@pytest.mark.parametrize("hostile", ['"', "\\", "a\nb: c", "{{ x }}", "- x", "#", '" # "', "|"])
+@pytest.mark.parametrize("place", [{"k": Hole(0)}, [Hole(0)], [[Hole(0)]], [{"k": Hole(0)}]])
+def test_a_text_in_a_hole_stays_one_text(hostile: str, place: Any) -> None:
+    read = load(Form({"a": place, "z": "end"}).fill([hostile]), "f")
+    assert read["z"] == "end"
+    assert [leaf for _, leaf in leaves(read["a"])] == [hostile]
+
+
+@pytest.mark.parametrize("char", ALWAYS_WRONG)
+def test_what_is_refused_elsewhere_is_refused_in_a_hole(char: str) -> None:
     with pytest.raises(UnsafeText):
-        dump({"p": Block(text)})
+        Form({"k": Hole(0)}).fill([f"a{char}b"])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), b"x", object(), {1: 2}])

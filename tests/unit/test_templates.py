@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from tenantry.core.errors import ProductError
-from tenantry.core.templates import Expression, compile_leaves, dump, evaluate, load, parse_leaf
+from tenantry.core.templates import (
+    Expression,
+    Template,
+    compile_leaves,
+    dump,
+    evaluate,
+    load,
+    make_scope,
+    parse_leaf,
+)
 
 HOSTILE = ["{{7*7}}", "{% raw %}", "$(id)", "1e3", ": -", "a: b\nc: d", '"', "'", "#", "- x"]
 
@@ -55,6 +64,42 @@ def test_what_goes_wrong_is_told_with_file_and_line(leaf: str, says: str) -> Non
     assert says in str(caught.value)
     assert (caught.value.file, caught.value.line) == ("overlay/x.yaml", 2)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, 5, True, None, 1.5, {}, [], {"k": {"l": "v"}}, ["a"]])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a: "{{ x }}"\nb: 1\n',
+        '- "{{ x }}"\n- - "{{ x }}"\n- k: "{{ x }}"\n  l: "{{ y }}"\n',
+        'a: ["{{ [x, y] }}", "<{{ y }}>"]\n',
+        '"{{ x }}"',
+        'a: fixed\n"{{ x }}": "{{ {y: x} }}"\n',
+    ],
+)
+def test_a_template_renders_what_its_evaluated_tree_dumps(text: str, value: Any) -> None:
+    tree, context = load(text, "f"), {"x": value, "y": "why"}
+    assert Template(tree, file="f").render(make_scope(context)) == dump(
+        evaluate(tree, context, file="f")
+    )
+
+
+def test_a_template_has_the_errors_of_its_leaves() -> None:
+    template = Template(load('a: 1\nb: "{{ missing }}"\n', "t.yaml"), file="t.yaml")
+    with pytest.raises(ProductError, match=r"t\.yaml:2.*'missing' is undefined"):
+        template.render(make_scope({}))
+
+
+@pytest.mark.parametrize("tree", [{"a": "\x85"}, {1: "a"}, {"a": float("inf")}])
+def test_a_template_that_no_file_can_hold_is_refused(tree: Any) -> None:
+    with pytest.raises(ProductError, match="cannot be written"):
+        Template(tree, file="t.yaml")
+
+
+def test_one_leaf_does_not_see_the_value_of_another() -> None:
+    tree = {"a": "{{ x }}", "b": "{{ _result }}"}
+    with pytest.raises(ProductError, match="'_result' is undefined"):
+        Template(tree, file="t.yaml").render(make_scope({"x": 1}))
 
 
 @pytest.mark.parametrize("leaf", ["{{ x", "{{ x | nofilter }}", "{% if x %}a{% endif %}", "{{ }}"])

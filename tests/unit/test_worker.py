@@ -13,7 +13,7 @@ from tenantry import worker
 from tenantry.core.errors import RepositoryError
 from tenantry.flows.publish import Published
 from tenantry.settings import Settings
-from tenantry.worker import LONGEST_PAUSE, Loop, Worker
+from tenantry.worker import OF_LOOP, Loop, Worker
 
 WITHIN = 20.0  # seconds; only a broken loop takes them
 FOR_EVER = 3600.0
@@ -70,13 +70,20 @@ def test_each_pass_says_how_long_to_wait() -> None:
 @pytest.mark.parametrize("error", [RepositoryError("away"), ValueError("a bug")])
 def test_failing_pass_backs_off_up_to_a_minute_and_goes_on(error: Exception) -> None:
     pauses = pauses_of(*[error] * 40)
-    assert pauses[:7] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE]
-    assert set(pauses[7:]) == {LONGEST_PAUSE}
+    longest = [min(2.0**failures, 60.0) for failures in range(40)]
+    assert all(most / 2 <= pause < most for pause, most in zip(pauses, longest, strict=True))
+    assert len(set(pauses)) == 40, "those who failed together come back together"
+    assert OF_LOOP.longest.total_seconds() == 60
 
 
 def test_pass_that_works_again_forgets_the_failures() -> None:
     error = RepositoryError()
-    assert pauses_of(error, error, 0.5, error) == [1.0, 2.0, 0.5, 1.0]
+    pauses = pauses_of(error, error, error, error, 0.5, error)
+    assert pauses[3] >= 4 > 1 > pauses[5]
+
+
+def test_error_that_says_when_to_come_back_is_obeyed() -> None:
+    assert pauses_of(*[RepositoryError(retry_after=7.5)] * 3) == [7.5] * 3
 
 
 def test_failure_on_purpose_is_one_line_and_a_bug_has_its_trace(
@@ -91,7 +98,11 @@ def test_failure_on_purpose_is_one_line_and_a_bug_has_its_trace(
         "code": "repository",
         "detail": "away (wait)",
     }
-    assert (crashed["event"], crashed["loop"], crashed["exc_info"]) == ("loop.crashed", "l", True)
+    assert (crashed["event"], crashed["loop"], crashed["error"]) == (
+        "loop.crashed", "l", "ValueError",
+    )  # fmt: skip
+    assert "one_pass" in crashed["frames"][-1]
+    assert "a bug" not in str(crashed), "messages of foreign exceptions quote values"
 
 
 def test_stop_ends_a_long_pause_at_once() -> None:

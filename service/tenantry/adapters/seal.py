@@ -16,14 +16,13 @@ import binascii
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -32,7 +31,9 @@ from tenantry.adapters import process
 from tenantry.core.errors import ProgramMissing, SealingError, SettingsError
 
 KUBESEAL_REMEDY = "run `make tools`, or put kubeseal 0.38.4 or newer on PATH"
-SPLIT_FROM = 64  # secrets; below, a second process costs more than it saves
+SPLIT_FROM = 64  # values; below, a second process costs more than it saves
+# One process a core, so no threads beside it; and memory for time: it ends soon.
+ENVIRONMENT = {"KUBECONFIG": os.devnull, "GOMAXPROCS": "1", "GOGC": "400"}
 GCM_TAG = 16  # bytes
 LENGTH_PREFIX = 2  # bytes
 
@@ -123,10 +124,13 @@ class Kubeseal:
         self, secrets: Sequence[PlainSecret], certificate: SealingCertificate
     ) -> list[dict[str, str]]:
         documents = "".join(f"---\n{json.dumps(_document(secret))}\n" for secret in secrets)
-        with tempfile.TemporaryDirectory(prefix="tenantry-seal-") as folder:
-            cert_file = Path(folder) / "sealing.crt"
-            cert_file.write_text(certificate.pem)
-            completed = self._run(["--cert", str(cert_file)], documents, secrets)
+        try:
+            with tempfile.TemporaryDirectory(prefix="tenantry-seal-") as folder:
+                cert_file = Path(folder) / "sealing.crt"
+                cert_file.write_text(certificate.pem)
+                completed = self._run(["--cert", str(cert_file)], documents, secrets)
+        except OSError as error:
+            raise SealingError(f"kubeseal cannot be given a file: {error.strerror}") from error
         if completed.returncode:
             raise SealingError(f"kubeseal: {completed.stderr.strip() or completed.returncode}")
         return _checked(completed.stdout, secrets, certificate)
@@ -137,9 +141,9 @@ class Kubeseal:
         values = [value for secret in secrets for value in secret.values.values()]
         try:
             return process.run(
-                [self.program, "--scope", "strict", "--format", "yaml", *arguments],
+                [self.program, "--scope", "strict", "--format", "json", *arguments],
                 stdin=documents.encode(),
-                env={"KUBECONFIG": os.devnull},
+                env=ENVIRONMENT,
                 deadline=self.deadline,
                 limit=max(32, len(secrets)) * process.MEBIBYTE,
                 secrets=values,
@@ -149,7 +153,8 @@ class Kubeseal:
 
 
 def _split(secrets: Sequence[PlainSecret]) -> list[Sequence[PlainSecret]]:
-    parts = (os.cpu_count() or 1) if len(secrets) >= SPLIT_FROM else 1
+    values = sum(len(secret.values) for secret in secrets)
+    parts = (os.cpu_count() or 1) if values >= SPLIT_FROM else 1
     size = -(-len(secrets) // parts)
     return [secrets[start : start + size] for start in range(0, len(secrets), size)]
 
@@ -172,13 +177,29 @@ def _checked(
     output: bytes, secrets: Sequence[PlainSecret], certificate: SealingCertificate
 ) -> list[dict[str, str]]:
     try:
-        documents = list(yaml.load_all(output, Loader=yaml.CSafeLoader))
-    except yaml.YAMLError:
-        raise SealingError("kubeseal returned no YAML") from None
+        documents = list(_read_documents(output.decode()))
+    except ValueError:
+        raise SealingError("kubeseal returned no JSON") from None
     if len(documents) != len(secrets):
         raise SealingError(f"kubeseal returned {len(documents)} documents for {len(secrets)}")
     pairs = zip(documents, secrets, strict=True)
     return [_ciphertext(document, secret, certificate) for document, secret in pairs]
+
+
+def _read_documents(text: str) -> Iterator[Any]:
+    """The JSON values that stand one after another; ValueError for anything else."""
+    decoder = json.JSONDecoder()
+    position = _skip_space(text, 0)
+    while position < len(text):
+        document, end = decoder.raw_decode(text, position)
+        yield document
+        position = _skip_space(text, end)
+
+
+def _skip_space(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
 
 
 def _ciphertext(
@@ -208,8 +229,8 @@ def _check_length(
 ) -> None:
     """The format has one length per value; anything else, plain text included, is no ciphertext."""
     try:
-        raw = base64.b64decode(str(ciphertext), validate=True)
-    except binascii.Error:
+        raw = binascii.a2b_base64(str(ciphertext), strict_mode=True)
+    except ValueError:
         raise SealingError(f"kubeseal returned no ciphertext for {where}") from None
     expected = LENGTH_PREFIX + certificate.modulus_bytes + len(value.encode()) + GCM_TAG
     if len(raw) != expected or int.from_bytes(raw[:2], "big") != certificate.modulus_bytes:

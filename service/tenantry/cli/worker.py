@@ -22,6 +22,7 @@ def worker() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     running.start()
-    stopping.wait()
+    while not stopping.wait(1.0):  # a signal that another thread received wakes no sleeper
+        pass
     running.stop()
     service.database.close()

@@ -8,6 +8,7 @@ for each is decided in one place, `tenantry.web.errors`.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 
 
@@ -46,6 +47,26 @@ class InvalidInput(TenantryError):
         self.field = field
         if code:
             self.code = code
+
+
+class RateLimited(TenantryError):
+    """Too many signups; try again later."""
+
+    code = "rate_limited"
+    permanent = False
+
+
+class RequestRunning(TenantryError):
+    """A request with this Idempotency-Key is still running."""
+
+    code = "idempotency_running"
+    permanent = False
+
+
+class KeyReused(TenantryError):
+    """This Idempotency-Key was used with another request."""
+
+    code = "idempotency_key_reused"
 
 
 class EmailTaken(TenantryError):
@@ -150,6 +171,25 @@ class PushRejected(RepositoryError):
     code = "push_rejected"
 
 
+class PushRefused(RepositoryError):
+    """The tenants repository's server does not take the push."""
+
+    code = "push_refused"
+
+
+class HistoryRewritten(RepositoryError):
+    """The tenants repository is not the one that was published to: its history was rewritten."""
+
+    code = "history_rewritten"
+    permanent = True
+
+
+class LeaseLost(RepositoryError):
+    """Another worker publishes to this repository now."""
+
+    code = "lease_lost"
+
+
 class HandEdited(TenantryError):
     """The tenant's folder was edited by hand; it is kept until an operator decides."""
 
@@ -166,6 +206,13 @@ class LicenseInvalid(TenantryError):
 
 
 # Neighbors
+
+
+class DatabaseUnavailable(TenantryError):
+    """The database did not do what was asked."""
+
+    code = "database_unavailable"
+    permanent = False
 
 
 class ArgoError(TenantryError):
@@ -198,3 +245,19 @@ class MailError(TenantryError):
 
     code = "mail"
     permanent = False
+
+
+def frames(error: BaseException) -> list[str]:
+    """Where it happened, causes first; places, code and types only. Messages of foreign exceptions
+    quote values, such as SQL parameters and form fields, which must not reach a log (R65).
+    """
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.insert(0, link)
+        link = link.__cause__ or link.__context__
+    return [
+        f"{type(part).__qualname__} {frame.filename}:{frame.lineno} {frame.name}: {frame.line}"
+        for part in chain
+        for frame in traceback.extract_tb(part.__traceback__)
+    ]

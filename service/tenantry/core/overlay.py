@@ -25,10 +25,10 @@ from tenantry.core import naming
 from tenantry.core.document import load
 from tenantry.core.errors import OverlayRefused, ProductError
 from tenantry.core.model import State, TenantSpec
-from tenantry.core.printer import Block, UnsafeText, dump
+from tenantry.core.printer import Block, UnsafeText
 from tenantry.core.product import Product
 from tenantry.core.record import RECORD, Record
-from tenantry.core.templates import compile_leaves, evaluate
+from tenantry.core.templates import Template, make_scope
 
 KUSTOMIZATION = "kustomization.yaml"
 LOCAL = "local"
@@ -40,6 +40,7 @@ class Templates:
 
     files: Mapping[str, str]  # file name -> text
     trees: Mapping[str, Any]  # the same, parsed
+    ready: Mapping[str, Template]  # the same, to be rendered
     fingerprint: str  # changes with any text
 
 
@@ -61,12 +62,20 @@ def load_templates(files: Mapping[str, str], product: Product) -> Templates:
     if KUSTOMIZATION not in files:
         raise ProductError("there is no template of this name", file=f"overlay/{KUSTOMIZATION}")
     trees = {name: load(text, f"overlay/{name}") for name, text in sorted(files.items())}
-    for name, tree in trees.items():
-        compile_leaves(tree, file=f"overlay/{name}")
+    ready = {name: _make_ready(name, tree) for name, tree in trees.items()}
     content = json.dumps(sorted(files.items())).encode()
-    templates = Templates(dict(files), trees, hashlib.sha256(content).hexdigest()[:16])
+    templates = Templates(dict(files), trees, ready, hashlib.sha256(content).hexdigest()[:16])
     _try_out(templates, product)
     return templates
+
+
+def _make_ready(name: str, tree: Any) -> Template:
+    try:
+        arranged = write_patches(tree) if name == KUSTOMIZATION else tree
+    except (AttributeError, TypeError) as error:
+        message = f"is no kustomization: {error}"
+        raise ProductError(message, file=f"overlay/{name}") from error
+    return Template(arranged, file=f"overlay/{name}")
 
 
 def render(
@@ -84,11 +93,9 @@ def render(
     Raises OverlayRefused for a value that no file can hold, ProductError for a template that fails.
     """
     context = build_context(spec, ciphertext, product=product, cell=cell, has_local=has_local)
-    files = {}
+    scope = make_scope(context)
     try:
-        for name, tree in templates.trees.items():
-            evaluated = evaluate(tree, context, file=f"overlay/{name}")
-            files[name] = dump(write_patches(evaluated) if name == KUSTOMIZATION else evaluated)
+        files = {name: template.render(scope) for name, template in templates.ready.items()}
         files[RECORD] = Record.of(spec).to_bytes()
     except UnsafeText as error:
         raise OverlayRefused([f"{spec.name}: a value {error}"]) from error
@@ -165,7 +172,7 @@ def write_patches(tree: Any) -> Any:
     are leaves like all others.
     """
     patches = [
-        {**patch, "patch": Block(dump(patch["patch"]).decode())}
+        {**patch, "patch": Block(patch["patch"])}
         if isinstance(patch.get("patch"), Mapping)
         else patch
         for patch in tree.get("patches", [])

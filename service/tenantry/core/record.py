@@ -60,9 +60,12 @@ class Record(BaseModel):
         return cls(**{name: getattr(spec, name) for name in cls.model_fields})
 
     def to_bytes(self) -> bytes:
-        """Real UTF-8: ApplicationSets read it as YAML, which has no surrogate escapes."""
-        fields = self.model_dump(mode="json")
-        return (json.dumps(fields, sort_keys=True, ensure_ascii=False, indent=2) + "\n").encode()
+        """Real UTF-8: ApplicationSets read it as YAML, which has no surrogate escapes. One field a
+        line.
+        """
+        fields = sorted(self.model_dump(mode="json").items())
+        lines = [f'  "{name}": {json.dumps(value, ensure_ascii=False)}' for name, value in fields]
+        return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
 def read_record(data: bytes, where: str) -> tuple[Record | None, list[Problem]]:

@@ -39,7 +39,7 @@ class ClassChecker:
     kustomize: Kustomize
     product: Product
     templates: Templates
-    sample_every: int = 100  # tenants of a class from one full build to the next
+    sample_every: int = 500  # tenants of a class from one full build to the next
     _shapes: dict[str, Shape] = field(default_factory=dict)
     _seen: Counter[str] = field(default_factory=Counter)
 

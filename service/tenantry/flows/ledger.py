@@ -9,19 +9,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVarTuple
 
 import structlog
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, delete, select, update
+from sqlalchemy.orm import Session, defer
 
-from tenantry.adapters.database.tables import Audit, Deployment, Publication, Tenant
+from tenantry.adapters.database.session import insert_new, upsert
+from tenantry.adapters.database.tables import (
+    Audit,
+    Deployment,
+    Publication,
+    Repository,
+    Tenant,
+)
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import Status
 from tenantry.flows import status
-from tenantry.flows.service import Service
+from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
 ACTOR = "publisher"
+
+Columns = TypeVarTuple("Columns")
 
 
 @dataclass(frozen=True)
@@ -52,31 +62,41 @@ class Refusal:
 def intended(session: Session, customer_ids: Iterable[str]) -> dict[str, set[Push]]:
     """By customer: pushes that were intended and not yet accepted."""
     found: dict[str, set[Push]] = {}
-    for row in session.scalars(_open_publications(customer_ids)):
+    for row in session.execute(_open_publications(customer_ids)):
         found.setdefault(row.customer_id, set()).add(Push(row.generation, row.tree))
     return found
 
 
 def intend(service: Service, pushes: Mapping[str, Push]) -> None:
-    """Record, by customer, what is about to be pushed."""
+    """Record, by customer, what is about to be pushed; what is on record already stays."""
     if not pushes:
         return
     with service.database.write() as session:
-        _lock_tenants(session, pushes)
-        known, now = intended(session, pushes), service.now()
-        session.add_all(
-            Publication(
-                customer_id=customer_id, generation=push.generation, tree=push.tree, intended_at=now
-            )
+        now = service.now()
+        session.execute(_in_order(select(Tenant.customer_id), pushes))
+        rows = [
+            {
+                "customer_id": customer_id,
+                "generation": push.generation,
+                "tree": push.tree,
+                "intended_at": now,
+            }
             for customer_id, push in pushes.items()
-            if push not in known.get(customer_id, ())
-        )
+        ]
+        insert_new(session, Publication, rows)
 
 
-def accept(service: Service, landed: Mapping[str, Landed]) -> None:
-    """Record, by customer, what stands on main; a generation never goes back."""
-    if not landed:
-        return
+def accept(
+    service: Service,
+    cell: Cell,
+    landed: Mapping[str, Landed],
+    *,
+    was: str | None,
+    head: str | None,
+) -> None:
+    """Record, by customer, what stands on main, and that main went from commit `was` to `head`. A
+    generation never goes back.
+    """
     with service.database.write() as session:
         now = service.now()
         fresh = [
@@ -88,6 +108,7 @@ def accept(service: Service, landed: Mapping[str, Landed]) -> None:
             _accept(session, tenant, landed[tenant.customer_id], now)
         _close_publications(session, landed, now)
         _date_deployments(session, landed, now)
+        _see(session, cell, was, head)
 
 
 def set_aside(service: Service, refused: Mapping[str, Refusal]) -> None:
@@ -107,9 +128,15 @@ def set_aside(service: Service, refused: Mapping[str, Refusal]) -> None:
 
 
 def _lock_tenants(session: Session, customer_ids: Iterable[str]) -> Sequence[Tenant]:
-    """The tenants' rows, locked, in the one order in which everybody locks them."""
-    rows = select(Tenant).where(Tenant.customer_id.in_(list(customer_ids)))
-    return session.scalars(rows.order_by(Tenant.customer_id).with_for_update()).all()
+    """The tenants' rows, locked; without what is wanted of them, which nobody here reads."""
+    rows = select(Tenant).options(defer(Tenant.approved, raiseload=True))
+    return session.scalars(_in_order(rows, customer_ids)).all()
+
+
+def _in_order(rows: Select[*Columns], customer_ids: Iterable[str]) -> Select[*Columns]:
+    """These customers' tenants, locked in the one order in which everybody locks them."""
+    here = rows.where(Tenant.customer_id.in_(list(customer_ids)))
+    return here.order_by(Tenant.customer_id).with_for_update()
 
 
 def _accept(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> None:
@@ -117,6 +144,9 @@ def _accept(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> 
     tenant.published_commit = landed.commit
     tenant.published_at = now
     tenant.accepted_tree = landed.tree
+    tenant.replaces = None
+    tenant.is_bulk = tenant.is_bulk and tenant.generation > landed.generation
+    tenant.attempts, tenant.retry_at, tenant.last_error = 0, None, None
     if tenant.status == Status.PENDING:
         status.report(session, tenant, Status.PROVISIONING, "no_application", detail="", now=now)
     details = {"generation": landed.generation, "commit": landed.commit, "tree": landed.tree}
@@ -124,27 +154,49 @@ def _accept(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> 
     log.info("tenant.published", customer_id=tenant.customer_id, commit=landed.commit)
 
 
+def _see(session: Session, cell: Cell, was: str | None, head: str | None) -> None:
+    """The repository answered, and main is at `head`; who saw it move from `was` meanwhile knows
+    better.
+    """
+    known = session.get(Repository, cell.name, with_for_update=True)
+    seen = head if known is None or known.head == was else known.head
+    row = {"cell": cell.name, "head": seen, "attempts": 0, "retry_at": None, "last_error": None}
+    upsert(session, Repository, [row])
+
+
 def _close_publications(session: Session, landed: Mapping[str, Landed], now: datetime) -> None:
     """What landed is accepted; what was intended up to it and did not land is forgotten."""
-    for row in session.scalars(_open_publications(landed)):
+    accepted, forgotten = [], []
+    for row in session.execute(_open_publications(landed)):
         reached = landed[row.customer_id]
         if (row.generation, row.tree) == (reached.generation, reached.tree):
-            row.accepted_at, row.commit = now, reached.commit
+            accepted.append({"id": row.id, "accepted_at": now, "commit": reached.commit})
         elif row.generation <= reached.generation:
-            session.delete(row)
+            forgotten.append(row.id)
+    if accepted:
+        session.execute(update(Publication), accepted)
+    if forgotten:
+        session.execute(delete(Publication).where(Publication.id.in_(forgotten)))
 
 
 def _date_deployments(session: Session, landed: Mapping[str, Landed], now: datetime) -> None:
-    rows = select(Deployment).where(
+    columns = (Deployment.id, Deployment.customer_id, Deployment.generation, Deployment.wanted_at)
+    rows = select(*columns).where(
         Deployment.customer_id.in_(landed), Deployment.published_at.is_(None)
     )
-    for row in session.scalars(rows):
-        if row.generation <= landed[row.customer_id].generation:
-            row.published_at = now
+    dated = [
+        # the clock may have been set back
+        {"id": row.id, "published_at": max(now, row.wanted_at)}
+        for row in session.execute(rows)
+        if row.generation <= landed[row.customer_id].generation
+    ]
+    if dated:
+        session.execute(update(Deployment), dated)
 
 
-def _open_publications(customer_ids: Iterable[str]) -> Select[Publication]:
-    return select(Publication).where(
+def _open_publications(customer_ids: Iterable[str]) -> Select[int, str, int, str]:
+    columns = (Publication.id, Publication.customer_id, Publication.generation, Publication.tree)
+    return select(*columns).where(
         Publication.customer_id.in_(list(customer_ids)), Publication.accepted_at.is_(None)
     )
 

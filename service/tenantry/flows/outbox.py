@@ -24,6 +24,7 @@ from jinja2 import (
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
+from tenantry.adapters.database.session import insert_new
 from tenantry.adapters.database.tables import Customer, Outbox, Subscription, Tenant
 from tenantry.adapters.mail import Letter
 from tenantry.core import trial
@@ -56,14 +57,14 @@ def put(
     """Make a mail due; nothing where this kind was due for this period before. `wrapped` is what
     only the mail may carry, such as the status link's token; it is emptied once sent.
     """
-    same = select(Outbox.id).where(
-        Outbox.customer_id == customer_id, Outbox.kind == kind, Outbox.period == period
-    )
-    if session.scalar(same) is None:
-        row = Outbox(
-            customer_id=customer_id, kind=kind, period=period, wrapped=wrapped, created_at=now
-        )
-        session.add(row)
+    row = {
+        "customer_id": customer_id,
+        "kind": kind,
+        "period": period,
+        "wrapped": wrapped,
+        "created_at": now,
+    }
+    insert_new(session, Outbox, [row])
 
 
 def check_templates(texts: Mapping[str, str]) -> None:
@@ -108,7 +109,11 @@ def send_due(service: Service, *, now: datetime) -> int:
 
 
 def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    waited = or_(Outbox.retry_at.is_(None), Outbox.retry_at <= now)
+    waited = or_(
+        Outbox.retry_at.is_(None),
+        Outbox.retry_at <= now,
+        Outbox.retry_at > now + LAST_RETRY,  # of a clock that has been set back since
+    )
     return (Outbox.sent_at.is_(None), waited)
 
 

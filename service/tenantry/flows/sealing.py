@@ -73,13 +73,15 @@ def _kept(
     session: Session, specs: Sequence[TenantSpec], certificate: SealingCertificate
 ) -> dict[str, dict[str, str]]:
     versions = {spec.customer_id: spec.secret_versions for spec in specs}
-    rows = select(SealedValue).where(
+    rows = select(
+        SealedValue.customer_id, SealedValue.key, SealedValue.version, SealedValue.ciphertext
+    ).where(
         SealedValue.customer_id.in_(versions), SealedValue.certificate == certificate.fingerprint
     )
     kept: dict[str, dict[str, str]] = {customer_id: {} for customer_id in versions}
-    for row in session.scalars(rows):
-        if versions[row.customer_id].get(row.key) == row.version:
-            kept[row.customer_id][row.key] = row.ciphertext
+    for customer_id, key, version, ciphertext in session.execute(rows):
+        if versions[customer_id].get(key) == version:
+            kept[customer_id][key] = ciphertext
     return kept
 
 
@@ -104,11 +106,14 @@ def _open(
 def _wrapped(session: Session, missing: Sequence[Missing]) -> Wrapped:
     customer_ids = [each.spec.customer_id for each in missing]
     license_ids = [each.spec.license_id for each in missing]
-    secrets = select(Secret).where(Secret.customer_id.in_(customer_ids))
-    tokens = select(LicenseRow).where(LicenseRow.license_id.in_(license_ids))
-    found = {(row.customer_id, row.key): row.wrapped for row in session.scalars(secrets)}
-    found |= {(row.customer_id, row.license_id): row.wrapped for row in session.scalars(tokens)}
-    return found
+    secrets = select(Secret.customer_id, Secret.key, Secret.wrapped).where(
+        Secret.customer_id.in_(customer_ids)
+    )
+    tokens = select(LicenseRow.customer_id, LicenseRow.license_id, LicenseRow.wrapped).where(
+        LicenseRow.license_id.in_(license_ids)
+    )
+    rows = [*session.execute(secrets), *session.execute(tokens)]
+    return {(customer_id, name): wrapped for customer_id, name, wrapped in rows}
 
 
 def _value(service: Service, spec: TenantSpec, key: str, wrapped: Wrapped) -> str:
@@ -153,4 +158,6 @@ def _store(
             if key not in kept[each.spec.customer_id]
         ]
         upsert(session, SealedValue, rows)
-        return _kept(session, specs, certificate)
+    for row in rows:
+        kept[row["customer_id"]][row["key"]] = row["ciphertext"]
+    return kept

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tenantry.adapters.argocd import ArgoCD
+from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.session import Database, is_available
 from tenantry.adapters.git import TenantsRepository
 from tenantry.adapters.mail import MailFolder
 from tenantry.adapters.probe import Probed
 from tenantry.adapters.seal import Kubeseal, SealingCertificate
 from tenantry.adapters.vault import Vault
+from tenantry.core.limits import Limits
 from tenantry.core.overlay import CellFacts, Templates
 from tenantry.core.product import Product
 from tenantry.core.signup import Rules
@@ -31,6 +33,7 @@ class Cell:
     domain: str
     instance_url: str  # {host} is replaced
     repository: TenantsRepository
+    lease: Lease  # of publishing to it
     founding_files: Mapping[str, bytes]  # what a new repository holds beside the platform
     certificate: Callable[[], SealingCertificate]
     checker: ClassChecker
@@ -63,8 +66,11 @@ class Service:
     mailbox: MailFolder
     mail_templates: Mapping[str, str]
     password_rules: Rules
+    signup_limits: Limits
+    trusted_proxies: int  # that append to X-Forwarded-For
     public_url: str
-    publish_batch: int
+    publish_batch: int  # most tenants in one push
+    bulk_batch: int  # most of a change to many
     now: Callable[[], datetime]
 
     def ready(self) -> list[str]:

@@ -1,0 +1,209 @@
+"""A batch of tenants becomes commits, one each, and one push.
+
+Owns: what a refused or a rejected push means. Every try starts from what the database and the
+remote say now, so it may die anywhere and be run again.
+
+Concurrency: the remote's ref is the fence. A rejected push is never repeated: main and rows are
+read again and the commits are built anew. What a push was about to make stand is recorded before
+it (`publications`), so that after a crash our own commit is not mistaken for somebody's edit.
+
+Invariant: a folder is overwritten only where it is what we last accepted or pushed, or what an
+operator named; and main only where it descends from what we last saw there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from tenantry.adapters.git import Change, Commit
+from tenantry.core.errors import (
+    HistoryRewritten,
+    LeaseLost,
+    PushRefused,
+    PushRejected,
+    RepositoryError,
+)
+from tenantry.flows import founding, ledger, nudge, retry
+from tenantry.flows.due import read_due
+from tenantry.flows.ledger import Landed, Refusal
+from tenantry.flows.overlays import Main, Overlay, make_overlays, read_main
+from tenantry.flows.sealing import sealed_values
+from tenantry.flows.service import Cell, Service
+
+log = structlog.get_logger()
+REBUILDS = 8  # rejected pushes in a row after which a try gives up
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a pass did."""
+
+    tenants: Mapping[str, str] = field(default_factory=dict)  # customer id -> commit
+    set_aside: Mapping[str, str] = field(default_factory=dict)  # customer id -> reason
+    postponed: Mapping[str, str] = field(default_factory=dict)  # customer id -> reason
+    pushes: int = 0  # that landed
+
+    def __or__(self, other: Published) -> Published:
+        return Published(
+            {**self.tenants, **other.tenants},
+            {**self.set_aside, **other.set_aside},
+            {**self.postponed, **other.postponed},
+            self.pushes + other.pushes,
+        )
+
+
+def publish_batch(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published:
+    """Publish these customers' tenants. A batch that the server refuses is halved, until those
+    that it refuses are alone; beside others that land they are set aside, with its words.
+
+    Raises what keeps the whole batch from being published, such as a server that refuses all.
+    """
+    published, refused = Published(), dict[str, PushRefused]()
+    refusals, parts = 0, [customer_ids]
+    while parts:
+        part = parts.pop()
+        try:
+            published |= _publish_part(service, cell, part)
+        except PushRefused as refusal:
+            refusals += 1
+            if len(part) == 1:
+                refused[part[0]] = refusal
+            elif published.pushes == 0 and refusals > _most_refusals(len(customer_ids)):
+                raise
+            middle = len(part) // 2
+            parts += [half for half in (part[middle:], part[:middle]) if len(part) > 1]
+    return published | _blame(service, cell, refused, published, len(customer_ids))
+
+
+def _most_refusals(tenants: int) -> int:
+    """How many refusals in a row one tenant can cause, and some more: past that it is the server
+    that takes nothing.
+    """
+    return 2 * math.ceil(math.log2(tenants)) + 2
+
+
+def _blame(
+    service: Service,
+    cell: Cell,
+    refused: Mapping[str, PushRefused],
+    published: Published,
+    tenants: int,
+) -> Published:
+    """What becomes of tenants that were refused alone. Only beside one that landed is it proven
+    that the server minds the tenant.
+    """
+    if not refused:
+        return Published()
+    if published.pushes == 0 and tenants > 1:
+        raise next(iter(refused.values()))
+    reasons = {customer_id: str(refusal) for customer_id, refusal in refused.items()}
+    if published.pushes == 0:
+        retry.postpone_tenants(service, reasons)
+        return Published(postponed=reasons)
+    due = read_due(service, cell, list(refused)).due
+    refusals = {
+        each.spec.customer_id: Refusal(each.generation, refused[each.spec.customer_id])
+        for each in due
+    }
+    ledger.set_aside(service, refusals)
+    return Published(set_aside=reasons)
+
+
+def _publish_part(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published:
+    for _ in range(REBUILDS):
+        try:
+            return _try(service, cell, customer_ids)
+        except PushRejected as rejection:
+            log.info("publish.rejected", cell=cell.name, detail=str(rejection))
+    raise RepositoryError(f"main of cell {cell.name} moved on {REBUILDS} times; trying again later")
+
+
+def _try(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published:
+    read = read_due(service, cell, customer_ids)
+    sealed = sealed_values(service, cell, [each.spec for each in read.due])
+    known, head = _fetch(service, cell)
+    main = read_main(service, cell, head, read.due)
+    overlays = make_overlays(service, cell, read.due, sealed, main)
+    refused = {**read.refused, **overlays.refused}
+    ledger.set_aside(service, refused)
+    retry.postpone_tenants(service, overlays.failed)
+    commits = _push(service, cell, main, overlays.made)
+    landed = {each.customer_id: _landed(cell, each, commits) for each in overlays.made}
+    ledger.accept(service, cell, landed, was=known, head=cell.repository.head())
+    _announce(cell, main, overlays.made)
+    return Published(
+        tenants={customer_id: each.commit for customer_id, each in landed.items()},
+        set_aside={customer_id: str(each.error) for customer_id, each in refused.items()},
+        postponed=overlays.failed,
+        pushes=1 if commits else 0,
+    )
+
+
+def _fetch(service: Service, cell: Cell) -> tuple[str | None, str | None]:
+    """The head of main that was known before, and the one that the remote has. HistoryRewritten
+    where the one does not lead to the other.
+    """
+    with service.database.read() as session:  # before the fetch: others may publish after it
+        known = retry.read_repository(session, cell).head
+    head = cell.repository.fetch()
+    if known in (None, head):
+        return known, head
+    if head is None or not cell.repository.descends(head, str(known)):
+        raise HistoryRewritten(
+            f"main of cell {cell.name} was at {known} and is now at {head or 'nothing'}, which "
+            "does not descend from it",
+            remedy="restore main, or let it be so: `tenantry repo accept-history`",
+        )
+    return known, head
+
+
+def _push(
+    service: Service, cell: Cell, main: Main, made: Sequence[Overlay]
+) -> Mapping[str, Commit]:
+    """The commits that landed, by customer; empty where there was nothing to write."""
+    foundation = founding.missing(service, cell, main.objects)
+    writing = [each for each in made if not each.stands]
+    changes = [*foundation, *(_change(each) for each in writing)]
+    if not changes:
+        return {}
+    commits = cell.repository.build(main.head, changes, service.now())[len(foundation) :]
+    for each, commit in zip(writing, commits, strict=True):
+        if each.shall.tree != commit.tree:
+            raise RepositoryError(f"the commit for {each.due.spec.name} is not what was rendered")
+    ledger.intend(service, {each.customer_id: each.push for each in writing})
+    if not cell.lease.is_ours:
+        raise LeaseLost
+    cell.repository.push()
+    return {each.customer_id: commit for each, commit in zip(writing, commits, strict=True)}
+
+
+def _landed(cell: Cell, overlay: Overlay, commits: Mapping[str, Commit]) -> Landed:
+    due = overlay.due
+    if overlay.customer_id in commits:
+        sha = commits[overlay.customer_id].sha
+    elif due.accepted_commit and overlay.shall.tree == due.accepted_tree:
+        sha = due.accepted_commit
+    else:
+        sha = cell.repository.last_commit(due.folder)
+    return Landed(due.generation, overlay.shall.tree, sha)
+
+
+def _change(overlay: Overlay) -> Change:
+    spec, generation = overlay.due.spec, overlay.due.generation
+    verb = "Provision" if overlay.standing is None else "Update"
+    message = (
+        f"{verb} {spec.customer_id}: {spec.plan}, {spec.state}\n\n"
+        f"Customer-Id: {spec.customer_id}\nGeneration: {generation}\n"
+        f"Platform: {spec.platform}\nLicense-Id: {spec.license_id}\n"
+    )
+    return Change(overlay.due.folder, overlay.shall.files, message, overlay.shall.keeps)
+
+
+def _announce(cell: Cell, main: Main, made: Sequence[Overlay]) -> None:
+    fresh = [each.due.folder for each in made if each.standing is None]
+    if fresh:
+        nudge.announce(cell, main.head, str(cell.repository.head()), fresh)
