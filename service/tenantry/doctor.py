@@ -69,7 +69,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _try("database.reachable", partial(_database, settings))
     yield _try("mail.folder", partial(_mail, settings))
     for name, cell in settings.cells.items():
-        yield _try(f"cell.{name}.repository", partial(_repository, cell, name))
+        yield _try(f"cell.{name}.repository", partial(_repository, cell, name, settings))
         yield _try(f"cell.{name}.sealing", partial(_sealing, cell, settings))
         yield _try(f"cell.{name}.argocd", partial(_argocd, cell))
 
@@ -143,13 +143,14 @@ def _mail(settings: Settings) -> str:
     return f"mail goes to files in {settings.mail}"
 
 
-def _repository(cell: CellSettings, name: str) -> str:
+def _repository(cell: CellSettings, name: str, settings: Settings) -> str:
     if not cell.repository_url:
         raise SettingsError(
             "no tenants repository is set",
             remedy=f"set TENANTRY_CELLS__{name.upper()}__REPOSITORY_URL",
         )
-    head = remote_head(cell.repository_url, BRANCH)
+    access = wiring.git_access(name, cell, production=settings.is_production)
+    head = remote_head(cell.repository_url, BRANCH, access=access)
     return f"{BRANCH} is at {head[:12]}" if head else "reachable, and empty"
 
 

@@ -27,12 +27,18 @@ from pydantic_settings import SettingsError as NotParsed
 
 from tenantry import assets
 from tenantry.core.errors import SettingsError
+from tenantry.core.limits import Limits, parse_limit
 
 # Where `make tools` puts programs in a checkout; in an installation they are on PATH.
 TOOLS = Path(__file__).parent.parent.parent / ".tools" / "bin"
 
 CellName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+# Per e-mail, per address, in total. A person who mistypes stays below the first, an office behind
+# one address below the second; the third keeps a flood from filling repository and cluster.
+_PRODUCTION_LIMITS = ("5/hour", "20/hour", "600/hour")
+_NO_LIMITS = ("none", "none", "none")
 
 
 class CellSettings(BaseModel):
@@ -41,6 +47,23 @@ class CellSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     repository_url: str = Field("", description="Git URL or path of the tenants repository")
+    git_username: str = Field(
+        "x-access-token",
+        pattern=r"^[!-9;-~]+$",
+        description="user that the token is sent with; most hosts take any",
+    )
+    git_token_file: Path | None = Field(
+        None, description="file with the token for an https repository; read each time git asks"
+    )
+    git_ca_file: Path | None = Field(
+        None, description="CA certificates to trust for an https repository, not the system's"
+    )
+    git_ssh_key_file: Path | None = Field(
+        None, description="private key for an ssh repository, without passphrase"
+    )
+    git_known_hosts_file: Path | None = Field(
+        None, description="host keys of an ssh repository; no other is accepted"
+    )
     domain: str = Field("localhost", description="tenants answer at <customer-id>.<domain>")
     instance_url: str = Field(
         "https://{host}",
@@ -82,7 +105,10 @@ class CellSettings(BaseModel):
     def _holds_no_credentials(cls, url: str | None) -> str | None:
         parts = urlsplit(url or "")
         if parts.password or (parts.username and parts.scheme in ("http", "https")):
-            raise ValueError("holds credentials, which would end up in Git; use SSH")
+            raise ValueError(
+                "holds credentials, which would end up in Git and in logs; name files that hold "
+                "them in GIT_TOKEN_FILE (https) or GIT_SSH_KEY_FILE (ssh) of the cell"
+            )
         return url
 
     @property
@@ -130,7 +156,30 @@ class Settings(BaseSettings):
     mail_dir: Path | None = Field(None, description=".eml files go here; default: data_dir/mail")
     mail_from: str = Field("Tenantry <no-reply@localhost>", description="sender of mail")
     min_password_length: int = Field(8, ge=8, le=64, description="shortest password at signup")
+    signup_limit_email: str | None = Field(
+        None,
+        description="signups for one e-mail, such as 5/hour, or none; default: 5/hour in "
+        "production, none in development",
+    )
+    signup_limit_address: str | None = Field(
+        None,
+        description="signups from one IPv4 address or IPv6 /64; default: 20/hour in "
+        "production, none in development",
+    )
+    signup_limit_total: str | None = Field(
+        None, description="signups in all; default: 600/hour in production, none in development"
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="proxies in front that append to X-Forwarded-For: a client's "
+        "address is the entry of the outermost; 0: none, the connection's counts",
+    )
     publish_batch: int = Field(200, ge=1, le=5000, description="most tenants in one push")
+    bulk_batch: int = Field(
+        250, ge=1, le=5000, description="most tenants of a bulk change in one push"
+    )
     publish_pause: Seconds = Field(0.5, description="least seconds from one push to the next")
     publish_poll: Seconds = Field(0.1, description="seconds between looks for work to publish")
     watch_poll: Seconds = Field(
@@ -163,6 +212,20 @@ class Settings(BaseSettings):
     def mail(self) -> Path:
         """The folder of mail that was 'sent' in development."""
         return self.mail_dir or self.data_dir / "mail"
+
+    @field_validator("signup_limit_email", "signup_limit_address", "signup_limit_total")
+    @classmethod
+    def _is_limit(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_limit(text)
+        return text
+
+    @property
+    def signup_limits(self) -> Limits:
+        """What signups are limited by (R8)."""
+        usual = _PRODUCTION_LIMITS if self.is_production else _NO_LIMITS
+        given = (self.signup_limit_email, self.signup_limit_address, self.signup_limit_total)
+        return Limits(*(parse_limit(text or u) for text, u in zip(given, usual, strict=True)))
 
     @property
     def is_production(self) -> bool:

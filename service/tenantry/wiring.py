@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -10,8 +11,16 @@ from pathlib import Path
 from tenantry import assets
 from tenantry.adapters.argocd import ArgoCD, announce_push
 from tenantry.adapters.database import schema
+from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.session import Database, is_available
-from tenantry.adapters.git import NO_COMMIT, TenantsRepository
+from tenantry.adapters.git import (
+    KNOWN_HOSTS_REMEDY,
+    NO_COMMIT,
+    TRANSPORTS,
+    Access,
+    TenantsRepository,
+    transport,
+)
 from tenantry.adapters.http import make_session
 from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.mail import MailFolder
@@ -49,20 +58,27 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
     keyring = keys.load_keyring(settings.keys, production=settings.is_production)
     vault = keys.load_vault(settings.keys, production=settings.is_production)
     folder = read_product_folder(settings.product_dir)
+    database = _database(settings)
     return Service(
-        database=_database(settings),
+        database=database,
         vault=vault,
         keyring=keyring,
         product=folder.product,
         templates=folder.templates,
         platform_files=folder.platform,
         kubeseal=Kubeseal(),
-        cells={name: _cell(name, cell, settings, folder) for name, cell in settings.cells.items()},
+        cells={
+            name: _cell(name, cell, settings, folder, database)
+            for name, cell in settings.cells.items()
+        },
         mailbox=MailFolder(settings.mail, sender=settings.mail_from),
         mail_templates=mail_templates(settings),
         password_rules=Rules(minimum=settings.min_password_length),
+        signup_limits=settings.signup_limits,
+        trusted_proxies=settings.trusted_proxies,
         public_url=settings.public_url.rstrip("/"),
         publish_batch=settings.publish_batch,
+        bulk_batch=settings.bulk_batch,
         now=now,
     )
 
@@ -104,7 +120,9 @@ def mail_templates(settings: Settings) -> dict[str, str]:
     return texts
 
 
-def _cell(name: str, cell: CellSettings, settings: Settings, folder: ProductFolder) -> Cell:
+def _cell(
+    name: str, cell: CellSettings, settings: Settings, folder: ProductFolder, database: Database
+) -> Cell:
     kustomize = Kustomize("kustomize")
     return Cell(
         name=name,
@@ -113,7 +131,9 @@ def _cell(name: str, cell: CellSettings, settings: Settings, folder: ProductFold
         repository=TenantsRepository(
             cell.repository_url,
             settings.data_dir / "clones" / f"{name}.git",
+            access=git_access(name, cell, production=settings.is_production),
         ),
+        lease=Lease(database, f"publisher/{name}"),
         founding_files=_founding_files(cell),
         certificate=_certificate(cell, settings),
         checker=ClassChecker(kustomize, folder.product, folder.templates),
@@ -127,6 +147,55 @@ def _cell(name: str, cell: CellSettings, settings: Settings, folder: ProductFold
             ca=cell.instance_ca_file,
         ),
     )
+
+
+def git_access(name: str, cell: CellSettings, *, production: bool) -> Access:
+    """How the cell's repository is let in; SettingsError for what git could not use."""
+    variable = f"TENANTRY_CELLS__{name.upper()}__"
+    kind = transport(cell.repository_url)
+    if kind not in TRANSPORTS:
+        raise SettingsError(
+            f"{variable}REPOSITORY_URL: {kind} is not supported",
+            remedy="give an https or ssh URL, or a path",
+        )
+    for setting in _GIT_FILES[kind]:
+        path = getattr(cell, setting)
+        if path is not None:
+            _check_git_file(variable + setting.upper(), path)
+        elif kind == "ssh" and production:
+            raise SettingsError(
+                f"{variable}{setting.upper()} is not set", remedy=_GIT_HINT[setting]
+            )
+    return Access(
+        cell.git_username,
+        cell.git_token_file,
+        cell.git_ca_file,
+        cell.git_ssh_key_file,
+        cell.git_known_hosts_file,
+    )
+
+
+_GIT_FILES: dict[str, tuple[str, ...]] = {
+    "file": (),
+    "https": ("git_token_file", "git_ca_file"),
+    "ssh": ("git_ssh_key_file", "git_known_hosts_file"),
+}
+_GIT_HINT = {
+    "git_ssh_key_file": "ssh-keygen -t ed25519, and give the host the public key as a deploy key",
+    "git_known_hosts_file": KNOWN_HOSTS_REMEDY,
+}
+
+
+def _check_git_file(variable: str, path: Path) -> None:
+    try:
+        read_secret(path)
+    except SettingsError as error:
+        raise SettingsError(f"{variable}: {error.message}", remedy=error.remedy) from None
+    facts = path.stat()
+    if variable.endswith("SSH_KEY_FILE") and facts.st_uid == os.geteuid() and facts.st_mode & 0o077:
+        raise SettingsError(
+            f"{variable}: others may read {path}, so ssh refuses it", remedy=f"chmod 600 {path}"
+        )
 
 
 def _founding_files(cell: CellSettings) -> dict[str, bytes]:

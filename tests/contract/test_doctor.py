@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from tenantry import assets, doctor, wiring
 from tenantry.adapters import process
+from tenantry.adapters.database import schema
 from tenantry.adapters.git import TenantsRepository, create_bare
 from tenantry.cli.main import cli
 from tenantry.doctor import Finding, examine
@@ -258,12 +259,12 @@ def test_broken_product_is_found_with_file_line_and_hint(
 def test_database_of_development_is_brought_up_to_date_by_itself() -> None:
     assert findings()["database.reachable"].message.endswith("brought up to date at start")
     wiring.build(load()).database.close()
-    assert findings()["database.reachable"].message == "sqlite at 0001"
+    assert findings()["database.reachable"].message == f"sqlite at {schema.head()}"
 
 
 def test_database_of_production_waits_for_the_operator() -> None:
     found = bad(environment="production")["database.reachable"]
-    assert "at nothing, not at 0001" in found.message
+    assert f"at nothing, not at {schema.head()}" in found.message
     assert found.remedy == "run `tenantry db upgrade`"
 
 

@@ -12,13 +12,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from flask import Flask
 
+from tenantry.adapters.vault import Vault
 from tenantry.core import naming
 from tenantry.core.errors import EmailTaken, NotFound
 from tenantry.core.model import Status
 from tenantry.core.signup import Rules, SignupRequest
-from tenantry.flows.signup import SignedUp
+from tenantry.flows.signup import Attempt, SignedUp
 from tenantry.flows.status import StatusView, Step
 from tenantry.web.app import create_app
 
@@ -51,6 +53,7 @@ class Stage:
     views: dict[str, StatusView] = field(default_factory=dict)  # by status token
     findings: list[str] = field(default_factory=list)
     requests: list[SignupRequest] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
     signup_fails: Exception | None = None
 
     @classmethod
@@ -69,10 +72,15 @@ class Stage:
             password_rules=Rules(),
             keyring=SimpleNamespace(jwks=lambda: {"keys": [{"kty": "OKP", "kid": "k1"}]}),
             ready=lambda: self.findings,
+            trusted_proxies=0,
+            vault=Vault([Fernet.generate_key().decode()]),
             now=lambda: self.now,
         )
 
-    def signup(self, service: Any, request: SignupRequest, *, now: datetime) -> SignedUp:
+    def signup(
+        self, service: Any, request: SignupRequest, *, now: datetime, attempt: Attempt
+    ) -> SignedUp:
+        self.attempts.append(attempt)
         if self.signup_fails:
             raise self.signup_fails
         if request.email_key in self.emails:

@@ -1,6 +1,10 @@
 """Password hashing: argon2id with OWASP's parameters, bounded in how many run at once.
 
 Each hash takes 19 MiB: unbounded, a burst of signups would be a way to run the host out of memory.
+What waits here is bounded, too, by what calls: a web process has `web_threads` threads and no more
+requests at work, so at most that many wait, each for a few hashes. Requests beyond them wait in
+gunicorn's own queue and the listening socket's, where they cost no memory worth speaking of; a
+refusal here would turn away clients that are served within seconds.
 """
 
 from __future__ import annotations
@@ -10,8 +14,9 @@ import threading
 
 from argon2 import PasswordHasher
 
+NO_PASSWORD = "!"  # noqa: S105 - in place of a hash: no password opens the account
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-_AT_ONCE = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
+_AT_ONCE = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 
 def hash_password(password: str) -> str:

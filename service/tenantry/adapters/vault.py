@@ -2,11 +2,16 @@
 
 A backup of the database alone opens nothing. To rotate, put a new key first: old values still
 open, and are wrapped anew as they are written.
+
+Digests are keyed by the ring, too, each purpose by a key of its own: who reads the database can
+neither guess what was digested nor tell that two tables speak of the same.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -26,6 +31,7 @@ class Vault:
             raise KeysMissing(
                 "a vault key is not a Fernet key", remedy="url-safe base64 of 32 random bytes"
             ) from error
+        self._keys = tuple(base64.urlsafe_b64decode(key) for key in keys)
 
     def wrap(self, value: str) -> bytes:
         """The value, encrypted; each call gives other bytes."""
@@ -40,8 +46,22 @@ class Vault:
                 remedy="the vault key that wrapped it must stay in the ring"
             ) from error
 
+    def digest(self, purpose: str, value: str) -> str:
+        """What may be stored to know `value` again by: hex, keyed by the newest key."""
+        return _digest(self._keys[0], purpose, value)
+
+    def recognizes(self, purpose: str, value: str, digest: str) -> bool:
+        """Whether `digest` was made of `value`, with whichever key of the ring."""
+        made = (_digest(key, purpose, value) for key in self._keys)
+        return any(hmac.compare_digest(each, digest) for each in made)
+
     def __repr__(self) -> str:
         return "Vault(***)"
+
+
+def _digest(key: bytes, purpose: str, value: str) -> str:
+    derived = hmac.digest(key, f"tenantry digest: {purpose}".encode(), "sha256")
+    return hmac.digest(derived, value.encode(), "sha256").hex()
 
 
 def token_digest(token: str) -> str:

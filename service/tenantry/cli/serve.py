@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tenantry import logs, settings, wiring
-from tenantry.web.server import Server
+from tenantry.web.server import Server, require_free
 
 
 @click.command()
@@ -18,5 +18,6 @@ def serve(host: str | None, port: int | None) -> None:
         **{name: value for name, value in given.items() if value is not None}
     )
     logs.configure(configured.log_format)
+    require_free(configured.host, configured.port)
     wiring.build(configured).database.close()  # what is wrong is said here, not by each process
     Server(configured).run()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -61,8 +61,8 @@ class Password:
         }
 
 
-class SignupRequest(BaseModel):
-    """A new customer, as typed into the signup form."""
+class Person(BaseModel):
+    """Who a new customer is."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,11 +71,6 @@ class SignupRequest(BaseModel):
         description="Where welcome and ready mails go. `you+tag@…` is a customer of its own.",
         json_schema_extra={"format": "email"},
         examples=["test@example.com"],
-    )
-    password: Password = Field(
-        description="At least 8 characters, no common one, neither e-mail nor company name; "
-        "any characters.",
-        examples=["SecurePass123"],
     )
     company_name: str = Field(
         min_length=1,
@@ -96,10 +91,20 @@ class SignupRequest(BaseModel):
         examples=["Europe/Berlin"],
     )
 
-    @property
+    @cached_property
     def email_key(self) -> str:
         """What makes an e-mail unique (R3); see `email_key`."""
         return email_key(self.email)
+
+
+class SignupRequest(Person):
+    """A new customer, as typed into the signup form."""
+
+    password: Password = Field(
+        description="At least 8 characters, no common one, neither e-mail nor company name; "
+        "any characters.",
+        examples=["SecurePass123"],
+    )
 
 
 @cache
@@ -128,16 +133,25 @@ def parse_signup(data: Mapping[str, object], *, rules: Rules) -> SignupRequest:
         if not _is_given(data.get(name), trim=name != "password"):
             raise InvalidInput(MISSING, field=name, code="missing_field")
     email = normalize_email(str(data["email"]))
-    typed_company = str(data["company_name"])
-    password = _check_password(str(data["password"]), email, typed_company, rules)
-    company = _check_name(typed_company, "company_name", "Company name")
-    return SignupRequest(
-        email=email,
-        password=password,
-        company_name=company,
-        full_name=_check_full_name(data.get("full_name")),
-        time_zone=_check_time_zone(data.get("time_zone")),
-    )
+    password = _check_password(str(data["password"]), email, str(data["company_name"]), rules)
+    return SignupRequest(email=email, password=password, **_rest(data))
+
+
+def parse_person(data: Mapping[str, object]) -> Person:
+    """Who somebody is that brings no password, by the rules of a signup; InvalidInput likewise."""
+    for name in ("email", "company_name"):
+        if not _is_given(data.get(name), trim=True):
+            raise InvalidInput(f"{name} is missing", field=name, code="missing_field")
+    return Person(email=normalize_email(str(data["email"])), **_rest(data))
+
+
+def _rest(data: Mapping[str, object]) -> dict[str, Any]:
+    """What else is known of a person."""
+    return {
+        "company_name": _check_name(str(data["company_name"]), "company_name", "Company name"),
+        "full_name": _check_full_name(data.get("full_name")),
+        "time_zone": _check_time_zone(data.get("time_zone")),
+    }
 
 
 def normalize_email(text: str) -> str:

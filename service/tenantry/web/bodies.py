@@ -36,11 +36,13 @@ def read_fields() -> Mapping[str, object]:
     if (request.content_length or 0) > LIMIT:
         raise RequestEntityTooLarge
     kind = request.mimetype
-    if kind == "multipart/form-data":
-        return _read_parts(_receive(lambda: request.form))
     body = _receive(request.get_data)
     if len(body) > LIMIT:
         raise RequestEntityTooLarge
+    if len(body) < (request.content_length or 0):
+        raise ClientDisconnected  # half a form is a form, but not the one that was sent
+    if kind == "multipart/form-data":
+        return _read_parts(_receive(lambda: request.form))
     if not body and not kind:
         return {}
     if kind == "application/json":

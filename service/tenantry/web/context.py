@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 
 import structlog
-from flask import Flask, current_app, g, has_request_context
+from flask import Flask, current_app, g, has_request_context, request
 
+from tenantry.core.addresses import client_network
 from tenantry.flows.service import Service
 
 _KEY = "tenantry"
@@ -21,6 +22,15 @@ def current_service() -> Service:
     """The service of the running request."""
     service: Service = current_app.extensions[_KEY]
     return service
+
+
+def requesting_network() -> str:
+    """Where the running request came from, as far as the proxies in front may be trusted."""
+    return client_network(
+        request.remote_addr or "",
+        request.headers.get("X-Forwarded-For", ""),
+        trusted=current_service().trusted_proxies,
+    )
 
 
 def start_request() -> None:

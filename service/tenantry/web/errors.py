@@ -7,8 +7,8 @@ parameters, form fields).
 
 from __future__ import annotations
 
-import traceback
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 import structlog
@@ -20,7 +20,17 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
-from tenantry.core.errors import EmailTaken, InvalidInput, NotFound, TenantryError
+from tenantry.core.errors import (
+    DatabaseUnavailable,
+    EmailTaken,
+    InvalidInput,
+    KeyReused,
+    NotFound,
+    RateLimited,
+    RequestRunning,
+    TenantryError,
+    frames,
+)
 from tenantry.web import bodies
 from tenantry.web.api.models import Problem
 from tenantry.web.context import current_service, request_id
@@ -33,7 +43,9 @@ MEDIA_TYPE = "application/problem+json"
 
 @dataclass(frozen=True)
 class Public:
-    """What is said of a kind of error; `error` is the short text, `message` the longer one."""
+    """What is said of a kind of error; `error` is the short text, `message` the longer one.
+    `{wait}` in the latter becomes how long to wait.
+    """
 
     status: int
     code: str
@@ -50,6 +62,27 @@ PUBLIC: dict[type[TenantryError], Public] = {
         "An account with this email already exists",
     ),
     NotFound: Public(404, "not_found", "Not found", "There is nothing here."),
+    RateLimited: Public(
+        429, "rate_limited", "Too many signups", "Too many signups; please try again in {wait}."
+    ),
+    RequestRunning: Public(
+        409,
+        "idempotency_running",
+        "Request is running",
+        "A request with this Idempotency-Key is still running; repeat it in {wait}.",
+    ),
+    KeyReused: Public(
+        422,
+        "idempotency_key_reused",
+        "Idempotency-Key was used before",
+        "This Idempotency-Key came with another request; take a new key for each signup.",
+    ),
+    DatabaseUnavailable: Public(
+        503,
+        "database_unavailable",
+        "Temporarily unavailable",
+        "The service cannot answer just now; please try again in {wait}.",
+    ),
 }
 
 _HTTP: dict[int, Public] = {
@@ -88,7 +121,8 @@ def register(app: Flask) -> None:
 
 def known_problems() -> list[Public]:
     """Every kind of error that has words, by status; for the documentation."""
-    kinds = {p.code: p for p in (*PUBLIC.values(), *_HTTP.values(), INTERNAL)}
+    said = (*PUBLIC.values(), *_HTTP.values(), INTERNAL)
+    kinds = {p.code: _fill(p, "a while") for p in said}
     return sorted(kinds.values(), key=lambda p: (p.status, p.code))
 
 
@@ -100,24 +134,60 @@ def problem_of(error: TenantryError) -> Problem | None:
     if isinstance(error, InvalidInput):
         own = Public(public.status, error.code, error.message, error.message)
         return make_problem(own, kind=public, field=error.field)
-    return make_problem(public)
+    return make_problem(_fill(public, in_words(wait_of(error))))
+
+
+def _fill(public: Public, wait: str) -> Public:
+    return replace(public, message=public.message and public.message.replace("{wait}", wait))
+
+
+def wait_of(error: TenantryError) -> int:
+    """Whole seconds until trying again is worthwhile, at least one."""
+    return max(1, math.ceil(error.retry_after or 0))
+
+
+def in_words(seconds: int) -> str:
+    """`40 seconds`, `12 minutes`, `2 hours`: never less than it is."""
+    if seconds >= 2 * 3600:
+        return f"{-(-seconds // 3600)} hours"
+    if seconds >= 2 * 60:
+        return f"{-(-seconds // 60)} minutes"
+    return "1 second" if seconds == 1 else f"{seconds} seconds"
 
 
 def make_problem(
     public: Public, *, kind: Public | None = None, field: str | None = None
 ) -> Problem:
     """The answer for `public`; `kind` is the documented family, where it is another."""
+    return build_problem(
+        public,
+        kind=kind,
+        field=field,
+        public_url=current_service().public_url,
+        request_id=request_id(),
+    )
+
+
+def build_problem(
+    public: Public,
+    *,
+    public_url: str,
+    request_id: str,
+    kind: Public | None = None,
+    field: str | None = None,
+) -> Problem:
+    """As `make_problem`, also where there is no request."""
     family = kind or public
     return Problem(
-        type=f"{current_service().public_url}/api/docs#error-{family.code}",
+        type=f"{public_url}/api/docs#error-{family.code}",
         title=family.error,
         status=public.status,
         detail=public.message or public.error,
-        instance=f"urn:uuid:{request_id()}",
+        instance=f"urn:uuid:{request_id}",
         error=public.error,
         message=public.message or public.error,
         code=public.code,
-        request_id=request_id(),
+        request_id=request_id,
         field=field,
     )
 
@@ -151,7 +221,18 @@ def _plain(status: int) -> Public:
 
 def _answer_ours(error: TenantryError) -> Response:
     problem = problem_of(error)
-    return _answer_unexpected(error) if problem is None else render_problem(problem)
+    if problem is None:
+        return _answer_unexpected(error)
+    return say_when(error, render_problem(problem))
+
+
+def say_when(error: TenantryError, answer: Response) -> Response:
+    """The answer with `Retry-After`, where trying again is worthwhile."""
+    if isinstance(error, DatabaseUnavailable):
+        log.warning("database.unavailable", endpoint=request.endpoint, detail=error.message)
+    if error.retry_after is not None:
+        answer.headers["Retry-After"] = str(wait_of(error))
+    return answer
 
 
 def _answer_unexpected(error: Exception) -> Response:
@@ -161,20 +242,6 @@ def _answer_unexpected(error: Exception) -> Response:
         endpoint=request.endpoint,
         method=request.method,
         error=type(error).__qualname__,
-        frames=_frames(error),
+        frames=frames(error),
     )
     return render_problem(make_problem(INTERNAL))
-
-
-def _frames(error: BaseException) -> list[str]:
-    """Where it happened, causes first; places, code and types only, no values."""
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.insert(0, link)
-        link = link.__cause__ or link.__context__
-    return [
-        f"{type(part).__qualname__} {frame.filename}:{frame.lineno} {frame.name}: {frame.line}"
-        for part in chain
-        for frame in traceback.extract_tb(part.__traceback__)
-    ]

@@ -13,11 +13,12 @@ from werkzeug.routing import Rule
 import tenantry
 from tenantry.web.api.models import Problem
 from tenantry.web.errors import INTERNAL, MEDIA_TYPE, known_problems
-from tenantry.web.operations import Operation, operation_of
+from tenantry.web.operations import Header, Operation, operation_of
 
 Document = dict[str, Any]
 
 _REF = "#/components/schemas/{model}"
+_TRY_AGAIN = (409, 429, 503)
 _FORMS = (
     "application/json",
     "application/x-www-form-urlencoded",
@@ -97,11 +98,15 @@ def _path_parameters(rule: Rule) -> list[Document]:
 
 
 def _header_parameters(described: Operation) -> list[Document]:
-    schema = {"type": "string"}
     return [
-        {"name": name, "in": "header", "description": text, "schema": schema}
-        for name, text in described.headers.items()
+        {"name": name, "in": "header", **_header(header)}
+        for name, header in described.headers.items()
     ]
+
+
+def _header(header: Header) -> Document:
+    schema = {"type": "string"} | ({"pattern": header.pattern} if header.pattern else {})
+    return {"description": header.description, "schema": schema}
 
 
 def _responses(described: Operation) -> Iterator[tuple[str, Document]]:
@@ -109,11 +114,22 @@ def _responses(described: Operation) -> Iterator[tuple[str, Document]]:
         answer: Document = {"description": _first_line(model) if model else "Not modified"}
         if model:
             answer["content"] = {described.media_type: {"schema": _ref(model)}}
+        if described.answer_headers and status < 300:
+            answer["headers"] = {n: _header(h) for n, h in described.answer_headers.items()}
         yield str(status), answer
-    words = {p.status: p.error for p in known_problems()} | {400: "The request is not valid"}
     for status in (*described.problems, INTERNAL.status):
-        problem = {MEDIA_TYPE: {"schema": _ref(Problem)}}
-        yield str(status), {"description": words[status], "content": problem}
+        yield str(status), _problem(status)
+
+
+def _problem(status: int) -> Document:
+    words = [each.error for each in known_problems() if each.status == status]
+    answer: Document = {
+        "description": "The request is not valid" if status == 400 else " or ".join(words),
+        "content": {MEDIA_TYPE: {"schema": _ref(Problem)}},
+    }
+    if status in _TRY_AGAIN:
+        answer["headers"] = {"Retry-After": _header(Header("Seconds to wait, if that helps."))}
+    return answer
 
 
 def _first_line(model: type[BaseModel]) -> str:

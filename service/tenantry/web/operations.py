@@ -19,6 +19,14 @@ _PAGE = "tenantry_page"
 
 
 @dataclass(frozen=True)
+class Header:
+    """A header of requests, or of answers."""
+
+    description: str
+    pattern: str | None = None
+
+
+@dataclass(frozen=True)
 class Operation:
     """One API route. Its description is the view's docstring."""
 
@@ -27,7 +35,8 @@ class Operation:
     answers: dict[int, type[BaseModel] | None]  # success; None: no body
     body: type[BaseModel] | None = None
     problems: tuple[int, ...] = ()
-    headers: dict[str, str] = field(default_factory=dict)  # request header -> description
+    headers: dict[str, Header] = field(default_factory=dict)  # of the request
+    answer_headers: dict[str, Header] = field(default_factory=dict)  # of success
     secured: bool = False  # by the status token
     media_type: str = "application/json"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
@@ -14,8 +14,10 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import gthread
 
 from tenantry import wiring
+from tenantry.core.errors import SettingsError
 from tenantry.settings import Settings
 from tenantry.web.app import create_app
+from tenantry.web.refusals import refuse
 
 # seconds for a whole request to arrive, head and body; the latter while every thread is taken
 READ_WITHIN = 10.0
@@ -50,6 +52,21 @@ class DeadlineWorker(gthread.ThreadWorker):
         finally:
             del self._begun[conn]
 
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = _honest_about_closing(self.wsgi)
+
+    def handle_error(
+        self,
+        req: Any,  # noqa: ARG002
+        client: socket.socket,
+        addr: Any,  # noqa: ARG002
+        exc: BaseException,
+    ) -> None:
+        """Called where a request could not be read."""
+        configured = cast(Server, self.app).configured
+        refuse(client, exc, public_url=configured.public_url.rstrip("/"))
+
     def notify(self) -> None:
         """Called about once a second, by the thread that waits for connections."""
         super().notify()
@@ -60,18 +77,48 @@ class DeadlineWorker(gthread.ThreadWorker):
                 conn.sock.shutdown(socket.SHUT_RD)  # ends what reads; an answer still gets out
 
 
+def _honest_about_closing(application: Any) -> Any:
+    """The application, whose `Connection: close` gunicorn would drop and promise to keep it."""
+
+    def answer(environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: Any, *more: Any) -> Any:
+            if ("Connection", "close") in headers:
+                start_response.__self__.force_close()
+            return start_response(status, headers, *more)
+
+        return application(environ, start)
+
+    return answer
+
+
+def require_free(host: str, port: int) -> None:
+    """SettingsError where nothing can listen at that address: at once, and in one line."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen at {host}:{port}: {error.strerror}",
+            remedy="set TENANTRY_HOST and TENANTRY_PORT, or end what listens there",
+        ) from None
+
+
 class Server(BaseApplication):
     """gunicorn, configured by us; each of its processes builds the service for itself."""
 
     def __init__(self, configured: Settings) -> None:
-        self._configured = configured
+        self.configured = configured
         super().__init__()
 
     def load_config(self) -> None:
         options: dict[str, Any] = {
-            "bind": f"{self._configured.host}:{self._configured.port}",
-            "workers": self._configured.web_processes,
-            "threads": self._configured.web_threads,
+            "bind": f"{self.configured.host}:{self.configured.port}",
+            "workers": self.configured.web_processes,
+            "threads": self.configured.web_threads,
             "worker_class": DeadlineWorker,
             "timeout": 30,
             "graceful_timeout": 10,
@@ -88,4 +135,4 @@ class Server(BaseApplication):
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:  # type: ignore[override] # WSGI, whatever Flask's types say
-        return create_app(wiring.build(self._configured))
+        return create_app(wiring.build(self.configured))

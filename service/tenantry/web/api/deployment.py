@@ -11,7 +11,7 @@ from tenantry.flows.status import StatusView, read_status
 from tenantry.web.api.models import ChangePart, DeploymentAnswer, StepPart
 from tenantry.web.context import current_service
 from tenantry.web.negotiation import require_json
-from tenantry.web.operations import Operation, operation
+from tenantry.web.operations import Header, Operation, operation
 
 blueprint = Blueprint("deployment", __name__)
 
@@ -26,8 +26,10 @@ POLL_SETTLED = 30
         summary="Follow a deployment",
         tag="Customers",
         answers={200: DeploymentAnswer, 304: None},
-        problems=(404, 406),
-        headers={"If-None-Match": "The ETag of the last answer; 304 while nothing changed."},
+        problems=(404, 406, 503),
+        headers={
+            "If-None-Match": Header("The ETag of the last answer; 304 while nothing changed.")
+        },
         secured=True,
     )
 )

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response
 
-from tenantry.core.errors import EmailTaken, InvalidInput, TenantryError
+from tenantry.core.errors import EmailTaken, TenantryError
 from tenantry.core.signup import SignupRequest, parse_signup
-from tenantry.flows.signup import SignedUp, signup
+from tenantry.flows.signup import Attempt, SignedUp, signup
+from tenantry.web import idempotency
 from tenantry.web.api.models import (
     CustomerPart,
     DeploymentPart,
@@ -17,10 +18,10 @@ from tenantry.web.api.models import (
     SubscriptionPart,
 )
 from tenantry.web.bodies import read_fields
-from tenantry.web.context import current_service
-from tenantry.web.errors import problem_of
+from tenantry.web.context import current_service, requesting_network
+from tenantry.web.errors import problem_of, say_when
 from tenantry.web.negotiation import prefers_html, require_json
-from tenantry.web.operations import Operation, operation
+from tenantry.web.operations import Header, Operation, operation
 from tenantry.web.pages.signup import render_form
 
 blueprint = Blueprint("signup", __name__)
@@ -33,7 +34,12 @@ blueprint = Blueprint("signup", __name__)
         tag="Customers",
         body=SignupRequest,
         answers={201: SignupAnswer},
-        problems=(400, 406, 409, 413, 415),
+        problems=(400, 406, 409, 413, 415, 422, 429, 503),
+        headers={idempotency.HEADER: Header(idempotency.DESCRIPTION, idempotency.PATTERN)},
+        answer_headers={
+            "Location": Header("The customer's live status page, as in `status_url`."),
+            idempotency.REPLAYED: Header("`true` where an earlier request was answered this."),
+        },
     )
 )
 def create_customer() -> Response:
@@ -41,31 +47,45 @@ def create_customer() -> Response:
 
     The license and `status_url` are shown here and never again: keep them. Send JSON or a form.
     A browser (`Accept: text/html`) is redirected to the status page.
+
+    With an `Idempotency-Key` the request may be repeated: the same fields get the first answer
+    again (`Idempotency-Replayed: true`), other fields 422, and 409 while the first is running.
     """
     if prefers_html():
         return _answer_browser()
     require_json()
-    return _answer_program(_sign_up(read_fields()))
+    key = idempotency.header_key()
+    return _answer_program(_sign_up(_parse(read_fields()), key))
 
 
-def _sign_up(fields: Mapping[str, object]) -> SignedUp:
+def _parse(fields: Mapping[str, object]) -> SignupRequest:
+    return parse_signup(fields, rules=current_service().password_rules)
+
+
+def _sign_up(request: SignupRequest, key: str | None) -> SignedUp:
     service = current_service()
-    request = parse_signup(fields, rules=service.password_rules)
-    return signup(service, request, now=service.now())
+    attempt = Attempt(network=requesting_network(), key=key)
+    return signup(service, request, now=service.now(), attempt=attempt)
 
 
 def _answer_program(done: SignedUp) -> Response:
     url = f"{current_service().public_url}/status/{done.status_token}"
     body = answer_of(done, status_url=url).model_dump_json()
-    return Response(body, 201, mimetype="application/json", headers={"Location": url})
+    answer = Response(body, 201, mimetype="application/json", headers={"Location": url})
+    if done.is_replay:
+        answer.headers[idempotency.REPLAYED] = "true"
+    return answer
 
 
 def _answer_browser() -> Response:
     fields: Mapping[str, object] = {}
     try:
+        key = idempotency.header_key()
         fields = read_fields()
-        done = _sign_up(fields)
-    except (InvalidInput, EmailTaken) as error:
+        request = _parse(fields)
+        key = key or idempotency.page_key(fields, request)
+        done = idempotency.wait_for_the_first(lambda: _sign_up(request, key))
+    except TenantryError as error:
         return _show_form_again(fields, error)
     # relative: the browser stays on the host that it came by
     return Response(status=303, headers={"Location": f"/status/{done.status_token}"})
@@ -77,7 +97,8 @@ def _show_form_again(fields: Mapping[str, object], error: TenantryError) -> Resp
         raise error
     if isinstance(error, EmailTaken):
         problem = problem.model_copy(update={"field": "email"})
-    return Response(render_form(fields, problem), problem.status, mimetype="text/html")
+    form = render_form(fields, problem)
+    return say_when(error, Response(form, problem.status, mimetype="text/html"))
 
 
 def answer_of(done: SignedUp, *, status_url: str) -> SignupAnswer:

@@ -1,0 +1,245 @@
+"""A new customer becomes rows: all that there is of it from its first moment on (R5).
+
+What follows (sealing, Git, mail) is found by the worker as the difference between what is wanted
+and what is so.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import (
+    Audit,
+    Customer,
+    Deployment,
+    Secret,
+    Subscription,
+    Tenant,
+)
+from tenantry.adapters.vault import token_digest
+from tenantry.core import naming
+from tenantry.core.model import State, Status, TenantSpec
+from tenantry.core.product import SecretKey, Source
+from tenantry.core.signup import Person
+from tenantry.core.trial import license_dates, trial_ends_at
+from tenantry.flows import outbox, status
+from tenantry.flows.license import Issued, issue_license
+from tenantry.flows.service import Cell, Service
+
+ACTOR = "signup"
+
+
+@dataclass(frozen=True)
+class SignedUp:
+    """What the new customer is answered (R4). License and status token are theirs alone.
+
+    Kept for a day where the request has a key (see `flows.repeats`): a new member needs a default.
+    """
+
+    customer_id: str
+    email: str
+    company_name: str
+    plan: str
+    subscription_status: str
+    trial_ends_at: datetime
+    instance_url: str
+    estimated_time: str
+    license_token: str = field(repr=False)
+    license_expires_at: datetime
+    max_devices: int | None
+    next_steps: tuple[str, ...]
+    status_token: str = field(repr=False)
+    is_replay: bool = False  # the answer that an earlier request with the same key had
+
+
+def found_customer(
+    service: Service,
+    session: Session,
+    person: Person,
+    password_hash: str,
+    *,
+    now: datetime,
+    actor: str = ACTOR,
+    is_bulk: bool = False,
+    welcome: bool = True,
+) -> SignedUp:
+    """All that a new customer has from its first moment on: account, trial, license, secrets and
+    the tenant that is wanted. In the caller's transaction; IntegrityError for a known e-mail.
+    """
+    cell = service.new_tenants_cell
+    customer_id = naming.customer_id(key := naming.new_key(secrets.choice))
+    status_token = secrets.token_urlsafe(24)
+    ends = trial_ends_at(now, service.product.trial.days, person.time_zone)
+    # in bulk: without relationships the session knows no order, and its flushes cost as much as
+    # all else here together
+    session.bulk_save_objects(
+        [
+            _customer(customer_id, person, password_hash, status_token, now),
+            _trial(service, customer_id, ends, now),
+        ]
+    )
+    issued = _issue_trial_license(service, session, key, ends, person.time_zone, actor, now)
+    tenant = _tenant(service, cell, key, person, issued, now, is_bulk=is_bulk)
+    status.report(session, tenant, Status.PENDING, "pending", detail="", now=now)
+    session.bulk_save_objects(
+        [
+            tenant,
+            Deployment(customer_id=customer_id, generation=1, wanted_at=now),
+            *_draw_secrets(service, customer_id),
+            _audit(customer_id, issued, service, actor, now),
+        ]
+    )
+    if welcome:
+        wrapped = service.vault.wrap(status_token)
+        outbox.put(session, customer_id=customer_id, kind="welcome", wrapped=wrapped, now=now)
+    return SignedUp(
+        customer_id=customer_id,
+        email=person.email,
+        company_name=person.company_name,
+        plan=service.product.trial.plan,
+        subscription_status="trialing",
+        trial_ends_at=ends,
+        instance_url=cell.url(customer_id),
+        estimated_time=service.product.estimated_time,
+        license_token=issued.token,
+        license_expires_at=issued.expires_at,
+        max_devices=issued.max_devices,
+        next_steps=service.product.next_steps,
+        status_token=status_token,
+    )
+
+
+def _customer(
+    customer_id: str, person: Person, password_hash: str, status_token: str, now: datetime
+) -> Customer:
+    return Customer(
+        customer_id=customer_id,
+        email=person.email,
+        email_key=person.email_key,
+        company_name=person.company_name,
+        full_name=person.full_name,
+        time_zone=person.time_zone,
+        password_hash=password_hash,
+        status_token_hash=token_digest(status_token),
+        created_at=now,
+    )
+
+
+def _trial(service: Service, customer_id: str, ends: datetime, now: datetime) -> Subscription:
+    return Subscription(
+        customer_id=customer_id,
+        plan=service.product.trial.plan,
+        status="trialing",
+        trial_ends_at=ends,
+        created_at=now,
+    )
+
+
+def _issue_trial_license(
+    service: Service,
+    session: Session,
+    key: str,
+    ends: datetime,
+    time_zone: str,
+    actor: str,
+    now: datetime,
+) -> Issued:
+    trial = service.product.trial
+    return issue_license(
+        service,
+        session,
+        customer_id=naming.customer_id(key),
+        tenant=naming.tenant_name(key),
+        plan=trial.plan,
+        kind="trial",
+        dates=license_dates(
+            ends, warn_days=trial.warn_days, grace_days=trial.grace_days, time_zone=time_zone
+        ),
+        action="generated",
+        actor=actor,
+        now=now,
+    )
+
+
+def _tenant(
+    service: Service,
+    cell: Cell,
+    key: str,
+    person: Person,
+    issued: Issued,
+    now: datetime,
+    *,
+    is_bulk: bool,
+) -> Tenant:
+    customer_id = naming.customer_id(key)
+    spec = _spec(service, cell, key, person, issued, now)
+    return Tenant(
+        customer_id=customer_id,
+        name=spec.name,
+        cell=cell.name,
+        instance_url=cell.url(customer_id),
+        approved=spec.model_dump(mode="json"),
+        generation=1,
+        is_bulk=is_bulk,
+        status=Status.PENDING,
+        status_since=now,
+    )
+
+
+def _draw_secrets(service: Service, customer_id: str) -> list[Secret]:
+    return [
+        Secret(
+            customer_id=customer_id,
+            key=name,
+            version=1,
+            wrapped=service.vault.wrap(_draw(secret_key)),
+        )
+        for name, secret_key in service.product.secret.keys.items()
+        if secret_key.source == Source.RANDOM
+    ]
+
+
+def _spec(
+    service: Service, cell: Cell, key: str, person: Person, issued: Issued, now: datetime
+) -> TenantSpec:
+    product = service.product
+    customer_id = naming.customer_id(key)
+    versions = {
+        Source.LICENSE: issued.license_id,
+        Source.PUBLIC_KEYS: service.keyring.bundle_version(),
+        Source.CUSTOMER_ID: "1",
+        Source.RANDOM: "1",
+    }
+    return TenantSpec(
+        name=naming.tenant_name(key),
+        customer_id=customer_id,
+        company=person.company_name,
+        environment=product.environment,
+        created_at=now.replace(microsecond=0),
+        host=cell.host(customer_id),
+        plan=product.trial.plan,
+        state=State.ACTIVE,
+        platform=product.platform,
+        license_id=issued.license_id,
+        secret_versions={name: versions[each.source] for name, each in product.secret.keys.items()},
+        volumes=product.plans[product.trial.plan].volumes,
+    )
+
+
+def _draw(secret_key: SecretKey) -> str:
+    characters = secret_key.alphabet.characters
+    return "".join(secrets.choice(characters) for _ in range(secret_key.length or 0))
+
+
+def _audit(customer_id: str, issued: Issued, service: Service, actor: str, now: datetime) -> Audit:
+    return Audit(
+        at=now,
+        actor=actor,
+        action="customer.signed_up",
+        customer_id=customer_id,
+        details={"license_id": issued.license_id, "plan": service.product.trial.plan},
+    )

@@ -1,0 +1,81 @@
+"""Counts signups against the limits of e-mail, address and total (R8).
+
+Rows name nobody: a subject is a digest keyed by the vault, and goes once all of its limit is free
+again. A rotation of the vault's keys starts every count anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.session import insert_new, upsert
+from tenantry.adapters.database.tables import RateLimit
+from tenantry.core.errors import RateLimited
+from tenantry.core.limits import Limit, judge
+from tenantry.core.signup import SignupRequest
+from tenantry.flows.service import Service
+
+Subject = tuple[str, str]  # scope and digest
+
+
+def count_attempt(
+    service: Service, session: Session, request: SignupRequest, network: str, *, now: datetime
+) -> None:
+    """Count one attempt with every limit, or with none: RateLimited, with the seconds to wait,
+    where one of them does not admit it.
+    """
+    limited = dict(_subjects(service, request, network))
+    stored = _lock(session, sorted(limited), now)
+    verdicts = {each: judge(limit, stored.get(each), now) for each, limit in limited.items()}
+    wait = max(verdict.wait for verdict in verdicts.values())
+    if wait:
+        raise RateLimited(retry_after=wait.total_seconds())
+    rows = [
+        {"scope": scope, "subject": subject, "full_at": verdicts[scope, subject].full_at}
+        for scope, subject in sorted(verdicts)
+    ]
+    upsert(session, RateLimit, rows)
+
+
+def forget(session: Session, *, now: datetime, at_most: int) -> None:
+    """Delete some rows that say nothing any more."""
+    keys = tuple_(RateLimit.scope, RateLimit.subject)
+    old = (
+        select(RateLimit.scope, RateLimit.subject)
+        .where(RateLimit.full_at < now)
+        .limit(at_most)
+        .with_for_update(skip_locked=True)
+    )
+    session.execute(delete(RateLimit).where(keys.in_(old)))
+
+
+def _subjects(
+    service: Service, request: SignupRequest, network: str
+) -> Iterator[tuple[Subject, Limit]]:
+    limits = service.signup_limits
+    values = {"address": network, "email": request.email_key, "total": ""}
+    for scope, value in values.items():
+        limit: Limit | None = getattr(limits, scope)
+        if limit:
+            yield (scope, service.vault.digest(f"limit by {scope}", value)), limit
+
+
+def _lock(session: Session, subjects: list[Subject], now: datetime) -> dict[Subject, datetime]:
+    """What is stored, ours until the transaction ends. What is not there yet is made first:
+    PostgreSQL cannot lock a row that does not exist. Always in one order, so nobody waits in a
+    circle.
+    """
+    rows = [{"scope": scope, "subject": subject, "full_at": now} for scope, subject in subjects]
+    insert_new(session, RateLimit, rows)
+    keys = tuple_(RateLimit.scope, RateLimit.subject)
+    found = session.execute(
+        select(RateLimit.scope, RateLimit.subject, RateLimit.full_at)
+        .where(keys.in_(subjects))
+        .order_by(RateLimit.scope, RateLimit.subject)
+        .with_for_update()
+    )
+    return {(row.scope, row.subject): row.full_at for row in found}

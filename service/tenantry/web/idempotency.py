@@ -1,0 +1,67 @@
+"""The key that makes a signup repeatable (R6): a program's header, or the signup page's own field.
+
+The page's key is random, but a page is sent again with other fields by going back in the browser,
+and that is another signup. So its key counts together with what was typed; and since the
+browser drops the answer to the first of two clicks, the second waits for the first to be done.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from flask import request
+
+from tenantry.core.errors import InvalidInput, RequestRunning
+from tenantry.core.signup import SignupRequest
+from tenantry.flows.repeats import canonical
+from tenantry.flows.signup import SignedUp
+from tenantry.web.context import current_service
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+FIELD = "idempotency_key"
+DESCRIPTION = (
+    "Makes the request repeatable for 24 hours: 1 to 255 visible ASCII characters, new for each "
+    "signup, such as a UUID."
+)
+
+PATTERN = "^[!-~]{1,255}$"
+
+_KEY = re.compile(PATTERN)
+_LOOK_AGAIN = 0.1  # seconds
+_LOOKS = 50
+
+
+def header_key() -> str | None:
+    """The request's key, if it has one; InvalidInput where that cannot be one."""
+    key = request.headers.get(HEADER)
+    if key is None or _KEY.fullmatch(key):
+        return key
+    fault = f"{HEADER} must be 1 to 255 visible ASCII characters"
+    raise InvalidInput(fault, code="invalid_idempotency_key")
+
+
+def new_page_key() -> str:
+    """A key for one showing of the form."""
+    return secrets.token_urlsafe(18)
+
+
+def page_key(fields: Mapping[str, object], typed: SignupRequest) -> str | None:
+    """The key of a form as it was filled in; None where it brings none."""
+    shown = fields.get(FIELD)
+    if not isinstance(shown, str) or not _KEY.fullmatch(shown):
+        return None
+    return current_service().vault.digest("signup page", f"{shown} {canonical(typed)}")
+
+
+def wait_for_the_first(sign_up: Callable[[], SignedUp]) -> SignedUp:
+    """What `sign_up` returns; while the same form is being worked on, that one's answer."""
+    for _ in range(_LOOKS):
+        try:
+            return sign_up()
+        except RequestRunning:
+            time.sleep(_LOOK_AGAIN)
+    return sign_up()

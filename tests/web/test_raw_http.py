@@ -1,0 +1,218 @@
+"""Bytes that no HTTP library sends, to the real `tenantry serve`: one shape of error, never a 500,
+and the server goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROBLEM = {"type", "title", "status", "detail", "instance", "error", "message", "code",
+           "request_id"}  # fmt: skip
+SIGNUP = b"POST /api/customers/signup HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def signup(email: str, *headers: bytes) -> bytes:
+    fields = {"email": email, "password": "SecurePass123", "company_name": "Test Corp"}
+    body = json.dumps(fields).encode()
+    lines = [*headers, b"Content-Length: %d" % len(body)]
+    return SIGNUP + b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    head: bytes
+    body: bytes
+
+    def problem(self) -> dict[str, Any]:
+        """The body; AssertionError where it is not the one shape."""
+        assert b"application/problem+json" in self.head, self
+        found: dict[str, Any] = json.loads(self.body)
+        assert found.keys() >= PROBLEM
+        assert found["status"] == self.status
+        assert found["request_id"].encode() in self.head
+        return found
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    folder = tmp_path_factory.mktemp("raw")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    environment = {
+        **os.environ,
+        "TENANTRY_DATA_DIR": str(folder),
+        "TENANTRY_PORT": str(port),
+        "TENANTRY_WEB_PROCESSES": "1",
+        "TENANTRY_WEB_THREADS": "4",
+    }
+    log = folder / "serve.log"
+    command = [sys.executable, "-m", "tenantry", "serve"]
+    with log.open("wb") as out:
+        child = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+    try:
+        wait_until_open(port, child, log)
+        yield port
+    finally:
+        child.terminate()
+        child.wait(30)
+    assert '"level": "error"' not in log.read_text(), log.read_text()
+
+
+def wait_until_open(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + 60
+    while child.poll() is None and time.monotonic() < give_up:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            continue
+        else:
+            return
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(autouse=True)
+def goes_on(port: int) -> Iterator[None]:
+    """After whatever was sent, the next client is served."""
+    yield
+    (answer,) = exchange(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.status == 200
+
+
+def exchange(port: int, *parts: bytes, more_to_come: bool = False) -> list[Answer]:
+    """All that is answered until the server closes; a client that sends on is cut off likewise."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        for part in parts:
+            client.sendall(part)
+        if not more_to_come:
+            client.shutdown(socket.SHUT_WR)
+        while piece := client.recv(65_536):
+            received += piece
+    return list(split(received))
+
+
+def split(received: bytes) -> Iterator[Answer]:
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        yield Answer(int(head.split()[1]), head, rest[:length])
+        received = rest[length:]
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET\r\n\r\n", 400),
+        (b"G\x00T / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /\x00 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: a\r\n b\r\n\r\n", 400),
+        (b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + b"X-A: a\r\n" * 10_000 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 900_000, 431),
+        (SIGNUP + b"Content-Length: -1\r\n\r\n{}", 400),
+        (SIGNUP + b"Content-Length: two\r\n\r\n{}", 400),
+        (SIGNUP + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}x", 400),
+        (SIGNUP + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", 400),
+        (SIGNUP + b"Transfer-Encoding: snappy\r\n\r\n{}", 501),
+        (SIGNUP + b"Expect: a-miracle\r\nContent-Length: 2\r\n\r\n{}", 417),
+        (SIGNUP + b"Content-Length: 99999999999999999999\r\n\r\n{}", 413),
+        (SIGNUP + b"Content-Length: 1000\r\n\r\n{}", 400),
+        (signup("cut@example.com").replace(b"Content-Length: ", b"Content-Length: 1"), 400),
+        (SIGNUP + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told_in_the_one_shape(
+    port: int, request_bytes: bytes, status: int
+) -> None:
+    (answer,) = exchange(port, request_bytes)
+    assert answer.problem()["status"] == status
+    assert b"connection: close" in answer.head.lower()
+
+
+def test_an_answer_arrives_although_the_client_is_still_sending(port: int) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 900_000
+    (answer,) = exchange(port, head, more_to_come=True)
+    assert answer.problem()["status"] == 431
+
+
+@pytest.mark.parametrize("version", [b"", b" HTTP/1.0"])
+def test_old_versions_and_no_host_are_answered(port: int, version: bytes) -> None:
+    received = exchange(port, b"GET /healthz" + version + b"\r\n\r\n")
+    assert [answer.status for answer in received] in ([200], [400])
+
+
+def test_the_host_that_is_asked_for_does_not_matter(port: int) -> None:
+    for target in (b"http://evil.example/healthz", b"/healthz"):
+        (answer,) = exchange(
+            port, b"GET %b HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n" % target
+        )
+        assert b"evil" not in answer.head + answer.body
+        assert answer.status == 200
+
+
+def test_of_two_signups_in_one_breath_both_are_answered_in_order(port: int) -> None:
+    received = exchange(
+        port, signup("pipe-1@example.com"), signup("pipe-2@example.com", b"Connection: close")
+    )
+    assert [answer.status for answer in received] == [201, 201]
+    emails = [json.loads(answer.body)["customer"]["email"] for answer in received]
+    assert emails == ["pipe-1@example.com", "pipe-2@example.com"]
+
+
+def test_a_body_that_is_longer_than_said_is_no_second_signup(port: int) -> None:
+    first = signup("smuggle-1@example.com")
+    received = exchange(port, first + b"extra" + signup("smuggle-2@example.com"))
+    assert received[0].status == 201
+    assert [answer.problem()["status"] for answer in received[1:]] in ([], [400])
+
+
+def test_a_repeated_signup_over_one_connection_is_replayed(port: int) -> None:
+    once = signup("again@example.com", b"Idempotency-Key: a-key")
+    last = signup("again@example.com", b"Idempotency-Key: a-key", b"Connection: close")
+    first, second = exchange(port, once, last)
+    assert (first.status, second.status) == (201, 201)
+    assert first.body == second.body
+    assert b"idempotency-replayed: true" in second.head.lower()
+
+
+def test_slow_clients_are_cut_off_and_told_so_where_there_is_a_request(port: int) -> None:
+    slow = (SIGNUP + b"Content-Length: 100\r\n\r\n{", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    with ThreadPoolExecutor(2) as pool:
+        body, head = pool.map(lambda sent: exchange(port, sent, more_to_come=True), slow)
+    assert body[0].problem()["status"] == 400
+    assert not head
+
+
+def test_serving_at_a_taken_port_is_one_line(port: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tenantry", "serve", "--port", str(port)],
+        env={**os.environ, "TENANTRY_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert str(port) in line
+    assert "TENANTRY_PORT" in line
