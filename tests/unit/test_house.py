@@ -78,6 +78,20 @@ def test_only_one_module_runs_programs() -> None:
     assert runners == {"adapters/process.py"}
 
 
+def test_only_one_module_makes_http_sessions() -> None:
+    """A session that nobody hardened takes proxies, passwords and certificates from outside."""
+    making = re.compile(r"requests\.(Session|session|get|post|put|patch|delete|head|request)$")
+    others = re.compile(r"(urllib\.request|http\.client|urllib3\.PoolManager|httpx|aiohttp)\b")
+    makers = {
+        name
+        for name, tree in modules()
+        if any(map(making.match, called(tree)))
+        or any(making.match(full) for full in imported(tree))
+        or any(map(others.match, [*imported(tree), *called(tree)]))
+    }
+    assert makers == {"adapters/http.py"}
+
+
 def test_core_imports_only_what_computes() -> None:
     foreign = {
         (name, full)

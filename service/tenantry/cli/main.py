@@ -15,7 +15,9 @@ from tenantry.cli.demo import demo
 from tenantry.cli.devcluster import dev
 from tenantry.cli.doctor import doctor
 from tenantry.cli.license import license_command
+from tenantry.cli.repo import repo
 from tenantry.cli.serve import serve
+from tenantry.cli.tenants import tenants
 from tenantry.cli.worker import worker
 from tenantry.core.errors import TenantryError
 from tenantry.settings import TOOLS
@@ -27,7 +29,7 @@ def cli() -> None:
     """A signup becomes a running, licensed tenant, through Git."""
 
 
-for command in (check, db, demo, dev, doctor, license_command, serve, worker):
+for command in (check, db, demo, dev, doctor, license_command, repo, serve, tenants, worker):
     cli.add_command(command)
 
 

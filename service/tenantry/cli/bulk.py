@@ -1,0 +1,143 @@
+"""What commands over many tenants do alike: build the service, count, tell, follow, sum up.
+
+Exit codes: 0 all done, 1 some failed (one line each), 130 stopped by Ctrl-C (one line says how to
+go on).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from tenantry import settings, wiring
+from tenantry.cli.progress import bar, stoppable
+from tenantry.core.errors import TenantryError
+from tenantry.flows import bulk
+from tenantry.flows.bulk import Marked, Selection
+from tenantry.flows.follow import follow
+from tenantry.flows.service import Cell, Service
+
+INTERRUPTED = 130
+
+cell_option = click.option("--cell", "cell_name", metavar="C", help="Only this cell.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+wait_option = click.option(
+    "--no-wait", is_flag=True, help="Leave the publishing to the worker, and end at once."
+)
+ids_argument = click.argument("customer_ids", nargs=-1, metavar="[CUSTOMER_ID]...")
+
+
+@contextmanager
+def opened() -> Iterator[Service]:
+    """The service, for one command: its log lines are errors only, since the command tells."""
+    logging.getLogger().setLevel(logging.ERROR)
+    service = wiring.build(settings.load())
+    try:
+        yield service
+    finally:
+        service.database.close()
+
+
+def choose_cells(service: Service, name: str | None) -> list[Cell]:
+    """All cells, or the one that was named."""
+    if name is None:
+        return list(service.cells.values())
+    if name not in service.cells:
+        raise click.UsageError(f"there is no cell {name!r}; there are {', '.join(service.cells)}")
+    return [service.cells[name]]
+
+
+class Run:
+    """One command's counts, and what it tells on the way."""
+
+    def __init__(self, service: Service, *, as_json: bool) -> None:
+        self.service = service
+        self.as_json = as_json
+        self.counts = {"looked_at": 0, "marked": 0, "published": 0, "failed": 0, "waiting": 0}
+        self.last = ""  # customer id that was looked at last
+
+    def require_known(self, cells: Sequence[Cell], customer_ids: Sequence[str]) -> Selection:
+        """What is selected; a customer that nobody knows is a failure, and the rest is done."""
+        missing = bulk.unknown(self.service, cells, customer_ids)
+        for customer_id in missing:
+            self.fail(f"{customer_id}: there is no such tenant", _echo)
+        known = frozenset(customer_ids) - set(missing)
+        return Selection(known if customer_ids else None)
+
+    def mark(self, title: str, total: int, pages: Iterator[Marked]) -> dict[str, int]:
+        """Go through the pages; the generations of those that were marked, by customer id."""
+        generations: dict[str, int] = {}
+        with bar(title, total) as shown:
+            for page in stoppable(pages):
+                generations |= page.generations
+                self.last = page.last
+                self.count(looked_at=page.looked_at, marked=len(page.generations))
+                for customer_id, reason in page.failed.items():
+                    self.fail(f"{customer_id}: {reason}", shown.tell)
+                shown.advance(page.looked_at)
+        return generations
+
+    def follow(self, cell: Cell, generations: Mapping[str, int], *, no_wait: bool = False) -> None:
+        """Publish until all of them are on main, or have failed."""
+        self.count(waiting=len(generations))
+        if no_wait or not generations:
+            return
+        with bar("publishing", len(generations)) as shown:
+            try:
+                for step in follow(self.service, cell, generations):
+                    if step.trouble:
+                        shown.tell(f"waiting: {step.trouble}")
+                    for customer_id, reason in step.failed.items():
+                        self.fail(f"{customer_id}: {reason}", shown.tell)
+                    done = step.published + len(step.failed)
+                    self.count(published=step.published, waiting=-done)
+                    shown.advance(done)
+            except TenantryError as error:
+                self.fail(f"tenantry: {error}", shown.tell)
+
+    def end(self) -> None:
+        """Sum up; exit code 1 where anything failed."""
+        self.tell_summary()
+        if self.counts["failed"]:
+            raise click.exceptions.Exit(1)
+
+    def tell_summary(self, **more: Any) -> None:
+        """The counts, for people or programs."""
+        counts = self.counts | more
+        named = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
+        click.echo(json.dumps(counts) if self.as_json else named)
+
+    @contextmanager
+    def stopped_by_interrupt(self, advice: str = "") -> Iterator[None]:
+        """Ctrl-C within the block says what is done and how to go on."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            counts = self.counts
+            waiting = counts["marked"] - counts["published"]
+            told = [
+                f"tenantry: stopped; looked at {counts['looked_at']}, marked {counts['marked']}",
+                f"a worker goes on with {waiting} of them" if waiting else "",
+                f"{advice} --after {self.last}" if advice and self.last else advice,
+            ]
+            click.echo("; ".join(filter(None, told)), err=True)
+            raise click.exceptions.Exit(INTERRUPTED) from None
+
+    def count(self, **more: int) -> None:
+        """Add to the counts."""
+        for name, number in more.items():
+            self.counts[name] += number
+
+    def fail(self, line: str, tell: Callable[[str], None]) -> None:
+        """One more that failed, and its line."""
+        self.count(failed=1)
+        tell(line)
+
+
+def _echo(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,188 @@
+"""`tenantry repo`: the tenants repository, beside the database that it must agree with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import click
+
+from tenantry.cli.bulk import (
+    Run,
+    cell_option,
+    choose_cells,
+    json_option,
+    opened,
+    wait_option,
+)
+from tenantry.cli.progress import bar, stoppable
+from tenantry.core.errors import TenantryError
+from tenantry.flows import bulk, repository
+from tenantry.flows.audit import Report
+from tenantry.flows.audit import audit as audit_cell
+from tenantry.flows.bulk import ACTOR, Selection
+from tenantry.flows.repair import Kinds
+from tenantry.flows.repair import repair as repair_cell
+from tenantry.flows.repository import Heads
+from tenantry.flows.service import Cell, Service
+
+
+@click.group()
+def repo() -> None:
+    """The tenants repository: how it fares, and whether it agrees with the database."""
+
+
+@repo.command()
+@cell_option
+@click.option("--full", is_flag=True, help="Render each tenant, too, and compare the bytes.")
+@click.option("--repair", is_flag=True, help="Mend what can be mended without harm.")
+@click.option(
+    "--overwrite",
+    "overwrite",
+    multiple=True,
+    metavar="CUSTOMER_ID",
+    help="With --repair: overwrite what was edited by hand in this tenant's folder.",
+)
+@json_option
+@wait_option
+def audit(
+    cell_name: str | None,
+    full: bool,
+    repair: bool,
+    overwrite: tuple[str, ...],
+    as_json: bool,
+    no_wait: bool,
+) -> None:
+    """Compare database and main: what is missing, unknown, edited, outdated or not sealed.
+
+    Exits with 0 when nothing is wrong (with --repair: when nothing is left), else with 1 and one
+    line for each finding. Folders, files and Secrets that nobody knows are never deleted.
+    """
+    if overwrite and not repair:
+        raise click.UsageError("--overwrite goes with --repair")
+    with opened() as service:
+        run = AuditRun(service, as_json=as_json, full=full)
+        with run.stopped_by_interrupt("to go on: the same command"):
+            for cell in choose_cells(service, cell_name):
+                run.look(cell, frozenset(overwrite) if repair else None, no_wait=no_wait)
+        if run.is_anything_left:
+            raise click.exceptions.Exit(1)
+
+
+class AuditRun(Run):
+    """One audit of some cells, and what it mends."""
+
+    def __init__(self, service: Service, *, as_json: bool, full: bool) -> None:
+        super().__init__(service, as_json=as_json)
+        self.full = full
+        self.is_anything_left = False
+
+    def look(self, cell: Cell, overwrite: frozenset[str] | None, *, no_wait: bool) -> None:
+        """Compare, tell; with `overwrite` (customer ids) also mend, and compare again."""
+        report = self._audit(cell)
+        repaired: Kinds = {}
+        if overwrite is not None and report.findings:
+            repaired, generations = self._repair(report, overwrite)
+            self.follow(cell, generations, no_wait=no_wait)
+            before, report = report, self._audit(cell)
+            if not self.as_json:
+                _echo_findings(before)
+                click.echo(f"repaired: {len(repaired)} tenants; what is left:")
+        self.is_anything_left |= bool(report.findings or (repaired and no_wait))
+        _echo_json(report, repaired) if self.as_json else _echo_report(report)
+
+    def _audit(self, cell: Cell) -> Report:
+        total = bulk.count(self.service, cell, Selection())
+        with bar(f"comparing {cell.name}", total) as shown:
+            return audit_cell(self.service, cell, full=self.full, progress=shown.advance)
+
+    def _repair(self, report: Report, overwrite: frozenset[str]) -> tuple[Kinds, dict[str, int]]:
+        kinds: dict[str, Sequence[str]] = {}
+        generations: dict[str, int] = {}
+        for page in stoppable(repair_cell(self.service, report, overwrite)):
+            kinds |= page.kinds
+            generations |= page.generations
+            self.count(marked=len(page.generations))
+        return kinds, generations
+
+
+def _echo_findings(report: Report) -> None:
+    for finding in report.findings:
+        click.echo(_printable(finding.as_text()))
+
+
+def _echo_report(report: Report) -> None:
+    _echo_findings(report)
+    counts = Counter(finding.kind.value for finding in report.findings)
+    found = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+    click.echo(
+        f"cell {report.cell}: {report.tenants} tenants, {report.waiting} about to be published: "
+        f"{found or 'nothing wrong'}"
+    )
+
+
+def _echo_json(report: Report, repaired: Kinds) -> None:
+    told = {
+        "cell": report.cell,
+        "head": report.head,
+        "tenants": report.tenants,
+        "waiting": report.waiting,
+        "findings": [finding.as_json() for finding in report.findings],
+        "repaired": [
+            {"customer_id": customer_id, "findings": list(kinds)}
+            for customer_id, kinds in repaired.items()
+        ],
+    }
+    click.echo(json.dumps(told))
+
+
+@repo.command()
+@cell_option
+@json_option
+def status(cell_name: str | None, as_json: bool) -> None:
+    """Show how publishing fares: head, tenants behind, failures, who is at it."""
+    with opened() as service:
+        for cell in choose_cells(service, cell_name):
+            found = dataclasses.asdict(repository.read_status(service, cell))
+            if as_json:
+                click.echo(json.dumps(found, default=str))
+                continue
+            for name, value in found.items():
+                click.echo(_printable(f"{name.replace('_', ' '):14}{_show(value)}"))
+
+
+@repo.command("accept-history")
+@cell_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept_history(cell_name: str | None, yes: bool) -> None:
+    """Publish again to a main whose history was rewritten, or that was set back.
+
+    What its history lost is then found by `tenantry repo audit`, which can bring it back.
+    """
+    with opened() as service:
+        for cell in choose_cells(service, cell_name):
+            heads = repository.read_heads(service, cell)
+            if not heads.is_halted and not heads.is_rewritten:
+                click.echo(f"cell {cell.name}: its history is the one that was published to")
+                continue
+            _accept(service, cell, heads, yes=yes)
+
+
+def _accept(service: Service, cell: Cell, heads: Heads, *, yes: bool) -> None:
+    click.echo(f"cell {cell.name}: main was at {heads.known or 'nothing'}")
+    click.echo(f"{'':{len(cell.name) + 7}}main is at  {heads.now or 'nothing'}")
+    if not yes and not click.confirm("Publish on top of what it is now?", err=True):
+        raise TenantryError("nothing was changed")
+    repository.accept_history(service, cell, head=heads.now, actor=ACTOR, now=service.now())
+    click.echo("accepted; `tenantry repo audit` finds what the history lost")
+
+
+def _show(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def _printable(text: str) -> str:
+    """Without control characters: paths and reasons may come from anybody who can push."""
+    return "".join(c if c.isprintable() else "�" for c in text)

@@ -1,0 +1,116 @@
+"""Mending what an audit found, as far as it is safe: by having tenants published again.
+
+Nothing is deleted, and what a person wrote is overwritten only where an operator named the tenant,
+and only if it is still the tree that was looked at. Two repairs at once mend each tenant once: who
+comes second finds that it moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Audit, Tenant
+from tenantry.core.finding import Finding, Kind
+from tenantry.flows import bulk
+from tenantry.flows.audit import Report
+from tenantry.flows.bulk import ACTOR, PAGE, split
+from tenantry.flows.change import raise_generation, take_back
+from tenantry.flows.service import Service
+
+Kinds = Mapping[str, Sequence[str]]  # of findings, by customer id
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a tenant is mended: for which findings, and what may be replaced on main."""
+
+    kinds: tuple[Kind, ...]
+    replaces: str | None
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether nothing but another try is needed."""
+        return self.kinds == (Kind.SET_ASIDE,)
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """A page of tenants that are on their way to be mended."""
+
+    generations: Mapping[str, int]  # by customer id
+    kinds: Kinds
+
+
+def plan(findings: Sequence[Finding], overwrite: Collection[str]) -> dict[str, Plan]:
+    """By customer id, how its findings are mended; nothing for what only a person may decide.
+    `overwrite` names the customers whose folder on main may be overwritten.
+    """
+    by_tenant: dict[str, list[Finding]] = {}
+    for each in findings:
+        if each.customer_id:
+            by_tenant.setdefault(each.customer_id, []).append(each)
+    plans = {}
+    for customer_id, found in by_tenant.items():
+        mends = [each for each in found if each.is_safe or _is_named(each, overwrite)]
+        kept = any(each.kind == Kind.TREE_DIFFERS for each in found if each not in mends)
+        if mends and not kept:  # with its folder kept, it would only be set aside again
+            replaces = next((each.replaces for each in mends if each.replaces), None)
+            plans[customer_id] = Plan(tuple(each.kind for each in mends), replaces)
+    return plans
+
+
+def repair(service: Service, report: Report, overwrite: Collection[str]) -> Iterator[Repaired]:
+    """Mend what the report found, page by page; nothing while the repository's history is in
+    question.
+    """
+    plans = {} if report.is_halted else plan(report.findings, overwrite)
+    for page in split(sorted(plans), PAGE):
+        with service.database.write() as session:
+            tenants = [
+                each
+                for each in bulk.locked(session, page)
+                if _seen(each) == report.seen[each.customer_id]
+            ]
+            for each in tenants:
+                _mend(service, session, each, plans[each.customer_id])
+            generations = {each.customer_id: each.generation for each in tenants}
+        yield Repaired(generations, {each: plans[each].kinds for each in generations})
+
+
+def _is_named(finding: Finding, overwrite: Collection[str]) -> bool:
+    return finding.kind == Kind.TREE_DIFFERS and finding.customer_id in overwrite
+
+
+def _seen(tenant: Tenant) -> tuple[object, ...]:
+    """As `core.finding.Facts.seen`."""
+    return tenant.generation, tenant.published_generation, tenant.accepted_tree, tenant.set_aside
+
+
+def _mend(service: Service, session: Session, tenant: Tenant, plan: Plan) -> None:
+    now, kinds = service.now(), [kind.value for kind in plan.kinds]
+    if plan.is_retry:
+        take_back(tenant)
+        details = {"generation": tenant.generation, "findings": kinds}
+        session.add(
+            Audit(
+                at=now,
+                actor=ACTOR,
+                action="tenant.retry",
+                customer_id=tenant.customer_id,
+                details=details,
+            )
+        )
+        return
+    raise_generation(
+        session,
+        tenant,
+        action="tenant.repair",
+        actor=ACTOR,
+        now=now,
+        is_bulk=True,
+        replaces=plan.replaces,
+        details={"findings": kinds, "replaces": plan.replaces},
+    )

@@ -1,0 +1,140 @@
+"""Rendering again what templates or product would now render to other bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import SealedValue, Tenant
+from tenantry.core import naming
+from tenantry.core.errors import OverlayRefused, ProductError
+from tenantry.core.model import TenantSpec
+from tenantry.core.overlay import LOCAL
+from tenantry.flows import bulk
+from tenantry.flows.bulk import ACTOR, Marked, Selection
+from tenantry.flows.change import is_behind, raise_generation
+from tenantry.flows.rendering import render_files
+from tenantry.flows.service import Cell, Service
+
+
+@dataclass(frozen=True)
+class Stands:
+    """A tenant whose main is what was wanted, as its row was read."""
+
+    customer_id: str
+    generation: int
+    tree: str
+    wanted: Mapping[str, object]  # core.model.TenantSpec
+    ciphertext: Mapping[str, str]
+
+
+def mark_for_rendering(
+    service: Service, cell: Cell, selection: Selection, *, everything: bool = False
+) -> Iterator[Marked]:
+    """Mark tenants whose overlay would be other bytes than those that stand accepted, page by page;
+    with `everything` each of them: what renders the same makes no commit.
+
+    A tenant that cannot be rendered is among the failed. Raises RepositoryError where main cannot
+    be read: then nothing was marked.
+    """
+    head = cell.repository.fetch()
+    for page in bulk.pages(service, cell, selection):
+        failed: dict[str, str] = {}
+        chosen: dict[str, int] | None = None
+        if not everything:
+            with service.database.read() as session:
+                standing = read_standing(session, page)
+            trees = rendered_trees(service, cell, head, standing, failed)
+            chosen = {
+                each.customer_id: each.generation
+                for each in standing
+                if trees.get(each.customer_id, each.tree) != each.tree
+            }
+        yield Marked(len(page), _mark(service, page, chosen), failed, last=page[-1])
+
+
+def read_standing(session: Session, customer_ids: Sequence[str]) -> list[Stands]:
+    """Those of the customers' tenants that are not behind, with the ciphertext that they have."""
+    rows = select(Tenant).where(Tenant.customer_id.in_(customer_ids))
+    tenants = session.scalars(rows.order_by(Tenant.customer_id)).all()
+    tenants = [each for each in tenants if not is_behind(each)]
+    sealed: dict[str, dict[str, str]] = {each.customer_id: {} for each in tenants}
+    versions = {each.customer_id: each.approved.get("secret_versions", {}) for each in tenants}
+    for row in session.scalars(select(SealedValue).where(SealedValue.customer_id.in_(sealed))):
+        if versions[row.customer_id].get(row.key) == row.version:
+            sealed[row.customer_id][row.key] = row.ciphertext
+    return [
+        Stands(
+            each.customer_id,
+            each.generation,
+            each.accepted_tree or "",
+            each.approved,
+            sealed[each.customer_id],
+        )
+        for each in tenants
+    ]
+
+
+def rendered_trees(
+    service: Service,
+    cell: Cell,
+    head: str | None,
+    standing: Sequence[Stands],
+    failed: dict[str, str],
+) -> dict[str, str]:
+    """By customer: the tree that its row renders to now, with the `local/` that main has. Where it
+    cannot be rendered, the reason is put into `failed`.
+    """
+    local = _read_local(cell, head, [each.customer_id for each in standing])
+    trees = {}
+    for each in standing:
+        try:
+            spec = TenantSpec.model_validate(each.wanted)
+            if lacking := spec.secret_versions.keys() - each.ciphertext.keys():
+                raise OverlayRefused([f"nothing is sealed for {', '.join(sorted(lacking))}"])
+            shall = render_files(
+                service, cell, spec, each.ciphertext, local=local[each.customer_id]
+            )
+            trees[each.customer_id] = shall.tree
+        except (OverlayRefused, ProductError) as error:
+            failed[each.customer_id] = str(error)
+        except ValidationError:
+            failed[each.customer_id] = "what is wanted of it is not readable"
+    return trees
+
+
+def _read_local(cell: Cell, head: str | None, customer_ids: Sequence[str]) -> dict[str, str | None]:
+    if head is None:
+        return dict.fromkeys(customer_ids)
+    places = {each: f"{folder_of(each)}/{LOCAL}" for each in customer_ids}
+    found = cell.repository.object_ids((head, path) for path in places.values())
+    return {each: found[head, path] for each, path in places.items()}
+
+
+def folder_of(customer_id: str) -> str:
+    """The folder on main that belongs to the customer's tenant."""
+    return naming.folder(naming.tenant_name(naming.key_of(customer_id)))
+
+
+def _mark(
+    service: Service, page: Sequence[str], chosen: Mapping[str, int] | None
+) -> dict[str, int]:
+    """Raise the chosen (customer id -> generation that was rendered) as far as they still stand
+    there; None: all of the page.
+    """
+    now = service.now()
+    with service.database.write() as session:
+        tenants = [
+            each
+            for each in bulk.locked(session, page if chosen is None else list(chosen))
+            if chosen is None or each.generation == chosen[each.customer_id]
+        ]
+        for each in tenants:
+            raise_generation(
+                session, each, action="tenant.rerender", actor=ACTOR, now=now, is_bulk=True
+            )
+        return {each.customer_id: each.generation for each in tenants}

@@ -1,0 +1,64 @@
+"""Sealing again what was sealed with another certificate than the cell's current one.
+
+The values stay what they are, only their ciphertext is made anew: by the publisher, when it next
+publishes the tenant. So resealing is marking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import SealedValue, Tenant
+from tenantry.flows import bulk
+from tenantry.flows.bulk import ACTOR, Marked, Selection
+from tenantry.flows.change import is_behind, raise_generation
+from tenantry.flows.service import Cell, Service
+
+
+def mark_for_resealing(
+    service: Service, cell: Cell, selection: Selection, *, everything: bool = False
+) -> Iterator[Marked]:
+    """Mark tenants that hold ciphertext of another certificate, page by page; with `everything`
+    each of them, and its ciphertext is forgotten. SettingsError where the cell's certificate cannot
+    be used: then nothing was marked.
+    """
+    fingerprint = cell.certificate().fingerprint
+    for page in bulk.pages(service, cell, selection):
+        with service.database.write() as session:
+            tenants = bulk.locked(session, page)
+            if everything:
+                session.execute(delete(SealedValue).where(SealedValue.customer_id.in_(page)))
+            else:
+                outdated = sealed_otherwise(session, page, fingerprint)
+                tenants = [
+                    each
+                    for each in tenants
+                    if each.customer_id in outdated and not _is_marked(each)
+                ]
+            marked = _mark(service, session, tenants)
+        yield Marked(len(page), marked, last=page[-1])
+
+
+def sealed_otherwise(session: Session, customer_ids: Sequence[str], fingerprint: str) -> set[str]:
+    """Those of the customers that hold ciphertext of another certificate."""
+    other = select(SealedValue.customer_id).where(
+        SealedValue.customer_id.in_(customer_ids), SealedValue.certificate != fingerprint
+    )
+    return set(session.scalars(other.distinct()))
+
+
+def _is_marked(tenant: Tenant) -> bool:
+    """Whether an earlier run marked it, and it is on its way."""
+    return is_behind(tenant) and tenant.is_bulk
+
+
+def _mark(service: Service, session: Session, tenants: Sequence[Tenant]) -> dict[str, int]:
+    now = service.now()
+    for tenant in tenants:
+        raise_generation(
+            session, tenant, action="tenant.reseal", actor=ACTOR, now=now, is_bulk=True
+        )
+    return {each.customer_id: each.generation for each in tenants}

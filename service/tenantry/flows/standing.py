@@ -1,0 +1,101 @@
+"""What rows and main say of tenants, read for an audit: a page at a time, a few processes for all.
+
+Rows are read after the head, so what they say may be newer: a finding holds only if it is found
+again, see `flows.audit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Publication, Tenant
+from tenantry.core.finding import Facts
+from tenantry.core.overlay import LOCAL
+from tenantry.flows import ledger
+from tenantry.flows.rerender import folder_of, read_standing, rendered_trees
+from tenantry.flows.reseal import sealed_otherwise
+from tenantry.flows.service import Cell, Service
+
+
+def read_facts(
+    service: Service,
+    cell: Cell,
+    head: str | None,
+    customer_ids: Sequence[str],
+    *,
+    fingerprint: str,
+    full: bool,
+) -> list[Facts]:
+    """What is known of these customers' tenants; with `full` also what their rows render to."""
+    places = _trees_at(cell, head, [folder_of(each) for each in customer_ids])
+    rendered: dict[str, str] = {}
+    faults: dict[str, str] = {}
+    with service.database.read() as session:
+        rows = select(Tenant).where(Tenant.customer_id.in_(customer_ids))
+        tenants = session.scalars(rows.order_by(Tenant.customer_id)).all()
+        pushed = ledger.intended(session, customer_ids)
+        outdated = sealed_otherwise(session, customer_ids, fingerprint)
+        other = [each for each in tenants if _stands_otherwise(each, places)]
+        older = _accepted_once(session, [each.customer_id for each in other])
+        standing = read_standing(session, customer_ids) if full else []
+    if full:
+        rendered = rendered_trees(service, cell, head, standing, faults)
+    local_only = _same_but_local(cell, other, places)
+    return [
+        Facts(
+            customer_id=each.customer_id,
+            folder=(folder := folder_of(each.customer_id)),
+            generation=each.generation,
+            published_generation=each.published_generation,
+            accepted_tree=each.accepted_tree,
+            standing=places[folder],
+            set_aside=each.set_aside,
+            replaces=each.replaces,
+            pushed=frozenset(push.tree for push in pushed.get(each.customer_id, ())),
+            is_older=(each.customer_id, places[folder]) in older,
+            is_same_but_local=each.customer_id in local_only,
+            is_outdated=each.customer_id in outdated,
+            rendered=rendered.get(each.customer_id),
+            fault=faults.get(each.customer_id),
+        )
+        for each in tenants
+    ]
+
+
+def _trees_at(cell: Cell, head: str | None, folders: Sequence[str]) -> dict[str, str | None]:
+    if head is None:
+        return dict.fromkeys(folders)
+    found = cell.repository.object_ids((head, folder) for folder in folders)
+    return {folder: tree for (_, folder), tree in found.items()}
+
+
+def _stands_otherwise(tenant: Tenant, places: Mapping[str, str | None]) -> bool:
+    return places[folder_of(tenant.customer_id)] not in (None, tenant.accepted_tree)
+
+
+def _accepted_once(session: Session, customer_ids: Sequence[str]) -> set[tuple[str, str | None]]:
+    """(customer id, tree) of what was ever accepted of these."""
+    rows = select(Publication.customer_id, Publication.tree).where(
+        Publication.customer_id.in_(customer_ids), Publication.accepted_at.is_not(None)
+    )
+    return {(customer_id, tree) for customer_id, tree in session.execute(rows)}
+
+
+def _same_but_local(
+    cell: Cell, tenants: Sequence[Tenant], places: Mapping[str, str | None]
+) -> set[str]:
+    """Customers whose folder differs from what is accepted in nothing but `local/`."""
+    trees = [str(each.accepted_tree) for each in tenants if each.accepted_tree]
+    found = cell.repository.object_ids((tree, "") for tree in trees)
+    known = {tree for (tree, _), there in found.items() if there}
+    return {
+        each.customer_id
+        for each in tenants
+        if each.accepted_tree in known
+        and cell.repository.same_but(
+            str(places[folder_of(each.customer_id)]), str(each.accepted_tree), LOCAL
+        )
+    }
