@@ -6,7 +6,6 @@ own command line, tokens are opened by PyJWT, and only the expected bytes come f
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import json
@@ -28,6 +27,7 @@ from tenantry.adapters.database.tables import (
     Customer,
     Deployment,
     Event,
+    IdempotencyKey,
     LicenseHistory,
     LicenseRow,
     Outbox,
@@ -41,14 +41,22 @@ from tenantry.core import naming
 from tenantry.core.model import Status, TenantSpec, may_move
 from tenantry.core.overlay import render
 from tenantry.flows.service import Cell, Service
+from tests.leaks import forms, plain_forms, readable
+
+FEW = 60  # stored secrets; each form of more of them would take minutes to look for
 
 
 def check_invariants(
-    service: Service, *, canaries: Iterable[str] = (), logs: Path | None = None
+    service: Service,
+    *,
+    canaries: Iterable[str] = (),
+    only_in_mail: Iterable[str] = (),
+    logs: Path | None = None,
 ) -> None:
     """AssertionError where anything was lost, doubled, leaked or disagrees.
 
-    `canaries` are secrets that the test knows, such as passwords; `logs` a folder of log files.
+    `canaries` are secrets that the test knows, such as passwords; `only_in_mail` those that a mail
+    may carry; `logs` a folder of log files, and of what else strangers can see.
     """
     with service.database.read() as session:
         customers = session.scalars(select(Customer)).all()
@@ -56,9 +64,27 @@ def check_invariants(
             _check_customer(service, session, customer)
         for cell in service.cells.values():
             _check_repository(service, cell, session)
-        secrets = [*canaries, *_secrets(service, session)]
+        _check_keys(service, session, {customer.customer_id for customer in customers})
+        stored = _secrets(service, session)
     _check_mailbox(service)
-    _check_nothing_leaked(service, secrets, logs)
+    look_closely = forms if len(stored) <= FEW else plain_forms
+    needles = {form for secret in stored for form in look_closely(secret)}
+    needles |= {form for secret in canaries for form in forms(secret)}
+    links = {form for secret in only_in_mail for form in forms(secret)}
+    _check_nothing_leaked(service, needles, links, logs)
+
+
+def _check_keys(service: Service, session: Session, customers: set[str]) -> None:
+    """What a repeated request would be answered speaks of one customer, who exists, and no two
+    keys of the same."""
+    answered = session.scalars(
+        select(IdempotencyKey).where(IdempotencyKey.wrapped.is_not(None))
+    ).all()
+    for row in answered:
+        assert row.customer_id in customers
+        assert row.wrapped is not None
+        assert json.loads(service.vault.unwrap(row.wrapped))["customer_id"] == row.customer_id
+    assert len({row.customer_id for row in answered}) == len(answered)
 
 
 def _check_customer(service: Service, session: Session, customer: Customer) -> None:
@@ -208,18 +234,22 @@ def _secrets(service: Service, session: Session) -> list[str]:
     return [service.vault.unwrap(row.wrapped) for row in rows]
 
 
-def _check_nothing_leaked(service: Service, secrets: list[str], logs: Path | None) -> None:
-    needles = {value for secret in secrets for value in (secret, _base64(secret))}
+def _check_nothing_leaked(
+    service: Service, needles: set[bytes], links: set[bytes], logs: Path | None
+) -> None:
     places = {"database": _database_bytes(service)}
     for cell in service.cells.values():
         objects = ("cat-file", "--batch", "--batch-all-objects")
         places[f"objects of {cell.name}"] = _git(cell.repository.url, *objects)
-    for path in [*service.mailbox.folder.glob("*"), *(logs.rglob("*") if logs else ())]:
-        if path.is_file():
-            places[path.name] = path.read_bytes()
+    files = [path for path in (logs.rglob("*") if logs else ()) if path.is_file()]
+    places |= {str(path): path.read_bytes() for path in files}
     for place, content in places.items():
+        for needle in needles | links:
+            assert needle not in content, f"a secret stands in {place}"
+    for path in service.mailbox.folder.glob("*"):
+        content = readable(path)
         for needle in needles:
-            assert needle.encode() not in content, f"a secret stands in plain text in {place}"
+            assert needle not in content, f"a secret stands in {path.name}"
 
 
 def _database_bytes(service: Service) -> bytes:
@@ -233,10 +263,6 @@ def _database_bytes(service: Service) -> bytes:
         file = Path(str(service.database.engine.url.database))
         content += b"".join(path.read_bytes() for path in file.parent.glob(file.name + "*"))
     return content
-
-
-def _base64(value: str) -> str:
-    return base64.b64encode(value.encode()).decode()
 
 
 def _git(remote: str, *arguments: str) -> bytes:

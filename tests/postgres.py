@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -18,34 +19,63 @@ import psycopg
 from tests.programs import require
 
 
+class Server:
+    """A server that tests may stop and start again. `url`: of its maintenance database."""
+
+    def __init__(self, folder: Path) -> None:
+        initdb, self._program = require("initdb"), require("postgres")
+        self._owner = _unprivileged_user()
+        if self._owner:
+            shutil.chown(folder, self._owner)
+        self._folder = folder
+        port = _free_port()
+        self.url = f"postgresql://tenantry@127.0.0.1:{port}/postgres"
+        self._options = ["-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"]
+        self._options += ["-c", "max_connections=60"]
+        self._child: subprocess.Popen[bytes] | None = None
+        subprocess.run(
+            [initdb, "-D", str(folder / "data"), "-U", "tenantry", "-A", "trust", "--no-sync",
+             "-E", "UTF8"],
+            check=True, user=self._owner, stdout=subprocess.DEVNULL, cwd=folder,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._child = subprocess.Popen(
+            [self._program, "-D", str(self._folder / "data"), *self._options],
+            user=self._owner, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=self._folder,
+        )  # fmt: skip
+        _wait_until_ready(self.url, self._child)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT hangs up on its clients, SIGQUIT is as a crash."""
+        if self._child is not None:
+            self._child.send_signal(how)
+            self._child.wait(30)
+            self._child = None
+
+
+@contextmanager
+def own_server() -> Iterator[Server]:
+    """A running server; stopped and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="tenantry-pg-"))
+    try:
+        server = Server(folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """The URL of a running server's maintenance database; stopped and removed at the end."""
-    initdb, postgres = require("initdb"), require("postgres")
-    owner = _unprivileged_user()
-    folder = Path(tempfile.mkdtemp(prefix="tenantry-pg-"))
-    try:
-        if owner:
-            shutil.chown(folder, owner)
-        data, port = folder / "data", _free_port()
-        subprocess.run(
-            [initdb, "-D", str(data), "-U", "tenantry", "-A", "trust", "--no-sync", "-E", "UTF8"],
-            check=True, user=owner, stdout=subprocess.DEVNULL, cwd=folder,
-        )  # fmt: skip
-        options = ["-p", str(port), "-h", "127.0.0.1", "-k", "", "-F", "-c", "max_connections=60"]
-        child = subprocess.Popen(
-            [postgres, "-D", str(data), *options],
-            user=owner, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder,
-        )  # fmt: skip
-        try:
-            url = f"postgresql://tenantry@127.0.0.1:{port}/postgres"
-            _wait_until_ready(url, child)
-            yield url
-        finally:
-            child.send_signal(2)  # SIGINT: fast shutdown
-            child.wait(30)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_server() as running:
+        yield running.url
 
 
 def new_database(server_url: str) -> str:

@@ -51,15 +51,26 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "tenantry-test-fake"
     fake: Fake
+    body: bytes  # of the request that is answered
 
     def _handle(self) -> None:
         parts = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body = self._read_body()
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.fake.seen.append(
             Request(self.command, parts.path, parse_qs(parts.query), headers, body)
         )
         self.fake.say(self)
+
+    def _read_body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     do_GET = do_POST = _handle  # noqa: N815 (the library calls them)
 

@@ -12,6 +12,7 @@ _OTHER_NAMES = {
     "chromium": ("chromium-browser", "google-chrome-stable", "google-chrome"),
 }
 _POSTGRESQL = Path("/usr/lib/postgresql")  # Debian keeps servers of several versions off PATH
+_SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"  # where servers are; often not on a person's PATH
 
 
 def candidates(name: str, *, root: Path = ROOT) -> Iterator[Path]:
@@ -20,7 +21,7 @@ def candidates(name: str, *, root: Path = ROOT) -> Iterator[Path]:
     if built.is_file():
         yield built
     for spelling in (name, *_OTHER_NAMES.get(name, ())):
-        found = shutil.which(spelling)
+        found = shutil.which(spelling) or shutil.which(spelling, path=_SYSTEM)
         if found:
             yield Path(found)
     yield from sorted(_POSTGRESQL.glob(f"*/bin/{name}"), key=_version, reverse=True)

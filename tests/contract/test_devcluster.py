@@ -208,9 +208,11 @@ def served(repository: Path) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/{repository.name}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/{repository.name}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class _Quiet(SimpleHTTPRequestHandler):

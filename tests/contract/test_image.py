@@ -179,6 +179,7 @@ def test_wheel_carries_templates_migrations_and_pages(prefix: Path) -> None:
         ROOT / "tenant_templates/product.yaml"
     ).read_bytes()
     assert shipped(templates.parents[1]) == shipped(ROOT / "service/tenantry")
+    assert os.access(templates.parents[1] / "adapters/git/askpass.sh", os.X_OK)
 
 
 def shipped(package: Path) -> set[str]:
@@ -317,3 +318,5 @@ def test_system_part_installs_what_the_service_runs_and_owns_only_the_data_folde
     user = next(rest for name, rest in final_stage() if name == "USER")
     assert chown == f"chown {user} {tmp_path}/root/data"
     assert (tmp_path / "root/data").is_dir()
+    passwd = (tmp_path / "root/etc/passwd").read_text()
+    assert passwd.startswith(f"tenantry:x:{user}:")  # ssh runs for nobody who has no name

@@ -261,7 +261,7 @@ def test_missing_neighbors_are_an_error_when_strict(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TENANTRY_STRICT", "1")
-    with pytest.raises(SetupError, match="apt-get install chromium postgresql"):
+    with pytest.raises(SetupError, match="apt-get install chromium postgresql openssh-server"):
         neighbors.ensure(checkout)
 
 
@@ -269,10 +269,12 @@ def test_missing_neighbors_are_installed_where_that_is_allowed(
     checkout: Path, only_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "_POSTGRESQL", checkout / "none")
+    monkeypatch.setattr(search, "_SYSTEM", "")
     monkeypatch.setattr(neighbors, "_may_install", lambda: True)
     monkeypatch.setenv("TENANTRY_STRICT", "1")
     fake_program(checkout / "package", "chromium", "exit")
     fake_program(checkout / "package", "postgres", "exit")
+    fake_program(checkout / "package", "sshd", "exit")
     fake_program(
         only_path,
         "apt-get",
@@ -282,7 +284,7 @@ def test_missing_neighbors_are_installed_where_that_is_allowed(
     neighbors.ensure(checkout)
     assert (checkout / "asked").read_text().splitlines() == [
         "1 -q update",
-        "1 -qy install --no-install-recommends chromium postgresql",
+        "1 -qy install --no-install-recommends chromium postgresql openssh-server",
     ]
     neighbors.ensure(checkout)
     assert len((checkout / "asked").read_text().splitlines()) == 2

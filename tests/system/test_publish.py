@@ -239,6 +239,7 @@ def test_git_being_away_loses_nothing(world: World) -> None:
     with pytest.raises(RepositoryError):
         world.publish()
     (world.folder / "away.git").rename(world.remote)
+    world.wait()
     assert world.publish().tenants.keys() == {signed_up.customer_id}
 
 
@@ -350,6 +351,7 @@ def test_missing_kubeseal_publishes_nothing_and_says_what_to_do(world: World) ->
     with pytest.raises(ProgramMissing, match="make tools"):
         publish_due(without, world.cell)
     assert world.git("for-each-ref") == ""
+    world.wait()
     assert world.publish().tenants.keys() == {signed_up.customer_id}
 
 

@@ -24,6 +24,7 @@ from tenantry.core.model import TenantSpec
 from tenantry.core.product import Source
 from tenantry.core.trial import LicenseDates
 from tenantry.flows import keys
+from tenantry.flows.ahead import sealing_ahead
 from tenantry.flows.license import issue_license
 from tenantry.flows.publish import publish_due
 from tenantry.flows.sealing import sealed_values
@@ -236,6 +237,7 @@ def test_failure_stores_nothing_and_publishes_nothing(world: World) -> None:
         publish_due(replace(world.service, kubeseal=Failing()), world.cell)
     assert kept(world) == {}
     assert world.git("for-each-ref") == ""
+    world.clock.time += timedelta(minutes=1)  # past the wait after a failure
     assert world.publish().tenants.keys() == {signed_up.customer_id}
 
 
@@ -247,19 +249,41 @@ def test_failure_of_a_renewal_keeps_what_was_sealed(world: World) -> None:
     with pytest.raises(SealingError):
         publish_due(replace(world.service, kubeseal=Failing()), world.cell)
     assert (kept(world), world.git("rev-parse", "main")) == (before, head)
+    world.clock.time += timedelta(minutes=1)  # past the wait after a failure
     world.publish()
     assert kept(world) != before
 
 
 def test_kubeseal_that_drops_a_document_stores_nothing(world: World, tmp_path: Path) -> None:
     liar = tmp_path / "kubeseal"
-    liar.write_text(f"#!/bin/sh\n{shutil.which('kubeseal')} \"$@\" | sed '/^---$/,$d'\n")
+    liar.write_text(f"#!/bin/sh\n{shutil.which('kubeseal')} \"$@\" | sed '/^}}$/q'\n")
     liar.chmod(0o755)
     signed_up = [world.sign_up(), world.sign_up()]
     with pytest.raises(SealingError, match="documents for 2"):
         publish_due(replace(world.service, kubeseal=Kubeseal(str(liar))), world.cell)
     assert kept(world) == {}
+    world.clock.time += timedelta(minutes=1)  # past the wait after a failure
     assert len(world.publish().tenants) == len(signed_up)
+
+
+def test_what_comes_next_is_sealed_ahead_and_not_again(world: World) -> None:
+    signed_up = [world.sign_up() for _ in range(2)]
+    counting = Counting()
+    service = replace(world.service, kubeseal=counting)
+    (now,) = publish_due(replace(service, publish_batch=1), world.cell).tenants
+    (then,) = [each for each in signed_up if each.customer_id != now]
+    assert {customer_id for customer_id, _ in kept(world)} == {now, then.customer_id}
+    publish_due(service, world.cell)
+    assert len(counting.asked) == 2
+    assert unseal(on_main(world, then), THROWAWAY_KEY) == stored_values(world, then)
+
+
+def test_what_fails_ahead_is_left_to_its_own_turn(world: World) -> None:
+    signed_up = world.sign_up()
+    service = replace(world.service, kubeseal=Failing())
+    with sealing_ahead(service, world.cell, [signed_up.customer_id]):
+        assert kept(world) == {}
+    assert world.publish().tenants.keys() == {signed_up.customer_id}
 
 
 def test_lost_vault_key_stores_nothing_and_says_so(world: World) -> None:

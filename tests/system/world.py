@@ -65,6 +65,10 @@ class World:
         request = parse_signup(fields | changes, rules=self.service.password_rules)
         return signup(self.service, request, now=self.clock())
 
+    def wait(self, minutes: float = 1) -> None:
+        """Let time pass, such as until what failed is tried again."""
+        self.clock.time += timedelta(minutes=minutes)
+
     def publish(self) -> Published:
         return publish_due(self.service, self.cell)
 

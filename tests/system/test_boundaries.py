@@ -1,0 +1,58 @@
+"""Each step of signup and publishing, each way in which it can go wrong, on both databases.
+
+An unfaulted run is recorded first: it says which calls there are. Then each of them fails once, the
+process is started again, and everything that a customer waits for is there in the end, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults import Fault, Kind, Life, faults_at
+from tests.system.scene import ACTS, Scene, customers, make_scene, play
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def scene(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
+    """A whole run without a fault, in which every act can be started again."""
+    is_sqlite = request.param == "sqlite"
+    server = None if is_sqlite else request.getfixturevalue("postgres_server")
+    with make_scene(tmp_path_factory.mktemp("scene"), server) as scene:
+        for act in ACTS:
+            scene.save(act)
+            life = Life()
+            assert play(scene, act, life)
+            scene.recorded[act] = life.calls
+        scene.check()
+        yield scene
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("act", ACTS)
+def test_nothing_is_lost_or_doubled(scene: Scene, act: str, kind: Kind) -> None:
+    for step, number in scene.recorded[act]:
+        for fault in faults_at(step, number, kind, scene.rival):
+            try:
+                check(scene, act, fault)
+            except BaseException as error:
+                error.add_note(f"{act}: {fault}")
+                raise
+
+
+def check(scene: Scene, act: str, fault: Fault) -> None:
+    """Let it happen, and see that all is well in the end."""
+    scene.restore(act)
+    life = Life(fault)
+    was_done = play(scene, act, life)
+    assert life.has_happened, "the recorded call was not made"
+    assert was_done or fault.kind is not Kind.SLOW, "being slow is no failure"
+    if act == "sign up" and was_done:
+        assert len(customers(scene.service)) == 1, "who was answered is not there"
+    if act == "publish" and fault.kind is not Kind.SLOW:
+        scene.change("changed before the restart")
+    scene.settle(act)
+    scene.check()
