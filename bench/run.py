@@ -1,141 +1,212 @@
-"""`make bench ARGS="[--tenants N]"`: what publishing costs, beside what Git alone costs.
+"""`make bench ARGS="[SUITE …] [--quick] [--tenants N] [--json] [--write]"`: the promised figures.
 
-The floor is measured in the same run, on the same repository: one fetch, one commit of one file by
-`git fast-import`, one push, by git's own command line.
+Suites run one after another; those about a large repository share one. Everything that is compared
+is measured in the same run, so that a slower machine gives the same ratios.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
-import statistics
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
-from tenantry import settings, wiring
+from bench import audit, bulk, memory, publish, recovery, results
+from bench import signup as signups
+from bench.results import Figure, Result
+from bench.stage import Stage, make_stage
+from tenantry import settings
 from tenantry.adapters import process
-from tenantry.adapters.git import create_bare
-from tenantry.core.signup import parse_signup
-from tenantry.flows import keys
-from tenantry.flows.publish import publish_due
-from tenantry.flows.service import Service
-from tenantry.flows.signup import signup
 
-SINGLES = 15  # signups that are published one by one, for the median
-BATCH = 100  # tenants in one push, for the rate
+DOCUMENT = Path(__file__).parent.parent / "docs/benchmarks.md"
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tenants", type=int, default=300, help="in the repository beforehand")
-    count = parser.parse_args().tenants
-    process.add_program_folder(settings.TOOLS)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    with tempfile.TemporaryDirectory(prefix="tenantry-bench-") as folder:
-        service = make_service(Path(folder))
-        console = Console()
-        fill(service, count, console)
-        floor = median(lambda: push_by_git_alone(Path(folder)))
-        single = median(lambda: publish_one(service))
-        batch = publish_batch(service)
-        report(console, count, floor, single, batch)
+@dataclass(frozen=True)
+class Scale:
+    """How much of each; `tenants` are in the repository."""
+
+    tenants: int = 10_000
+    singles: int = 20
+    bulk_sample: int = 2000
+    plain_sample: int = 4
+    kills: int = 5
+    outage_signups: int = 1000
+    memory_signups: int = 10_000
+    signups: int = 600
+
+    def sizes(self) -> list[int]:
+        """Of the repository, rising, where single signups are measured."""
+        return [size for size in (100, 1000) if size < self.tenants] + [self.tenants]
 
 
-def make_service(folder: Path) -> Service:
-    """A service on SQLite with a local repository and nobody else around."""
-    create_bare(folder / "tenants.git")
-    keys.make_sealing_pair(folder / "keys", datetime.now(UTC))
-    cell = {
-        "repository_url": str(folder / "tenants.git"),
-        "sealing_certificate": folder / "keys" / keys.SEALING_CERTIFICATE,
-    }
-    return wiring.build(settings.load(data_dir=folder, cells={"main": cell}))
+QUICK = Scale(
+    tenants=6,
+    singles=1,
+    bulk_sample=3,
+    plain_sample=1,
+    kills=1,
+    outage_signups=3,
+    memory_signups=10,
+    signups=16,
+)
 
 
-def fill(service: Service, count: int, console: Console) -> None:
-    """Tenants that are there before anything is measured."""
-    for number in track(range(count), description="signing up", console=console):
-        sign_up(service, f"filler-{number}")
-    while publish_due(service, service.new_tenants_cell).tenants:
-        pass
+@dataclass
+class Run:
+    """What suites share."""
+
+    scale: Scale
+    console: Console
+    _open: ExitStack
+    _stage: list[Stage] = field(default_factory=list)
+
+    @property
+    def stage(self) -> Stage:
+        """The large repository; made when it is first asked for."""
+        if not self._stage:
+            self._stage.append(self._open.enter_context(make_stage()))
+        return self._stage[0]
 
 
-def sign_up(service: Service, name: str) -> None:
-    """One signup, by the flow that the web calls."""
-    fields = {"email": f"{name}@example.com", "password": "SecurePass123", "company_name": name}
-    signup(service, parse_signup(fields, rules=service.password_rules), now=service.now())
+def run_publish(run: Run) -> Result:
+    """Single signups."""
+    scale = run.scale
+    found = publish.measure(run.stage, run.console, sizes=scale.sizes(), singles=scale.singles)
+    return publish.result(found)
 
 
-def publish_one(service: Service) -> float:
-    """Seconds from a stored signup to its commit on main, recorded."""
-    sign_up(service, f"single-{time.monotonic_ns()}")
-    return timed(lambda: publish_due(service, service.new_tenants_cell))
+def run_bulk(run: Run) -> Result:
+    """Import and re-seal, beside scripts."""
+    scale = run.scale
+    found = bulk.measure(
+        run.stage,
+        run.console,
+        tenants=scale.tenants,
+        sample=scale.bulk_sample,
+        plain_sample=scale.plain_sample,
+    )
+    return bulk.result(found)
 
 
-def publish_batch(service: Service) -> float:
-    """Seconds for a batch of signups, sealing included."""
-    for number in range(BATCH):
-        sign_up(service, f"batch-{number}-{time.monotonic_ns()}")
-    return timed(lambda: publish_due(service, service.new_tenants_cell))
-
-
-def push_by_git_alone(folder: Path) -> float:
-    """Seconds for fetch, one commit of one file, and push, by git's command line."""
-    clone, remote = folder / "floor.git", folder / "tenants.git"
-    if not clone.exists():
-        subprocess.run(["git", "clone", "-q", "--bare", str(remote), str(clone)], check=True)
-    name = f"floor/{time.monotonic_ns()}"
-    stream = (
-        "reset refs/floor\nfrom refs/heads/main^0\n\ncommit refs/floor\n"
-        "committer Floor <floor@localhost> 0 +0000\ndata 0\n"
-        f"M 100644 inline {name}\ndata 0\n\ndone\n"
+def run_recovery(run: Run) -> Result:
+    """A killed worker; an hour without the Git host."""
+    scale = run.scale
+    return recovery.result(
+        *recovery.measure(run.console, kills=scale.kills, signups=scale.outage_signups)
     )
 
-    def git_alone(*arguments: str, given: str = "") -> None:
-        command = ["git", f"--git-dir={clone}", *arguments]
-        subprocess.run(command, input=given.encode(), check=True, capture_output=True)
 
-    def push() -> None:
-        git_alone("fetch", "-q", "origin", "+main:main")
-        git_alone("fast-import", "--quiet", "--force", "--done", given=stream)
-        git_alone("push", "-q", "origin", "refs/floor:main")
-
-    return timed(push)
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that the work took."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def run_audit(run: Run) -> Result:
+    """All tenants against Git, by tree ids and in full."""
+    run.stage.grow(run.scale.tenants, run.console)
+    found = audit.measure(run.stage.service, run.console, tenants=run.stage.count())
+    lines = (("by tree ids", found.by_trees, 10), ("each rendered", found.in_full, 60))
+    figures = [
+        Figure(what, f"{seconds:.1f} s", f"< {reach} s", seconds < reach)
+        for what, seconds, reach in lines
+    ]
+    return Result("audit", f"audit of {found.tenants:,} tenants, nothing to do", figures)
 
 
-def median(measure: Callable[[], float]) -> float:
-    """Of several runs, after one that does not count."""
-    measure()
-    return statistics.median(measure() for _ in range(SINGLES))
+def run_memory(run: Run) -> Result:
+    """Real processes under signups."""
+    scale = run.scale
+    run.stage.grow(scale.tenants, run.console)
+    tenants = run.stage.count()
+    looks = memory.measure(run.stage, run.console, signups=scale.memory_signups)
+    return memory.result(tenants, looks)
 
 
-def report(console: Console, count: int, floor: float, single: float, batch: float) -> None:
-    """One row a figure, each beside the floor."""
-    table = Table(title=f"publishing, {count} tenants in the repository")
-    for column in ("what", "median", "beside git alone"):
-        table.add_column(column)
-    table.add_row("fetch, one file, push by git alone", f"{floor * 1000:.0f} ms", "1.0")
-    table.add_row("one signup → commit", f"{single * 1000:.0f} ms", f"{single / floor:.1f}")
-    rate = f"{batch / BATCH * 1000:.1f} ms a tenant ({BATCH / batch:.0f}/s)"
-    table.add_row(f"batch of {BATCH}, a tenant", rate, f"{batch / BATCH / floor:.2f}")
-    console.print(table)
+def run_signup(run: Run) -> Result:
+    """Requests beside the password hash alone."""
+    figures = [
+        Figure(
+            f"signup on {row.database}",
+            f"{row.ratio:.0%} ({row.signups.per_second:.0f}/s; argon2id alone "
+            f"{row.hashes.per_second:.0f}/s)",
+            f"≥ {signups.REACH:.0%}",
+            row.ratio >= signups.REACH,
+        )
+        for row in signups.measure(run.console, signups=run.scale.signups)
+    ]
+    return Result("signup", "signup beside argon2id alone", figures)
+
+
+SUITES: Mapping[str, Callable[[Run], Result]] = {
+    "publish": run_publish,
+    "bulk": run_bulk,
+    "audit": run_audit,
+    "memory": run_memory,
+    "signup": run_signup,
+    "recovery": run_recovery,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and where asked for, write into the document."""
+    chosen = _parse(arguments)
+    process.add_program_folder(settings.TOOLS)
+    os.environ["PATH"] = process.search_path()  # scripts find kubeseal there, too
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    scale = QUICK if chosen.quick else Scale()
+    if chosen.tenants:
+        scale = replace(scale, tenants=chosen.tenants)
+    suites = chosen.suites or list(SUITES)
+    found = list(
+        _measure(suites, scale, is_quick=chosen.quick, console=Console(stderr=chosen.json))
+    )
+    if chosen.json:
+        print(json.dumps(results.as_data(machine(), found), indent=2, ensure_ascii=False))
+    if chosen.write:
+        texts = {result.name: result.markdown() for result in found}
+        results.write(DOCUMENT, {"machine": _show_machine(), **texts})
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="SUITE")
+    parser.add_argument("--quick", action="store_true", help="does everything work? no figures")
+    parser.add_argument("--tenants", type=int, help="in the repository beforehand")
+    parser.add_argument("--json", action="store_true", help="write JSON to standard output")
+    parser.add_argument("--write", action="store_true", help=f"into {DOCUMENT.name}, too")
+    return parser.parse_args(arguments)
+
+
+def _measure(
+    suites: Sequence[str], scale: Scale, *, is_quick: bool, console: Console
+) -> Iterator[Result]:
+    with ExitStack() as opened:
+        run = Run(scale, console, opened)
+        for name in suites:
+            result = SUITES[name](run)
+            result = result.unjudged() if is_quick else result
+            console.print(result.table())
+            yield result
+
+
+def machine() -> dict[str, str]:
+    """What the figures depend on."""
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory_bytes / 2**30:.0f} GiB",
+        "python": platform.python_version(),
+        "git": ".".join(map(str, process.version_of(["git", "--version"]))),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+
+
+def _show_machine() -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in machine().items())
 
 
 if __name__ == "__main__":
