@@ -9,7 +9,7 @@ setup := @sh tools/setup.sh
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint bench tools lock clean
+.PHONY: help demo test soak lint bench tools lock clean
 
 help: ## Show this list
 	@awk -f tools/help.awk Makefile
@@ -21,6 +21,10 @@ demo: ## See a signup become a running tenant; ARGS="--once --json" for one, in 
 test: $(if $(ARGS),,lint) ## Check and test everything; ARGS="tests/unit -k license" hands its own to pytest
 	$(setup) environment programs neighbors
 	@exec $(bin)/python -m pytest $(or $(ARGS),--quiet --numprocesses auto --maxprocesses 4)
+
+soak: ## Kill processes under load, 1,000 times (an hour); ARGS="--kills 200 --seed 7"
+	$(setup) environment programs neighbors
+	@exec $(bin)/python -m tests.soak $(ARGS)
 
 lint: ## Check style, types and layers
 	$(setup) environment
