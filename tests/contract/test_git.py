@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.adapters.git import Change, TenantsRepository, create_bare, remote_head
+from tenantry.adapters.git import NOT_A_TREE, Change, TenantsRepository, create_bare, remote_head
 from tenantry.adapters.git.clone import Clone as Checked
 from tenantry.adapters.git.remote import _require_landed
 from tenantry.adapters.process import Completed
@@ -456,6 +456,15 @@ def test_history_tells_what_was_rewritten(clone: Clone, remote: Path) -> None:
     git(remote, "update-ref", "refs/heads/main", first)
     assert repository.fetch() == first
     assert not repository.descends(first, second)
+
+
+def test_file_is_no_tree(clone: Clone) -> None:
+    repository = clone("ours")
+    (head,) = land(repository, Change(FOLDER, FILES, "a"))
+    places = [(head, FOLDER), (head, f"{FOLDER}/tenant.json"), (head, "b"), ("1" * 40, "")]
+    tree = tree_at(repository, head, FOLDER)
+    assert list(repository.trees(places).values()) == [tree, NOT_A_TREE, None, None]
+    assert repository.trees([(str(tree), "")]) == {(tree, ""): tree}
 
 
 def test_entries_and_blobs_are_all_files_of_a_commit(clone: Clone) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tenantry.adapters.git.access import Access, transport
 from tenantry.adapters.git.clone import BUILD_REF, create_bare
 from tenantry.adapters.git.commits import Change, Commit
-from tenantry.adapters.git.objects import Entry
+from tenantry.adapters.git.objects import NOT_A_TREE, Entry
 from tenantry.adapters.git.program import ENVIRONMENT, TRANSPORTS
 from tenantry.adapters.git.remote import KNOWN_HOSTS_REMEDY, NO_COMMIT, remote_head
 from tenantry.adapters.git.repository import TenantsRepository
@@ -14,6 +14,7 @@ __all__ = [
     "BUILD_REF",
     "ENVIRONMENT",
     "KNOWN_HOSTS_REMEDY",
+    "NOT_A_TREE",
     "NO_COMMIT",
     "TRANSPORTS",
     "Access",

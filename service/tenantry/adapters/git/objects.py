@@ -10,6 +10,7 @@ from tenantry.adapters.git.clone import Clone
 from tenantry.core.errors import RepositoryError
 
 BLOBS_AT_ONCE = 256
+NOT_A_TREE = "not a tree"  # in place of a tree's id
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,14 @@ class Entry:
 
 def look_up(clone: Clone, names: Iterable[str]) -> list[str | None]:
     """The object id of each name; None where there is no such object."""
-    asked = "".join(f"{name}\n" for name in names).encode()
-    lines = clone.must("cat-file", "--batch-check", stdin=asked).decode().splitlines()
-    return [None if line.endswith(" missing") else line.split()[0] for line in lines]
+    return [found and found[0] for found in _ask(clone, names)]
+
+
+def find_trees(clone: Clone, names: Iterable[str]) -> list[str | None]:
+    """The id of each name's tree; None where nothing is, NOT_A_TREE where something else is."""
+    return [
+        found and (found[0] if found[1] == "tree" else NOT_A_TREE) for found in _ask(clone, names)
+    ]
 
 
 def list_entries(clone: Clone, tree: str, path: str = "") -> Iterator[Entry]:
@@ -64,6 +70,14 @@ def descends(clone: Clone, head: str, ancestor: str) -> bool:
         return True
     # 1 is "no" and no failure; so that a failure still is one, both were looked up before.
     return clone.run("merge-base", "--is-ancestor", ancestor, head).returncode == 0
+
+
+def _ask(clone: Clone, names: Iterable[str]) -> list[tuple[str, str] | None]:
+    """The id and type of each name's object; None where there is no such object."""
+    asked = "".join(f"{name}\n" for name in names).encode()
+    answers = clone.must("cat-file", "--batch-check", stdin=asked).decode().splitlines()
+    facts = (answer.split() for answer in answers)
+    return [None if fact[-1] == "missing" else (fact[0], fact[1]) for fact in facts]
 
 
 def _objects(batch: bytes) -> Iterator[tuple[str, bytes]]:

@@ -77,6 +77,14 @@ class TenantsRepository:
         found = objects.look_up(self._clone, (f"{commit}:{path}" for commit, path in asked))
         return dict(zip(asked, found, strict=True))
 
+    def trees(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+        """The id of the tree at each (commit, path), where a commit may be a tree; None where
+        nothing is, NOT_A_TREE where something else is. One process for all.
+        """
+        asked = list(places)
+        found = objects.find_trees(self._clone, (f"{commit}:{path}" for commit, path in asked))
+        return dict(zip(asked, found, strict=True))
+
     def entries(self, commit: str, path: str = "") -> Iterator[Entry]:
         """Every file of a commit, or below `path` in it; paths are from the repository's top."""
         return objects.list_entries(self._clone, commit, path)
