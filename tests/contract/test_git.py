@@ -241,13 +241,18 @@ def test_message_is_bounded_and_names_no_user_of_a_url() -> None:
     assert len(str(caught.value)) < 1200
 
 
+def test_report_is_read_whole_whatever_a_server_writes_into_it() -> None:
+    with pytest.raises(PushRefused, match=r"\*\*\*: \ufffd"):
+        judge("To https://h/" + "x" * 5000 + REPORT.format("!", "[remote rejected] (canary: \xff)"))
+
+
 @pytest.mark.parametrize("flag", [" ", "*", "="])
 def test_these_landed(flag: str) -> None:
     judge(REPORT.format(flag, "a..b"))
 
 
 def judge(report: str, stderr: str = "") -> None:
-    _require_landed(Completed("git", 1, report.encode(), stderr), report)
+    _require_landed(Completed("git", 1, report.encode("latin-1"), stderr), ["canary"])
 
 
 def test_unreachable_remote_is_an_error_with_its_words(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 Owns: starting children, their environment, deadline and output. A child gets argv as a list, an
 environment that holds nothing of ours but PATH and what the caller names (R65), its own process
-group, and a deadline after which the whole group is killed. Output is bounded in size and known
-secrets are redacted from its standard error, which ends up in messages.
+group, and a deadline. When it ends, however it ends, the whole group is killed; what left the group
+(`setsid`) lives on, and holds nobody up. What a child reads and writes goes through pipes and
+memory, bounded while it runs: nothing of it touches a disk. Known secrets are redacted from its
+standard error, which ends up in messages.
 
 Do not: raise on an exit code (callers know what it means), use a shell, pass a secret in argv.
 """
@@ -13,19 +15,20 @@ from __future__ import annotations
 import base64
 import contextlib
 import ctypes
+import io
 import json
 import os
 import re
-import select
+import selectors
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 from urllib.parse import quote
 
 from tenantry.core.errors import ProgramError, ProgramMissing, ProgramTimeout
@@ -63,33 +66,22 @@ def run(
 ) -> Completed:
     """Run `argv` to its end, at most `deadline` seconds, and return what it wrote.
 
-    Output goes through unnamed temporary files, so a child that writes without end cannot fill
-    memory: past `limit` bytes it is an error. Raises ProgramMissing, ProgramTimeout, ProgramError.
+    A child that writes more than `limit` bytes is killed at once. Raises ProgramMissing,
+    ProgramTimeout, ProgramError.
     """
     program = Path(argv[0]).name
-    with (
-        _disk_errors(program),
-        tempfile.TemporaryFile() as given,
-        tempfile.TemporaryFile() as out,
-        tempfile.TemporaryFile() as err,
-    ):
-        given.write(stdin)
-        given.seek(0)
-        child = _spawn(argv, stdin=given, stdout=out, stderr=err, env=env, cwd=cwd)
+    pipe = subprocess.PIPE
+    with _spawn(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env, cwd=cwd) as child:
+        pipes = _Pipes(child, program, stdin, limit)
         try:
-            _wait(child, deadline)
+            _wait(child, pipes, deadline)
         except subprocess.TimeoutExpired:
-            kill_group(child)
             raise ProgramTimeout(f"{program} did not end within {deadline:g} s") from None
-        except BaseException:
+        finally:
             kill_group(child)
-            raise
-        return Completed(
-            program,
-            child.returncode,
-            _read(out, limit, program),
-            redact(_read(err, MEBIBYTE, program).decode(errors="replace"), secrets),
-        )
+        out, err = pipes.drain()
+        said = redact(err.decode(errors="replace"), secrets)
+        return Completed(program, child.returncode, out, shorten(said, STDERR_SHOWN))
 
 
 def start(
@@ -103,8 +95,8 @@ def start(
 
 
 def kill_group(child: subprocess.Popen[bytes]) -> None:
-    """End the child and whatever it started, and reap the child."""
-    with contextlib.suppress(ProcessLookupError):
+    """End the child and whatever it started and is still in its group, and reap the child."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: of one that ended
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
@@ -115,14 +107,17 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def redact(text: str, secrets: Sequence[str]) -> str:
-    """`text` without any of `secrets`, in whatever form a program may repeat them, and no longer
-    than a message should be.
-    """
+    """`text` without any of `secrets`, in whatever form a program may repeat them."""
     if text:
         known = {form for secret in secrets if secret for form in _forms(secret)}
         for form in sorted(known, key=len, reverse=True):  # one may be the beginning of another
             text = text.replace(form, "***")
-    return text if len(text) <= STDERR_SHOWN else text[:STDERR_SHOWN] + " …"
+    return text
+
+
+def shorten(text: str, longest: int) -> str:
+    """The first `longest` characters, and a mark where there were more."""
+    return text if len(text) <= longest else text[:longest] + " …"
 
 
 def _forms(secret: str) -> set[str]:
@@ -168,14 +163,17 @@ def version_of(argv: Sequence[str]) -> tuple[int, ...]:
 
 _PROGRAM_FOLDERS: list[str] = []
 _PR_SET_PDEATHSIG = 1
+_CHUNK = 64 * 1024  # bytes, as much as a pipe holds
+_LOOK_EVERY = 0.05  # seconds; only a child whose own child keeps a pipe open waits for it
+_ENDS_SOON = 0.0002  # seconds; a child that closed all its pipes, as it does when it ends
 
 
 def _spawn(
     argv: Sequence[str],
     *,
     stdin: IO[bytes] | int,
-    stdout: IO[bytes],
-    stderr: IO[bytes],
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int,
     env: Mapping[str, str] | None,
     cwd: Path | None,
     tied: bool = False,
@@ -183,6 +181,7 @@ def _spawn(
     try:
         return subprocess.Popen(  # noqa: S603 - argv lists of our own making, never a shell
             list(argv),
+            bufsize=0,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -197,39 +196,87 @@ def _spawn(
         raise ProgramError(f"{argv[0]} could not be started: {error.strerror}") from error
 
 
-@contextlib.contextmanager
-def _disk_errors(program: str) -> Iterator[None]:
-    """What the machine has no room for, as an error of ours: a full disk passes."""
-    try:
-        yield
-    except OSError as error:
-        raise ProgramError(f"{program} could not be run: {error.strerror}") from error
+class _Pipes:
+    """What a child is given and what it writes."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], program: str, given: bytes, limit: int
+    ) -> None:
+        self._stdin, stdout, stderr = (
+            cast("IO[bytes]", pipe) for pipe in (child.stdin, child.stdout, child.stderr)
+        )
+        self._given = memoryview(given)
+        self._out = _Written(stdout, program, limit)
+        self._err = _Written(stderr, program, MEBIBYTE)
+        self._open = selectors.PollSelector()
+        self._open.register(self._stdin, selectors.EVENT_WRITE, self._feed)
+        self._open.register(stdout, selectors.EVENT_READ, self._out.read)
+        self._open.register(stderr, selectors.EVENT_READ, self._err.read)
+        for pipe in (self._stdin, stdout, stderr):
+            os.set_blocking(pipe.fileno(), False)
+
+    def are_closed(self) -> bool:
+        """Whether the child wants nothing more and says nothing more."""
+        return not self._open.get_map()
+
+    def move(self, seconds: float) -> bool:
+        """Pass on what can be; whether there was any, within so long. ProgramError: too much."""
+        ready = self._open.select(min(seconds, _LOOK_EVERY))
+        for key, _ in ready:
+            if not key.data():
+                self._open.unregister(key.fileobj)
+                key.fileobj.close()  # type: ignore[union-attr]
+        return bool(ready)
+
+    def drain(self) -> tuple[bytes, bytes]:
+        """All that a child wrote that has ended; who else has its pipes is not waited for."""
+        self._given = memoryview(b"")
+        while not self.are_closed() and self.move(0):
+            pass
+        return self._out.content.getvalue(), self._err.content.getvalue()
+
+    def _feed(self) -> bool:
+        """Whether there is more to give."""
+        try:
+            given = self._stdin.write(self._given[:_CHUNK])
+        except BrokenPipeError:
+            return False  # it does not want the rest
+        self._given = self._given[given:]
+        return bool(self._given)
 
 
-def _wait(child: subprocess.Popen[bytes], deadline: float) -> None:
-    """As `Popen.wait`, which looks every few milliseconds; Linux can say at once."""
-    if not hasattr(os, "pidfd_open"):
-        child.wait(deadline)
-        return
-    ended = os.pidfd_open(child.pid)
-    try:
-        waiting = select.poll()
-        waiting.register(ended, select.POLLIN)
-        if not waiting.poll(deadline * 1000):
+class _Written:
+    """What came out of a pipe so far."""
+
+    def __init__(self, pipe: IO[bytes], program: str, limit: int) -> None:
+        self.content = io.BytesIO()
+        self._pipe = pipe
+        self._program = program
+        self._limit = limit
+
+    def read(self) -> bool:
+        """Whether there may be more."""
+        chunk = self._pipe.read(_CHUNK)
+        self.content.write(chunk)
+        if self.content.tell() > self._limit:
+            raise ProgramError(f"{self._program} wrote more than {self._limit} bytes")
+        return bool(chunk)
+
+
+def _wait(child: subprocess.Popen[bytes], pipes: _Pipes, deadline: float) -> None:
+    """Until it ends. It is not reaped: its number is its group's, which is yet to be killed."""
+    until = time.monotonic() + deadline
+    look = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while os.waitid(os.P_PID, child.pid, look) is None:
+        left = until - time.monotonic()
+        if left <= 0:
             raise subprocess.TimeoutExpired(child.args, deadline)
-    finally:
-        os.close(ended)
-    child.wait()
+        if pipes.are_closed():
+            time.sleep(_ENDS_SOON)
+        else:
+            pipes.move(left)
 
 
 def _die_with_parent() -> None:
     """Ask Linux for SIGTERM when the parent goes, however it goes (SIGKILL too)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _read(file: IO[bytes], limit: int, program: str) -> bytes:
-    file.seek(0)
-    content = file.read(limit + 1)
-    if len(content) > limit:
-        raise ProgramError(f"{program} wrote more than {limit} bytes")
-    return content

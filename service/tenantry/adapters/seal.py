@@ -2,8 +2,8 @@
 
 Owns: running kubeseal, the sealing certificate, and distrust of the output. kubeseal drops a
 document that does not parse and exits 0, and takes scope from annotations and from
-`SEALED_SECRETS_*` variables; so the child gets an empty environment, and what it returns is
-compared with what it was given: count, kind, name, namespace, scope, keys, and the exact length
+`SEALED_SECRETS_*` variables; so the child gets nothing of our environment, and what it returns
+is compared with what it was given: count, kind, name, namespace, scope, keys, and the exact length
 that each ciphertext must have.
 
 Invariant: what `seal` returns was sealed, strictly, for the namespace and name asked for.

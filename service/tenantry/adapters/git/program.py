@@ -70,5 +70,4 @@ def run(
 
 def line(text: str) -> str:
     """Git's words as one line for a message, without the user of a URL."""
-    told = _USERINFO.sub("", " ".join(text.split()))
-    return told if len(told) <= SHOWN else told[:SHOWN] + " …"
+    return process.shorten(_USERINFO.sub("", " ".join(text.split())), SHOWN)

@@ -9,6 +9,7 @@ Do not: force a push, or believe that one did not land because git failed.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tenantry.adapters import process
 from tenantry.adapters.git import program
@@ -87,7 +88,7 @@ class Remote:
         refs = f"{commit}:refs/heads/{self.branch}"
         pushed = self._exchange(clone, "push", "--porcelain", "origin", refs)
         try:
-            _require_landed(pushed, process.redact(pushed.stdout.decode(), self._access.secrets()))
+            _require_landed(pushed, self._access.secrets())
         except (PushRejected, PushRefused):
             raise
         except RepositoryError:
@@ -131,8 +132,9 @@ def remote_head(
     return Remote(url, branch, access or Access(), deadline=deadline).head()
 
 
-def _require_landed(pushed: process.Completed, report: str) -> None:
+def _require_landed(pushed: process.Completed, secrets: Sequence[str]) -> None:
     """By the report's line about our ref; where there is none, no tenant is to blame."""
+    report = process.redact(pushed.stdout.decode(errors="replace"), secrets)
     found = re.search(r"^(.)\t[^\t\n]*\t(.*)$", report, re.MULTILINE)
     if found and found[1] in _LANDED:
         return
