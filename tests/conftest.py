@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tenantry.adapters import process
 from tests import postgres
 from tools.work import ROOT
 
 process.add_program_folder(ROOT / ".tools" / "bin")
+
+
+@pytest.fixture(autouse=True)
+def logging_is_put_back() -> Iterator[None]:
+    """Logging belongs to the whole process: what a test (or its command) sets ends with it."""
+    root, alembic = logging.getLogger(), logging.getLogger("alembic")
+    handlers, levels = root.handlers[:], (root.level, alembic.level)
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    alembic.setLevel(levels[1])
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,19 +11,6 @@ import pytest
 import structlog
 
 from tenantry import logs
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """Logging belongs to the whole process, so that of the test runner is put back."""
-    root, alembic = logging.getLogger(), logging.getLogger("alembic")
-    handlers, levels = root.handlers[:], (root.level, alembic.level)
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    alembic.setLevel(levels[1])
-    structlog.contextvars.clear_contextvars()
-    structlog.reset_defaults()
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -102,6 +88,19 @@ def test_configuring_twice_writes_each_line_once(capsys: pytest.CaptureFixture[s
     logs.configure("json")
     structlog.get_logger().info("once")
     assert [line["event"] for line in lines(capsys)] == ["once"]
+
+
+def test_what_is_configured_later_holds_for_loggers_in_use(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    in_use = structlog.get_logger()
+    logs.configure("json")
+    in_use.info("a")
+    structlog.reset_defaults()
+    in_use.info("b")
+    captured = capsys.readouterr()
+    assert '"event": "a"' in captured.err
+    assert "b" in captured.out
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
