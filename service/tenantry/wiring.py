@@ -12,7 +12,7 @@ from tenantry import assets
 from tenantry.adapters.argocd import ArgoCD, announce_push
 from tenantry.adapters.database import schema
 from tenantry.adapters.database.lease import Lease
-from tenantry.adapters.database.session import Database, is_available
+from tenantry.adapters.database.session import Database
 from tenantry.adapters.git import (
     KNOWN_HOSTS_REMEDY,
     NO_COMMIT,
@@ -95,11 +95,13 @@ def make_data_folder(settings: Settings) -> None:
 
 
 def open_database(settings: Settings) -> Database:
-    """The database, at whatever revision; SettingsError where it does not answer."""
+    """The database, at whatever revision; SettingsError says why it does not answer."""
     database = Database(settings.database, pool_size=settings.web_threads + 2)
-    if not is_available(database):
+    if reason := database.why_unavailable():
         database.close()
-        raise SettingsError("the database does not answer", remedy="check TENANTRY_DATABASE_URL")
+        raise SettingsError(
+            f"the database does not answer: {reason}", remedy="check TENANTRY_DATABASE_URL"
+        )
     return database
 
 

@@ -179,7 +179,7 @@ WRONG = {
     "database": (
         "DATABASE_URL",
         "postgresql+psycopg://tenantry:canary@127.0.0.1:1/tenantry",
-        "the database does not answer",
+        "the database does not answer: connection failed: ",
     ),
     "secret": ("DATABASE_URL_FILE", "/nonexistent", "/nonexistent: No such file"),
     "product": ("PRODUCT_DIR", "/nonexistent", "product.yaml: cannot be read"),

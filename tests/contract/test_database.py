@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta, timezone
+from subprocess import PIPE
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -15,7 +17,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tenantry.adapters.database import schema
-from tenantry.adapters.database.session import Database, is_available, upsert
+from tenantry.adapters.database.session import Database, upsert
 from tenantry.adapters.database.tables import Audit, Base, Customer
 from tenantry.core.errors import SettingsError
 
@@ -51,15 +53,29 @@ def test_migrations_lead_to_the_tables_that_the_code_knows(database: Database) -
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_upgrading_twice_at_once_is_harmless(database_url: str) -> None:
+def test_many_may_open_and_upgrade_a_new_database_at_once(database_url: str) -> None:
+    """All that a process needs for it is loaded before it waits for its turn, so that they meet."""
     code = (
         "import sys; from tenantry.adapters.database import schema, session;"
-        "print(schema.upgrade(session.Database(sys.argv[1])))"
+        "database = session.Database(sys.argv[1]);"
+        "schema.head(); print('ready', flush=True); sys.stdin.readline();"
+        "print(schema.upgrade(database))"
     )
     upgrade = [sys.executable, "-c", code, database_url]
-    both = [subprocess.Popen(upgrade, stdout=subprocess.PIPE) for _ in range(2)]
-    reached = [child.communicate(timeout=60)[0].decode().strip() for child in both]
-    assert reached == [schema.head()] * 2
+    with ExitStack() as running:
+        all_of_them = [
+            running.enter_context(subprocess.Popen(upgrade, stdin=PIPE, stdout=PIPE, text=True))
+            for _ in range(8)
+        ]
+        for each in all_of_them:
+            assert each.stdout
+            assert each.stdout.readline() == "ready\n"
+        for each in all_of_them:
+            assert each.stdin
+            each.stdin.write("go\n")
+            each.stdin.flush()
+        reached = [each.communicate(timeout=60)[0].strip() for each in all_of_them]
+    assert reached == [schema.head()] * 8
 
 
 @pytest.mark.parametrize("change", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])
@@ -143,8 +159,33 @@ def test_unsupported_database_is_refused_with_the_remedy() -> None:
         Database("mysql+pymysql://x/y")
 
 
-def test_missing_server_is_noticed() -> None:
-    assert not is_available(Database("postgresql+psycopg://x@127.0.0.1:1/x"))
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql+psycopg://x:canary@127.0.0.1:1/x", "refused"),
+        ("postgresql+psycopg://x:canary@127.0.0.1/x?sort_of=y", "sort_of"),
+        ("sqlite:////dev/null/x.db", "unable to open"),
+        ("sqlite:////etc/hostname", "not a database"),
+    ],
+)
+def test_database_that_does_not_answer_says_why_and_no_password(url: str, why: str) -> None:
+    said = Database(url).why_unavailable()
+    assert said is not None
+    assert why in said
+    assert "canary" not in said
+
+
+def test_database_that_answers_has_no_reason_not_to(database: Database) -> None:
+    assert database.why_unavailable() is None
+
+
+def test_as_many_connections_are_kept_as_there_are_threads(database_url: str) -> None:
+    """Beyond SQLAlchemy's own default, on both databases."""
+    with closing(Database(database_url, pool_size=30)) as database, ExitStack() as sessions:
+        for _ in range(30):
+            sessions.enter_context(database.read()).execute(text("SELECT 1"))
+        sessions.close()
+        assert database.engine.pool.status().startswith("Pool size: 30  Connections in pool: 30")
 
 
 def test_upsert_replaces_by_primary_key(database: Database) -> None:

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from tenantry import wiring
 from tenantry.adapters import process
-from tenantry.adapters.database import session as database_session
+from tenantry.adapters.database.engine import Deadlines
+from tenantry.adapters.database.session import Database
 from tenantry.adapters.database.tables import Customer, LeaseRow, Outbox
 from tenantry.core.errors import DatabaseUnavailable, RepositoryError
 from tenantry.flows import outbox
@@ -94,7 +97,8 @@ def die_while_mailing(world: World) -> None:
 @pytest.fixture
 def impatient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world on SQLite in which a writer waits only a moment for another."""
-    monkeypatch.setattr(database_session, "BUSY_TIMEOUT", 0.05)
+    hasty = partial(Database, deadlines=Deadlines(lock=0.05))
+    monkeypatch.setattr(wiring, "Database", hasty)
     world = make_world(tmp_path, f"sqlite:///{tmp_path}/tenantry.db")
     yield world
     check_invariants(world.service, canaries=[PASSWORD])

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database.lease import Lease
-from tenantry.adapters.database.session import Database, is_available
+from tenantry.adapters.database.session import Database
 from tenantry.adapters.git import TenantsRepository
 from tenantry.adapters.mail import MailFolder
 from tenantry.adapters.probe import Probed
@@ -75,7 +75,7 @@ class Service:
 
     def ready(self) -> list[str]:
         """What keeps the web part from serving, by the ids of `tenantry doctor`; [] for nothing."""
-        return [] if is_available(self.database) else ["database.reachable"]
+        return ["database.reachable"] if self.database.why_unavailable() else []
 
     @property
     def new_tenants_cell(self) -> Cell:

@@ -8,12 +8,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from tenantry.adapters.database.session import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 UPGRADE_LOCK = 7_381_946_021  # any number; two processes that start at once upgrade one by one
+UPGRADE_WITHIN = 1800  # seconds for a step, and for another process's upgrade
 
 
 def upgrade(database: Database) -> str:
@@ -21,11 +22,21 @@ def upgrade(database: Database) -> str:
     with database.write() as session:
         connection = session.connection()
         if not database.is_sqlite():
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
+            _take_turns(connection)
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return head()
+
+
+def _take_turns(connection: Connection) -> None:
+    """Wait for another's upgrade, and let steps take longer than statements may. The time to wait
+    for a table's lock stays: whoever wants to use the table meanwhile stands in line behind it.
+    """
+    for name in ("lock", "statement", "idle_in_transaction_session"):
+        connection.execute(text(f"SET LOCAL {name}_timeout = '{UPGRADE_WITHIN}s'"))
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK})
+    connection.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
 
 
 def head() -> str:

@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import (
-    ArgumentError,
     DatabaseError,
     DataError,
     IntegrityError,
@@ -27,24 +26,27 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from tenantry.adapters.database.engine import Deadlines, make_engine
 from tenantry.adapters.database.tables import Base
-from tenantry.core.errors import DatabaseUnavailable, SettingsError
+from tenantry.core.errors import DatabaseUnavailable
 
-URL_REMEDY = "use sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
-BUSY_TIMEOUT = 15.0  # seconds that a writer waits for another on SQLite
+_FAILURES = (DatabaseError, InterfaceError, PoolTimeout)
+_USUAL = Deadlines()
 
 
 class Database:
-    """One database, by SQLAlchemy URL (`sqlite:///…` or `postgresql+psycopg://…`)."""
+    """One database, by SQLAlchemy URL (`sqlite:///…` or `postgresql+psycopg://…`). `pool_size` is
+    how many connections are kept, which should be one for each thread.
+    """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
-        self.engine = _engine(url, pool_size)
+    def __init__(self, url: str, *, pool_size: int = 10, deadlines: Deadlines = _USUAL) -> None:
+        self.engine = make_engine(url, pool_size=pool_size, deadlines=deadlines)
         self._writer = self.engine.execution_options(tenantry_write=True)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that only reads; nothing it changes is kept. DatabaseUnavailable where the
-        database is locked, full or away.
+        database is locked, full or away, or was waited for too long (`Deadlines`).
         """
         with _known_errors(), Session(self.engine) as session:
             yield session
@@ -63,6 +65,15 @@ class Database:
         """Whether only one writer at a time is possible."""
         return self.engine.dialect.name == "sqlite"
 
+    def why_unavailable(self) -> str | None:
+        """Why the database does not answer, in its own words; None where it does."""
+        try:
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("SELECT 1")
+        except _FAILURES as error:
+            return _reason(error)
+        return None
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -75,41 +86,14 @@ def _known_errors() -> Iterator[None]:
         yield
     except (IntegrityError, DataError, ProgrammingError):
         raise
-    except (DatabaseError, InterfaceError, PoolTimeout) as error:
-        said = str(getattr(error, "orig", None) or error).strip().splitlines()
-        raise DatabaseUnavailable(
-            f"the database failed: {said[0] if said else type(error).__name__}", retry_after=1.0
-        ) from None
+    except _FAILURES as error:
+        said = f"the database failed: {_reason(error)}"
+        raise DatabaseUnavailable(said, retry_after=1.0) from None
 
 
-def _engine(url: str, pool_size: int) -> Engine:
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise SettingsError("TENANTRY_DATABASE_URL is not a URL", remedy=URL_REMEDY) from None
-    if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT}, hide_parameters=True)
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    if parsed.drivername == "postgresql+psycopg":
-        return create_engine(parsed, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
-    raise SettingsError(
-        f"TENANTRY_DATABASE_URL: {parsed.drivername} is not supported", remedy=URL_REMEDY
-    )
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    write = connection.get_execution_options().get("tenantry_write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+def _reason(error: Exception) -> str:
+    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def upsert(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -131,13 +115,3 @@ def insert_new(session: Session, table: type[Base], rows: Sequence[Mapping[str, 
 def _insert(session: Session, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
     kind = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     return kind(table)
-
-
-def is_available(database: Database) -> bool:
-    """Whether the database answers."""
-    try:
-        with database.read() as session:
-            session.connection().exec_driver_sql("SELECT 1")
-    except DatabaseUnavailable:
-        return False
-    return True

@@ -354,13 +354,18 @@ class Deployment(Base):
     outcome: Mapped[str | None] = mapped_column(String(16))
 
 
+_IS_UNSENT = text("sent_at IS NULL AND withheld_at IS NULL")
+
+
 class Outbox(Base):
-    """A mail that is due: one row per customer, kind and period, so that each is sent once."""
+    """A mail that is due: one row per customer, kind and period, so that each is sent once; or
+    one that must never be, since who made the customer chose so.
+    """
 
     __tablename__ = "outbox"
     __table_args__ = (
         UniqueConstraint("customer_id", "kind", "period"),
-        Index("ix_outbox_unsent", "sent_at", "retry_at"),
+        Index("ix_outbox_unsent", "retry_at", sqlite_where=_IS_UNSENT, postgresql_where=_IS_UNSENT),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
@@ -372,6 +377,7 @@ class Outbox(Base):
     )
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
+    withheld_at: Mapped[datetime | None] = mapped_column(doc="when it was chosen not to send it")
     retry_at: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str | None]

@@ -10,12 +10,14 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+IS_UNSENT = sa.text("sent_at IS NULL AND withheld_at IS NULL")
 IS_BEHIND = sa.text("generation > published_generation AND set_aside IS NULL")
 
 
 def upgrade() -> None:
     create_tables()
     widen_tenants()
+    widen_outbox()
 
 
 def create_tables() -> None:
@@ -74,4 +76,16 @@ def widen_tenants() -> None:
         ["cell", "is_bulk", "customer_id"],
         sqlite_where=IS_BEHIND,
         postgresql_where=IS_BEHIND,
+    )
+
+
+def widen_outbox() -> None:
+    op.add_column("outbox", sa.Column("withheld_at", UtcDateTime(), nullable=True))
+    op.drop_index("ix_outbox_unsent", "outbox")
+    op.create_index(
+        "ix_outbox_unsent",
+        "outbox",
+        ["retry_at"],
+        sqlite_where=IS_UNSENT,
+        postgresql_where=IS_UNSENT,
     )
