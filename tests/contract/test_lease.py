@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tenantry.adapters.database import schema
 from tenantry.adapters.database.lease import Lease
@@ -30,6 +30,11 @@ def take_within(lease: Lease, seconds: float) -> bool:
     while not (taken := lease.take()) and time.monotonic() < end:
         threading.Event().wait(0.02)
     return taken
+
+
+def until(database: Database) -> float:
+    with database.read() as session:
+        return session.scalars(select(LeaseRow.until)).one()
 
 
 def test_one_of_many_holds_it(database: Database) -> None:
@@ -67,8 +72,8 @@ def test_released_lease_is_free_at_once(database: Database) -> None:
 
 
 def test_dead_holder_is_succeeded(database: Database) -> None:
-    assert Lease(database, "l", length=0.3).take()
-    heir = Lease(database, "l", length=0.3)
+    assert Lease(database, "l", length=1.0).take()
+    heir = Lease(database, "l", length=1.0)
     assert not heir.take()
     assert take_within(heir, WITHIN)
 
@@ -83,12 +88,22 @@ def test_holder_that_slept_knows_that_it_lost_it(database: Database) -> None:
     assert not sleeper.take()
 
 
+def test_taking_it_again_keeps_it_for_another_length(database: Database) -> None:
+    lease = Lease(database, "l", length=3 * WITHIN)
+    lease.take()
+    first, end = until(database), time.monotonic() + WITHIN
+    while until(database) == first:  # a database's clock may be that coarse
+        assert time.monotonic() < end
+        assert lease.take()
+
+
 def test_heartbeat_keeps_it_while_work_lasts(database: Database) -> None:
-    holder, other = Lease(database, "l", length=0.6), Lease(database, "l", length=0.6)
+    holder, other = Lease(database, "l", length=1.0), Lease(database, "l", length=1.0)
     holder.take()
-    end = time.monotonic() + 3 * 0.6
+    taken, end = until(database), time.monotonic() + WITHIN
     with holder.kept():
-        while time.monotonic() < end:
+        while until(database) < taken + 2.0:
+            assert time.monotonic() < end
             assert not other.take()
             threading.Event().wait(0.05)
         assert holder.is_ours
