@@ -1,0 +1,26 @@
+"""What is kept for a while only, and goes: keys of repeated requests, counts of limits (R54)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from tenantry.flows import limiting, repeats
+from tenantry.flows.service import Service
+
+_BITE = 500  # rows in one transaction: nobody waits for it long
+
+
+def forget_old(service: Service, *, now: datetime) -> int:
+    """Delete all that is of no use any more; how many rows. Any number may do so at once."""
+    return sum(_forget_all(service, forget, now) for forget in (repeats.forget, limiting.forget))
+
+
+def _forget_all(service: Service, forget: Callable[..., int], now: datetime) -> int:
+    total = 0
+    while True:
+        with service.database.write() as session:
+            forgotten = forget(session, now=now, at_most=_BITE)
+        total += forgotten
+        if forgotten < _BITE:
+            return total
