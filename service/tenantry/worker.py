@@ -1,4 +1,4 @@
-"""The worker's loops: publisher, watcher and mailer, each on a thread of its own.
+"""The worker's loops: publisher, watcher, mailer, housekeeper, each on a thread of its own.
 
 A loop does one pass after another. A pass that fails is logged and tried again when its error says
 so, else after a pause that doubles up to a minute. Each pass starts from the database, so nothing
@@ -17,6 +17,7 @@ import structlog
 
 from tenantry.core.backoff import Backoff
 from tenantry.core.errors import TenantryError, frames
+from tenantry.flows.housekeeping import forget_old
 from tenantry.flows.outbox import send_due
 from tenantry.flows.publish import publish_due
 from tenantry.flows.service import Cell, Service
@@ -24,6 +25,7 @@ from tenantry.flows.watch import Watcher
 from tenantry.settings import Settings
 
 log = structlog.get_logger()
+HOUSEKEEPING_EVERY = 60.0  # seconds
 OF_LOOP = Backoff(first=timedelta(seconds=1), longest=timedelta(minutes=1))
 
 
@@ -32,7 +34,10 @@ class Worker:
 
     def __init__(self, service: Service, settings: Settings) -> None:
         self._stopping = threading.Event()
-        self._loops = [Loop("mailer", _mail(service, settings), self._stopping)]
+        self._loops = [
+            Loop("mailer", _mail(service, settings), self._stopping),
+            Loop("housekeeper", _keep_house(service), self._stopping),
+        ]
         self._watchers = [Watcher(service, cell) for cell in service.cells.values()]
         for watcher in self._watchers:
             name, publish = watcher.cell.name, _publish(service, watcher.cell, settings)
@@ -111,5 +116,13 @@ def _mail(service: Service, settings: Settings) -> Callable[[], float]:
     def one_pass() -> float:
         send_due(service, now=service.now())
         return settings.mail_poll
+
+    return one_pass
+
+
+def _keep_house(service: Service) -> Callable[[], float]:
+    def one_pass() -> float:
+        forget_old(service, now=service.now())
+        return HOUSEKEEPING_EVERY
 
     return one_pass

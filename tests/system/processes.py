@@ -39,7 +39,8 @@ STOPS_WITHIN = 20.0  # seconds
 # Programs of the Git host, as the kernel shortens their names: a worker's end is not theirs.
 OF_THE_HOST = {"git-receive-pac", "git-upload-pack"}
 NOTHING = "0" * 40
-IDLE_THREADS = 4  # of a worker: main, mailer, publisher, watcher; during a pass it has more
+# Of a worker: main, mailer, housekeeper, publisher, watcher. During a pass it has more.
+IDLE_THREADS = 5
 
 
 def wait_until(

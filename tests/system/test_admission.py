@@ -27,7 +27,7 @@ from tenantry.core.errors import (
 )
 from tenantry.core.limits import Limit, Limits
 from tenantry.core.signup import SignupRequest, parse_signup
-from tenantry.flows import admission, repeats
+from tenantry.flows import admission, housekeeping, repeats
 from tenantry.flows.service import Service
 from tenantry.flows.signup import Attempt, SignedUp, signup
 from tests.system.world import PASSWORD, World
@@ -198,14 +198,18 @@ def test_a_limit_holds_for_two_services_on_one_database(world: World) -> None:
     assert count(world, Customer) == 5
 
 
-def test_no_table_grows_without_end(world: World) -> None:
-    service = limited(world, address=Limit(100, timedelta(minutes=1)))
+def test_what_has_had_its_day_goes_by_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "_BITE", 7)
+    service = limited(world, address=Limit(100, timedelta(hours=1)))
     request = request_of(world)
-    for number in range(60):
+    for number in range(20):
         attempt = Attempt(network=f"2001:db8:{number}::/64", key=f"key-{number}")
         admission.admit(service, request, attempt, now=world.clock())
-    assert count(world, IdempotencyKey) == count(world, RateLimit) == 60
-    world.clock.time += repeats.KEPT_FOR
-    for number in range(3):
-        sign_up(world, Attempt(f"net-{number}", f"new-{number}"), service, email=f"{number}@a.com")
-    assert count(world, IdempotencyKey) == count(world, RateLimit) == 3
+    world.clock.time += repeats.KEPT_FOR / 2
+    assert housekeeping.forget_old(service, now=world.clock()) == 20
+    assert (count(world, IdempotencyKey), count(world, RateLimit)) == (20, 0)
+    sign_up(world, Attempt("2001:db8::/64", "young"), service)
+    world.clock.time += repeats.KEPT_FOR / 2
+    assert housekeeping.forget_old(service, now=world.clock()) == 21
+    assert (count(world, IdempotencyKey), count(world, RateLimit)) == (1, 0)
+    assert sign_up(world, Attempt("2001:db8::/64", "young"), service).is_replay

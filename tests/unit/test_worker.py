@@ -161,6 +161,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         calls.note("send")
         return 0
 
+    def forget(_service: Any, *, now: Any) -> int:
+        calls.note("forget")
+        return 0
+
     class Watcher:
         def __init__(self, service: Any, cell: Any) -> None:
             self.service, self.cell = service, cell
@@ -174,6 +178,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
     monkeypatch.setattr(worker, "publish_due", publish)
     monkeypatch.setattr(worker, "send_due", send)
+    monkeypatch.setattr(worker, "forget_old", forget)
     monkeypatch.setattr(worker, "Watcher", Watcher)
     return calls
 
@@ -192,10 +197,11 @@ def test_one_mailer_and_for_each_cell_a_publisher_and_a_watcher(calls: Calls) ->
     running = make_worker("eu", "us")
     running.start()
     try:
+        calls.wait_for("forget", 1)
         for name in ("send", "publish-eu", "look-eu", "publish-us", "look-us"):
             calls.wait_for(name, 3)
         assert names_of(running) == {
-            "mailer", "publisher-eu", "watcher-eu", "publisher-us", "watcher-us",
+            "mailer", "housekeeper", "publisher-eu", "watcher-eu", "publisher-us", "watcher-us",
         }  # fmt: skip
     finally:
         running.stop()

@@ -21,8 +21,6 @@ from tenantry.flows.customer import SignedUp
 from tenantry.flows.repeats import Claim
 from tenantry.flows.service import Service
 
-_BITE = 20  # old rows to delete: more than one attempt adds, so that no table grows without end
-
 
 @dataclass(frozen=True)
 class Attempt:
@@ -53,16 +51,9 @@ def admit(
         is_known = _is_known(session, request)
         if is_known and admitted:
             repeats.give_back(session, admitted)
-        forget_old(session, now=now)
     if is_known:
         raise EmailTaken
     return admitted
-
-
-def forget_old(session: Session, *, now: datetime) -> None:
-    """Delete a few keys and counts that are of no use any more."""
-    repeats.forget(session, now=now, at_most=_BITE)
-    limiting.forget(session, now=now, at_most=_BITE)
 
 
 def refuse_known_email(session: Session, request: SignupRequest) -> None:

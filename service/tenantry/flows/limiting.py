@@ -1,7 +1,7 @@
 """Counts signups against the limits of e-mail, address and total (R8).
 
-Rows name nobody: a subject is a digest keyed by the vault, and goes once all of its limit is free
-again. A rotation of the vault's keys starts every count anew.
+Rows name nobody: a subject is a digest keyed by the vault, and goes (`flows.housekeeping`) once all
+of its limit is free again. A rotation of the vault's keys starts every count anew.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def count_attempt(
     upsert(session, RateLimit, rows)
 
 
-def forget(session: Session, *, now: datetime, at_most: int) -> None:
-    """Delete some rows that say nothing any more."""
+def forget(session: Session, *, now: datetime, at_most: int) -> int:
+    """Delete some rows that say nothing any more; how many."""
     keys = tuple_(RateLimit.scope, RateLimit.subject)
     old = (
         select(RateLimit.scope, RateLimit.subject)
@@ -50,7 +50,8 @@ def forget(session: Session, *, now: datetime, at_most: int) -> None:
         .limit(at_most)
         .with_for_update(skip_locked=True)
     )
-    session.execute(delete(RateLimit).where(keys.in_(old)))
+    forgotten = delete(RateLimit).where(keys.in_(old)).returning(RateLimit.scope)
+    return len(session.scalars(forgotten).all())
 
 
 def _subjects(

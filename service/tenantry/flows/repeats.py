@@ -3,7 +3,7 @@
 A key is claimed before the work and answered in the transaction that does it. A claim without
 answer is of a request that still runs or of a process that died: it may be taken over after a
 while, and who lost it so must not store anything (`hold`). Answers hold the license and the link
-to the status page, so they are wrapped, and gone after a day.
+to the status page, so they are wrapped, and gone after a day (`flows.housekeeping`).
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ def take(
         "fingerprint": service.vault.digest(PURPOSE, meaning),
         "claim": claim.holder,
         "claimed_at": now,
-        "customer_id": None,
         "wrapped": None,
     }
     insert_new(session, IdempotencyKey, [{"key_hash": claim.key_hash, **values}])
@@ -93,11 +92,7 @@ def hold(session: Session, claim: Claim) -> None:
 def keep_answer(service: Service, session: Session, claim: Claim, signed_up: SignedUp) -> None:
     """Store what the same request is answered from now on."""
     wrapped = service.vault.wrap(_ANSWER.dump_json(signed_up).decode())
-    session.execute(
-        update(IdempotencyKey)
-        .where(_is(claim))
-        .values(customer_id=signed_up.customer_id, wrapped=wrapped)
-    )
+    session.execute(update(IdempotencyKey).where(_is(claim)).values(wrapped=wrapped))
 
 
 def release(service: Service, claim: Claim) -> None:
@@ -111,15 +106,16 @@ def give_back(session: Session, claim: Claim) -> None:
     session.execute(delete(IdempotencyKey).where(_is(claim), IdempotencyKey.wrapped.is_(None)))
 
 
-def forget(session: Session, *, now: datetime, at_most: int) -> None:
-    """Delete some keys that have had their day."""
+def forget(session: Session, *, now: datetime, at_most: int) -> int:
+    """Delete some keys that have had their day; how many."""
     old = (
         select(IdempotencyKey.key_hash)
         .where(IdempotencyKey.claimed_at < now - KEPT_FOR)
         .limit(at_most)
         .with_for_update(skip_locked=True)
     )
-    session.execute(delete(IdempotencyKey).where(IdempotencyKey.key_hash.in_(old)))
+    forgotten = delete(IdempotencyKey).where(IdempotencyKey.key_hash.in_(old))
+    return len(session.scalars(forgotten.returning(IdempotencyKey.key_hash)).all())
 
 
 def _is(claim: Claim) -> ColumnElement[bool]:

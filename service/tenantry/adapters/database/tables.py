@@ -1,6 +1,8 @@
 """The tables. Uniqueness and status values are constraints; order of statuses is `core.model`.
 
-Personal data is in `customers` and in the wrapped payload of unsent `outbox` rows only (R54).
+Personal data is in `customers` and, wrapped, in two columns that are emptied by themselves: of mail
+that is not sent yet (`outbox`), and of signups that may be repeated for a day (`idempotency_keys`)
+(R54).
 `audit` and `license_history` are append-only by trigger and hold ids, no personal data.
 """
 
@@ -79,7 +81,7 @@ def _status_check(column: str) -> CheckConstraint:
 
 
 class Customer(Base):
-    """Who signed up. The only table with personal data; the company's name is also shown in Git."""
+    """Who signed up. The only table that keeps personal data; the company's name is also in Git."""
 
     __tablename__ = "customers"
 
@@ -213,7 +215,7 @@ class LeaseRow(Base):
 
 
 class IdempotencyKey(Base):
-    """A signup that a client may repeat (R6), and what it was answered first."""
+    """A signup that a client may repeat for a day (R6), and what it was answered first."""
 
     __tablename__ = "idempotency_keys"
 
@@ -223,8 +225,9 @@ class IdempotencyKey(Base):
     )
     claim: Mapped[str] = mapped_column(String(64), doc="of the request that works on it")
     claimed_at: Mapped[datetime] = mapped_column(index=True)
-    customer_id: Mapped[str | None] = mapped_column(CustomerId)
-    wrapped: Mapped[bytes | None] = mapped_column(doc="what was answered; NULL while it runs")
+    wrapped: Mapped[bytes | None] = mapped_column(
+        doc="what was answered (e-mail, company, license, status link); NULL while it runs"
+    )
 
 
 class RateLimit(Base):

@@ -44,7 +44,6 @@ def create_tables() -> None:
         sa.Column("fingerprint", sa.String(64), nullable=False),
         sa.Column("claim", sa.String(64), nullable=False),
         sa.Column("claimed_at", UtcDateTime(), nullable=False),
-        sa.Column("customer_id", sa.String(32), nullable=True),
         sa.Column("wrapped", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("key_hash", name="pk_idempotency_keys"),
     )
