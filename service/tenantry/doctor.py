@@ -68,6 +68,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _try("product.files", partial(_product, settings))
     yield _try("database.reachable", partial(_database, settings))
     yield _try("mail.folder", partial(_mail, settings))
+    yield _try("limits.address", partial(_address_limit, settings))
     for name, cell in settings.cells.items():
         yield _try(f"cell.{name}.repository", partial(_repository, cell, name, settings))
         yield _try(f"cell.{name}.sealing", partial(_sealing, cell, settings))
@@ -141,6 +142,19 @@ def _mail(settings: Settings) -> str:
     if not settings.mail.is_dir() or not os.access(settings.mail, os.W_OK):
         raise SettingsError(f"{settings.mail} is not writable", remedy="set TENANTRY_MAIL_DIR")
     return f"mail goes to files in {settings.mail}"
+
+
+def _address_limit(settings: Settings) -> str:
+    """Nobody can tell from here what stands in front; so it is said, and never wrong."""
+    limit, trusted = settings.signup_limits.address, settings.trusted_proxies
+    if limit is None:
+        return "signups are not limited by address"
+    if trusted:
+        return f"signups are limited by the address that the outermost of {trusted} proxies saw"
+    return (
+        "signups are limited by the connection's own address; behind proxies all customers share "
+        "one: set TENANTRY_TRUSTED_PROXIES there"
+    )
 
 
 def _repository(cell: CellSettings, name: str, settings: Settings) -> str:

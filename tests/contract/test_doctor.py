@@ -32,7 +32,7 @@ IDS = [
     "settings.valid", "settings.known",
     "program.git", "program.kubeseal", "program.kustomize",
     "keys.license", "keys.vault", "product.files", "database.reachable", "mail.folder",
-    "cell.main.repository", "cell.main.sealing", "cell.main.argocd",
+    "limits.address", "cell.main.repository", "cell.main.sealing", "cell.main.argocd",
 ]  # fmt: skip
 
 
@@ -282,6 +282,21 @@ def test_database_that_does_not_answer_is_found_and_its_password_not_shown(url: 
     found = only_bad(database_url=url)
     assert found.id == "database.reachable"
     assert "canary" not in found.message + found.remedy
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "not limited by address"),
+        ({"signup_limit_address": "1/hour"}, "set TENANTRY_TRUSTED_PROXIES there"),
+        ({"signup_limit_address": "1/hour", "trusted_proxies": 2}, "the outermost of 2 proxies"),
+    ],
+)
+def test_what_limits_go_by_is_said(changes: dict[str, Any], says: str) -> None:
+    assert says in findings(**changes)["limits.address"].message
 
 
 # Neighbors

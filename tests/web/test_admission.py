@@ -18,9 +18,11 @@ from werkzeug.test import TestResponse
 from tenantry import settings, wiring
 from tenantry.adapters.database.tables import Base
 from tenantry.adapters.vault import Vault
-from tenantry.core.errors import DatabaseUnavailable
+from tenantry.core.errors import DatabaseUnavailable, RequestRunning, TenantryError
 from tenantry.flows import housekeeping
 from tenantry.flows.service import Service
+from tenantry.flows.signup import signup
+from tenantry.web import idempotency
 from tenantry.web.app import create_app
 
 URL = "/api/customers/signup"
@@ -217,6 +219,30 @@ def test_going_back_and_changing_the_form_is_another_signup(client: FlaskClient)
     assert known.status_code == 409
 
 
+@pytest.mark.parametrize("error", [DatabaseUnavailable("lost"), RequestRunning()])
+def test_a_form_that_is_shown_again_leads_to_the_signup_that_stands(
+    client: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch, error: TenantryError
+) -> None:
+    """Its first answer was lost, or came too late."""
+
+    def lose(*arguments: Any, **options: Any) -> None:
+        signup(*arguments, **options)
+        raise error
+
+    monkeypatch.setattr(idempotency, "_LOOK_AGAIN", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("tenantry.web.api.signup.signup", lose)
+        fields = fill_in(client.get("/").get_data(as_text=True))
+        lost = client.post(URL, data=fields, headers=BROWSER)
+    assert lost.status_code in (409, 503)
+    page = lost.get_data(as_text=True)
+    assert "please" in page
+    assert "Idempotency-Key" not in page
+    again = client.post(URL, data=fill_in(page), headers=BROWSER)
+    assert again.status_code == 303
+    assert count(app, "customers") == 1
+
+
 @pytest.mark.parametrize("key", ["", "x" * 999, "ü", "two words"])
 def test_a_pages_key_is_not_trusted(client: FlaskClient, key: str) -> None:
     fields = {**GOOD, "idempotency_key": key}
@@ -284,6 +310,21 @@ def test_addresses_are_limited_apart(make_app: Any) -> None:
     assert from_address(client, "d", "2001:db8::1") == 201
     assert from_address(client, "e", "2001:db8::2") == 429
     assert from_address(client, "f", "192.0.2.1", forwarded="203.0.113.5") == 429
+
+
+def test_a_proxy_that_is_not_known_of_is_warned_of_once(
+    make_app: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unaware, aware = make_app(), make_app(trusted_proxies=1)
+    assert from_address(unaware.test_client(), "a", "10.0.0.1") == 201
+    assert from_address(aware.test_client(), "b", "10.0.0.1", "203.0.113.5") == 201
+    assert "proxies.not_trusted" not in capsys.readouterr().out
+    for name in ("c", "d"):
+        assert from_address(unaware.test_client(), name, "10.0.0.1", "203.0.113.5") == 201
+    said = capsys.readouterr().out
+    assert said.count("proxies.not_trusted") == 1
+    assert "TENANTRY_TRUSTED_PROXIES" in said
+    assert "203.0.113" not in said
 
 
 def test_behind_a_proxy_the_clients_own_entry_does_not_count(make_app: Any) -> None:

@@ -81,6 +81,10 @@ def test_the_page_shows_operations_fields_and_errors(client: FlaskClient) -> Non
         assert f'id="error-{kind.code}"' in page
 
 
+def test_what_the_server_itself_refuses_is_documented_too() -> None:
+    assert {414, 417, 431, 501} <= {each.status for each in known_problems()}
+
+
 def test_a_problems_type_leads_into_the_documentation(client: FlaskClient) -> None:
     page = client.get("/api/docs").get_data(as_text=True)
     for answer in (client.post("/api/customers/signup", json={}), client.get("/nowhere")):

@@ -10,7 +10,10 @@ from flask import Flask, current_app, g, has_request_context, request
 from tenantry.core.addresses import client_network
 from tenantry.flows.service import Service
 
+log = structlog.get_logger()
+
 _KEY = "tenantry"
+_WARNED = "tenantry_warned_of_proxies"
 
 
 def bind_service(app: Flask, service: Service) -> None:
@@ -26,11 +29,23 @@ def current_service() -> Service:
 
 def requesting_network() -> str:
     """Where the running request came from, as far as the proxies in front may be trusted."""
-    return client_network(
-        request.remote_addr or "",
+    forwarded, trusted = (
         request.headers.get("X-Forwarded-For", ""),
-        trusted=current_service().trusted_proxies,
+        current_service().trusted_proxies,
     )
+    if forwarded and not trusted:
+        _warn_of_proxies()
+    return client_network(request.remote_addr or "", forwarded, trusted=trusted)
+
+
+def _warn_of_proxies() -> None:
+    """Once: behind a proxy that is not known of, all customers have one address and one limit."""
+    if current_app.extensions.setdefault(_WARNED, first := object()) is first:
+        log.warning(
+            "proxies.not_trusted",
+            detail="X-Forwarded-For is not believed, so limits go by the connection's address",
+            remedy="set TENANTRY_TRUSTED_PROXIES to the number of proxies in front",
+        )
 
 
 def start_request() -> None:

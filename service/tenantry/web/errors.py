@@ -68,8 +68,8 @@ PUBLIC: dict[type[TenantryError], Public] = {
     RequestRunning: Public(
         409,
         "idempotency_running",
-        "Request is running",
-        "A request with this Idempotency-Key is still running; repeat it in {wait}.",
+        "Signup is at work",
+        "The same signup is still being worked on; please send it again in {wait}.",
     ),
     KeyReused: Public(
         422,
@@ -85,7 +85,7 @@ PUBLIC: dict[type[TenantryError], Public] = {
     ),
 }
 
-_HTTP: dict[int, Public] = {
+HTTP: dict[int, Public] = {
     p.status: p
     for p in (
         Public(400, "bad_request", "Bad request", "The request could not be read."),
@@ -96,11 +96,30 @@ _HTTP: dict[int, Public] = {
         Public(
             413, "too_large", "Request too large", f"At most {bodies.LIMIT // 1024} KiB are read."
         ),
+        Public(414, "uri_too_long", "Address too long", "The request's first line is too long."),
         Public(
             415,
             "unsupported_media_type",
             "Unsupported media type",
             "Send application/json, application/x-www-form-urlencoded or multipart/form-data.",
+        ),
+        Public(
+            417,
+            "expectation_failed",
+            "Expectation failed",
+            "Only 100-continue may be expected.",
+        ),
+        Public(
+            431,
+            "headers_too_large",
+            "Headers too large",
+            "The request has too many or too long headers.",
+        ),
+        Public(
+            501,
+            "transfer_coding",
+            "Unsupported transfer coding",
+            "Only chunked bodies can be read.",
         ),
     )
 }
@@ -121,7 +140,7 @@ def register(app: Flask) -> None:
 
 def known_problems() -> list[Public]:
     """Every kind of error that has words, by status; for the documentation."""
-    said = (*PUBLIC.values(), *_HTTP.values(), INTERNAL)
+    said = (*PUBLIC.values(), *HTTP.values(), INTERNAL)
     kinds = {p.code: _fill(p, "a while") for p in said}
     return sorted(kinds.values(), key=lambda p: (p.status, p.code))
 
@@ -205,7 +224,7 @@ def _answer_http(error: HTTPException) -> Response:
     status = error.code or 500
     if status < 400:  # a redirect, such as to the path with a slash
         return Response(status=status, headers=[*error.get_headers()])
-    answer = render_problem(make_problem(_HTTP.get(status) or _plain(status)))
+    answer = render_problem(make_problem(HTTP.get(status) or _plain(status)))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     if isinstance(error, RequestEntityTooLarge | ClientDisconnected):

@@ -44,17 +44,24 @@ def header_key() -> str | None:
     raise InvalidInput(fault, code="invalid_idempotency_key")
 
 
-def new_page_key() -> str:
-    """A key for one showing of the form."""
-    return secrets.token_urlsafe(18)
+def key_to_show(fields: Mapping[str, object]) -> str:
+    """The key for a form: a new one, or that of the form which is shown again. Its signup may stand
+    though it was told otherwise, and then sending it again leads there.
+    """
+    return _shown_key(fields) or secrets.token_urlsafe(18)
 
 
 def page_key(fields: Mapping[str, object], typed: SignupRequest) -> str | None:
     """The key of a form as it was filled in; None where it brings none."""
-    shown = fields.get(FIELD)
-    if not isinstance(shown, str) or not _KEY.fullmatch(shown):
+    shown = _shown_key(fields)
+    if shown is None:
         return None
     return current_service().vault.digest("signup page", f"{shown} {canonical(typed)}")
+
+
+def _shown_key(fields: Mapping[str, object]) -> str | None:
+    shown = fields.get(FIELD)
+    return shown if isinstance(shown, str) and _KEY.fullmatch(shown) else None
 
 
 def wait_for_the_first(sign_up: Callable[[], SignedUp]) -> SignedUp:

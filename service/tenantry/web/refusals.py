@@ -13,29 +13,17 @@ import structlog
 from gunicorn.http import errors
 
 from tenantry.core.errors import frames
-from tenantry.web.errors import INTERNAL, MEDIA_TYPE, Public, build_problem
+from tenantry.web.errors import HTTP, INTERNAL, MEDIA_TYPE, Public, build_problem
 
 log = structlog.get_logger()
 
 _SEND_WITHIN = 2.0  # seconds
 
-_UNREADABLE = Public(400, "bad_request", "Bad request", "The request could not be read.")
-_KNOWN: dict[type[Exception], Public] = {
-    errors.LimitRequestLine: Public(
-        414, "uri_too_long", "Address too long", "The request's first line is too long."
-    ),
-    errors.LimitRequestHeaders: Public(
-        431,
-        "headers_too_large",
-        "Headers too large",
-        "The request has too many or too long headers.",
-    ),
-    errors.ExpectationFailed: Public(
-        417, "expectation_failed", "Expectation failed", "Only 100-continue may be expected."
-    ),
-    errors.UnsupportedTransferCoding: Public(
-        501, "transfer_coding", "Unsupported transfer coding", "Only chunked bodies can be read."
-    ),
+_STATUS: dict[type[Exception], int] = {
+    errors.LimitRequestLine: 414,
+    errors.ExpectationFailed: 417,
+    errors.LimitRequestHeaders: 431,
+    errors.UnsupportedTransferCoding: 501,
 }
 _OURS = (
     errors.ConfigurationProblem,
@@ -59,7 +47,7 @@ def refuse(connection: socket.socket, error: BaseException, *, public_url: str) 
 def _public(error: BaseException) -> Public:
     if not isinstance(error, errors.ParseException) or isinstance(error, _OURS):
         return INTERNAL
-    return next((_KNOWN[kind] for kind in type(error).__mro__ if kind in _KNOWN), _UNREADABLE)
+    return HTTP[next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 400)]
 
 
 def _answer(public: Public, public_url: str, request_id: str) -> bytes:

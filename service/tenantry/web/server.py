@@ -64,8 +64,7 @@ class DeadlineWorker(gthread.ThreadWorker):
         exc: BaseException,
     ) -> None:
         """Called where a request could not be read."""
-        configured = cast(Server, self.app).configured
-        refuse(client, exc, public_url=configured.public_url.rstrip("/"))
+        refuse(client, exc, public_url=cast(Server, self.app).configured.public_url)
 
     def notify(self) -> None:
         """Called about once a second, by the thread that waits for connections."""

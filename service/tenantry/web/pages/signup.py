@@ -8,7 +8,7 @@ from flask import Blueprint, render_template
 
 from tenantry.web.api.models import Problem
 from tenantry.web.context import current_service
-from tenantry.web.idempotency import FIELD, new_page_key
+from tenantry.web.idempotency import FIELD, key_to_show
 from tenantry.web.operations import page
 
 blueprint = Blueprint("signup_page", __name__)
@@ -30,7 +30,7 @@ def render_form(fields: Mapping[str, object], problem: Problem | None = None) ->
         "signup.html",
         values={name: _text(fields.get(name)) for name in _KEPT},
         problem=problem,
-        key=(FIELD, new_page_key()),
+        key=(FIELD, key_to_show(fields)),
         rules=service.password_rules,
         trial=product.trial,
         plan=product.plans[product.trial.plan].title,
