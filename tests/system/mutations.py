@@ -95,7 +95,7 @@ def _replay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _sign_up_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     second = "    issued = _issue_trial_license("
-    halves = _rewrite(customer, "found_customer", second, f"    session = yield\n{second}")
+    halves = _rewrite(customer, "create_customer", second, f"    session = yield\n{second}")
 
     def store(service: Service, request: Any, claim: Any, now: datetime) -> Any:
         with service.database.write() as session:

@@ -2,86 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from tenantry.adapters.database.tables import Audit, SealedValue, Tenant
-from tenantry.adapters.kustomize import Kustomize
-from tenantry.adapters.seal import parse_certificate
+from tenantry.adapters.database.tables import Audit, Tenant
 from tenantry.core.errors import HistoryRewritten
-from tenantry.core.overlay import load_templates
-from tenantry.flows import bulk, fleet, keys, retry
-from tenantry.flows.bulk import Marked, Selection
+from tenantry.flows import bulk, fleet, retry
+from tenantry.flows.bulk import Selection
 from tenantry.flows.change import rename_company
-from tenantry.flows.check import ClassChecker
-from tenantry.flows.follow import Step, follow
+from tenantry.flows.follow import follow
 from tenantry.flows.publish import Published
 from tenantry.flows.rerender import mark_for_rendering
 from tenantry.flows.reseal import mark_for_resealing
+from tests.system.fleet import (
+    ALL,
+    certificates,
+    ciphertexts,
+    marked,
+    publish_all,
+    steps,
+    take_another_certificate,
+    take_other_templates,
+)
 from tests.system.world import World
-
-ALL = Selection()
-# where rows are only read and marked as other tests do it on both
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a handful of tenants is several pages."""
     monkeypatch.setattr(bulk, "PAGE", 2)
-
-
-def publish_all(world: World, count: int) -> list[str]:
-    ids = sorted(world.sign_up().customer_id for _ in range(count))
-    world.publish()
-    return ids
-
-
-def marked(pages: Iterator[Marked]) -> dict[str, int]:
-    return {customer_id: n for page in pages for customer_id, n in page.generations.items()}
-
-
-def steps(world: World, generations: dict[str, int]) -> list[Step]:
-    def wait(_seconds: float) -> None:
-        world.clock.time += timedelta(seconds=20)
-
-    return list(follow(world.service, world.cell, generations, wait=wait))
-
-
-def take_another_certificate(world: World, folder: Path) -> str:
-    """As the cluster's controller does; its fingerprint."""
-    keys.make_sealing_pair(folder, world.clock.time)
-    certificate = parse_certificate((folder / keys.SEALING_CERTIFICATE).read_text())
-    cell = replace(world.cell, certificate=lambda: certificate)
-    world.service = replace(world.service, cells={"main": cell})
-    return certificate.fingerprint
-
-
-def take_other_templates(world: World) -> None:
-    texts = dict(world.service.templates.files)
-    texts["namespace.yaml"] = texts["namespace.yaml"].replace(
-        "  annotations:\n", "  annotations:\n    example.com/new: 'yes'\n"
-    )
-    templates = load_templates(texts, world.service.product)
-    checker = ClassChecker(Kustomize("kustomize"), world.service.product, templates)
-    cell = replace(world.cell, checker=checker)
-    world.service = replace(world.service, templates=templates, cells={"main": cell})
-
-
-def certificates(world: World) -> set[str]:
-    with world.service.database.read() as session:
-        return set(session.scalars(select(SealedValue.certificate)))
-
-
-def ciphertexts(world: World) -> dict[tuple[str, str], str]:
-    with world.service.database.read() as session:
-        rows = session.scalars(select(SealedValue))
-        return {(row.customer_id, row.key): row.ciphertext for row in rows}
 
 
 # Reseal
@@ -114,7 +66,6 @@ def test_run_again_before_they_are_published_it_marks_nothing_twice(
     steps(world, {**first, **rest})
 
 
-@on_sqlite
 def test_everything_is_sealed_anew_where_that_is_asked(world: World) -> None:
     ids = publish_all(world, 3)
     before = ciphertexts(world)
@@ -128,7 +79,6 @@ def test_everything_is_sealed_anew_where_that_is_asked(world: World) -> None:
     assert (set(generations), same) == ({*ids[1:]}, {ids[0]})
 
 
-@on_sqlite
 def test_only_those_that_are_named_are_touched(world: World, tmp_path: Path) -> None:
     ids = publish_all(world, 3)
     take_another_certificate(world, tmp_path / "new")
@@ -138,7 +88,6 @@ def test_only_those_that_are_named_are_touched(world: World, tmp_path: Path) -> 
     assert bulk.count(world.service, world.cell, named) == 1
 
 
-@on_sqlite
 def test_what_a_customer_waits_for_keeps_its_place(world: World, tmp_path: Path) -> None:
     waited_for, other = publish_all(world, 2)
     rename_company(world.service, waited_for, "New", actor="t", now=world.clock())
@@ -162,7 +111,6 @@ def test_what_renders_to_other_bytes_is_published_again(world: World) -> None:
     assert marked(mark_for_rendering(world.service, world.cell, ALL)) == {}
 
 
-@on_sqlite
 def test_what_renders_the_same_makes_no_commit(world: World) -> None:
     publish_all(world, 3)
     head = world.git("rev-parse", "main")
@@ -171,7 +119,6 @@ def test_what_renders_the_same_makes_no_commit(world: World) -> None:
     assert world.git("rev-parse", "main") == head
 
 
-@on_sqlite
 def test_a_tenant_that_cannot_be_rendered_is_told_and_the_rest_is_done(world: World) -> None:
     poisoned, healthy = publish_all(world, 2)
     with world.service.database.write() as session:
@@ -190,7 +137,6 @@ def test_a_tenant_that_cannot_be_rendered_is_told_and_the_rest_is_done(world: Wo
 # Following
 
 
-@on_sqlite
 def test_a_tenant_that_fails_is_told_once_and_does_not_hold_up_the_rest(world: World) -> None:
     poisoned, _ = publish_all(world, 2)
     with world.service.database.write() as session:
@@ -205,7 +151,6 @@ def test_a_tenant_that_fails_is_told_once_and_does_not_hold_up_the_rest(world: W
     world.publish()
 
 
-@on_sqlite
 def test_trouble_that_passes_is_told_once_and_waited_for(world: World) -> None:
     publish_all(world, 2)
     generations = marked(mark_for_rendering(world.service, world.cell, ALL, everything=True))
@@ -224,7 +169,6 @@ def test_trouble_that_passes_is_told_once_and_waited_for(world: World) -> None:
     assert sum(step.published for step in found) == 2
 
 
-@on_sqlite
 def test_trouble_that_only_a_person_can_mend_ends_it(world: World) -> None:
     publish_all(world, 2)
     generations = marked(mark_for_rendering(world.service, world.cell, ALL, everything=True))
@@ -234,7 +178,6 @@ def test_trouble_that_only_a_person_can_mend_ends_it(world: World) -> None:
         steps(world, generations)
 
 
-@on_sqlite
 def test_what_others_publish_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     publish_all(world, 3)
     generations = marked(mark_for_rendering(world.service, world.cell, ALL, everything=True))

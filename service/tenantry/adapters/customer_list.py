@@ -10,6 +10,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain, starmap
 from pathlib import Path
 from typing import TextIO
 
@@ -28,34 +29,30 @@ class Line:
     fault: str = ""
 
 
-def count_lines(path: Path) -> int:
-    """About how many customers the file holds."""
+def count_lines(path: Path) -> int | None:
+    """About how many customers the file holds; None where it can be read only once, as a pipe."""
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(LONGEST), b""))
 
 
 def read_customers(path: Path) -> Iterator[Line]:
     """The file's lines, but for empty ones. SettingsError where it cannot be read, InvalidInput
-    where its header is not that of an import.
+    where its header is not that of an import, or there is nothing in it.
     """
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            is_json = _starts_with_brace(file)
-            yield from _read_json(file) if is_json else _read_csv(file, path)
+            numbered = enumerate(_lines(file), start=1)
+            lines = ((number, text) for number, text in numbered if text.strip())
+            first = next(lines, None)
+            if first is None:
+                raise InvalidInput(f"{path}: is empty; it needs a line for each customer")
+            is_json = first[1].lstrip().startswith("{")
+            rest = chain([first], lines)
+            yield from starmap(_parse_json, rest) if is_json else _read_csv(rest, path)
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
-
-
-def _starts_with_brace(file: TextIO) -> bool:
-    first = next((text for text in iter(lambda: file.readline(LONGEST), "") if text.strip()), "")
-    file.seek(0)
-    return first.lstrip().startswith("{")
-
-
-def _read_json(file: TextIO) -> Iterator[Line]:
-    for number, text in enumerate(_lines(file), start=1):
-        if text.strip():
-            yield _parse_json(number, text)
 
 
 def _parse_json(number: int, text: str) -> Line:
@@ -66,36 +63,40 @@ def _parse_json(number: int, text: str) -> Line:
     return Line(number, found) if isinstance(found, dict) else Line(number, fault="is no object")
 
 
-def _read_csv(file: TextIO, path: Path) -> Iterator[Line]:
-    reader = csv.reader(_lines(file), strict=True)
-    header: list[str] | None = None
-    while True:
-        number = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield Line(number, fault=f"is not CSV: {error}")
-            continue
-        if header is None and row:
-            header = _check_header(row, f"{path}:{number}")
-        elif header and len(row) not in (0, len(header)):
-            yield Line(number, fault=f"has {len(row)} fields; the header has {len(header)}")
-        elif header and row:
-            yield Line(number, dict(zip(header, row, strict=True)))
-
-
-def _check_header(row: list[str], where: str) -> list[str]:
-    names = [name.strip() for name in row]
+def _read_csv(lines: Iterator[tuple[int, str]], path: Path) -> Iterator[Line]:
+    number, text = next(lines)
     try:
-        check_columns(names)
-    except InvalidInput as error:
-        raise InvalidInput(f"{where}: {error}") from None
+        header = _check_header(_parse_row(text))
+    except (InvalidInput, csv.Error) as error:
+        raise InvalidInput(f"{path}:{number}: {error}") from None
+    for number, text in lines:
+        yield _parse_csv(number, text, header)
+
+
+def _parse_csv(number: int, text: str, header: list[str]) -> Line:
+    try:
+        row = _parse_row(text)
+    except csv.Error as error:
+        return Line(number, fault=f"is not CSV: {error}")
+    if len(row) != len(header):
+        return Line(number, fault=f"has {len(row)} fields; the header has {len(header)}")
+    return Line(number, dict(zip(header, row, strict=True)))
+
+
+def _parse_row(text: str) -> list[str]:
+    """The fields of one line, by itself: none may hold a line break, and so a quote that is not
+    closed spoils no other line.
+    """
+    return next(csv.reader([text], strict=True))
+
+
+def _check_header(row: list[str]) -> list[str]:
+    names = [name.strip() for name in row]
+    check_columns(names)
     if missing := [name for name in REQUIRED if name not in names]:
-        raise InvalidInput(f"{where}: there is no column {' and no '.join(missing)}")
+        raise InvalidInput(f"there is no column {' and no '.join(missing)}")
     if len(set(names)) < len(names):
-        raise InvalidInput(f"{where}: a column appears twice")
+        raise InvalidInput("a column appears twice")
     return names
 
 

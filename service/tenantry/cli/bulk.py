@@ -10,15 +10,16 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
 
 import click
 
 from tenantry import settings, wiring
 from tenantry.cli.progress import bar, stoppable
+from tenantry.cli.terminal import echo
 from tenantry.core.errors import TenantryError
 from tenantry.flows import bulk
-from tenantry.flows.bulk import Marked, Selection
+from tenantry.flows.bulk import Marked
 from tenantry.flows.follow import follow
 from tenantry.flows.service import Cell, Service
 
@@ -52,6 +53,9 @@ def choose_cells(service: Service, name: str | None) -> list[Cell]:
     return [service.cells[name]]
 
 
+_complain = partial(echo, err=True)
+
+
 class Run:
     """One command's counts, and what it tells on the way."""
 
@@ -61,18 +65,21 @@ class Run:
         self.counts = {"looked_at": 0, "marked": 0, "published": 0, "failed": 0, "waiting": 0}
         self.last = ""  # customer id that was looked at last
 
-    def require_known(self, cells: Sequence[Cell], customer_ids: Sequence[str]) -> Selection:
-        """What is selected; a customer that nobody knows is a failure, and the rest is done."""
+    def require_known(
+        self, cells: Sequence[Cell], customer_ids: Sequence[str]
+    ) -> frozenset[str] | None:
+        """Those that are named, None for all; one that nobody knows is a failure, and the rest is
+        done.
+        """
         missing = bulk.unknown(self.service, cells, customer_ids)
         for customer_id in missing:
-            self.fail(f"{customer_id}: there is no such tenant", _echo)
-        known = frozenset(customer_ids) - set(missing)
-        return Selection(known if customer_ids else None)
+            self.fail(f"{customer_id}: there is no such tenant")
+        return frozenset(customer_ids) - set(missing) if customer_ids else None
 
-    def mark(self, title: str, total: int, pages: Iterator[Marked]) -> dict[str, int]:
+    def mark(self, cell: Cell, title: str, total: int, pages: Iterator[Marked]) -> dict[str, int]:
         """Go through the pages; the generations of those that were marked, by customer id."""
         generations: dict[str, int] = {}
-        with bar(title, total) as shown:
+        with self.going_on(cell), bar(title, total) as shown:
             for page in stoppable(pages):
                 generations |= page.generations
                 self.last = page.last
@@ -82,39 +89,44 @@ class Run:
                 shown.advance(page.looked_at)
         return generations
 
+    @contextmanager
+    def going_on(self, cell: Cell) -> Iterator[None]:
+        """What keeps all of a cell from being done is one failure, and the other cells are done."""
+        try:
+            yield
+        except TenantryError as error:
+            self.fail(f"cell {cell.name}: {error}")
+
     def follow(self, cell: Cell, generations: Mapping[str, int], *, no_wait: bool = False) -> None:
         """Publish until all of them are on main, or have failed."""
         self.count(waiting=len(generations))
         if no_wait or not generations:
             return
-        with bar("publishing", len(generations)) as shown:
-            try:
-                for step in follow(self.service, cell, generations):
-                    if step.trouble:
-                        shown.tell(f"waiting: {step.trouble}")
-                    for customer_id, reason in step.failed.items():
-                        self.fail(f"{customer_id}: {reason}", shown.tell)
-                    done = step.published + len(step.failed)
-                    self.count(published=step.published, waiting=-done)
-                    shown.advance(done)
-            except TenantryError as error:
-                self.fail(f"tenantry: {error}", shown.tell)
+        with self.going_on(cell), bar("publishing", len(generations)) as shown:
+            for step in follow(self.service, cell, generations):
+                if step.trouble:
+                    shown.tell(f"waiting: {step.trouble}")
+                for customer_id, reason in step.failed.items():
+                    self.fail(f"{customer_id}: {reason}", shown.tell)
+                done = step.published + len(step.failed)
+                self.count(published=step.published, waiting=-done)
+                shown.advance(done)
 
     def end(self) -> None:
         """Sum up; exit code 1 where anything failed."""
-        self.tell_summary()
+        click.echo(json.dumps(self.counts) if self.as_json else self.summary())
         if self.counts["failed"]:
             raise click.exceptions.Exit(1)
 
-    def tell_summary(self, **more: Any) -> None:
-        """The counts, for people or programs."""
-        counts = self.counts | more
-        named = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
-        click.echo(json.dumps(counts) if self.as_json else named)
+    def summary(self) -> str:
+        """The counts, for people."""
+        return ", ".join(
+            f"{number} {name.replace('_', ' ')}" for name, number in self.counts.items()
+        )
 
     @contextmanager
-    def stopped_by_interrupt(self, advice: str = "") -> Iterator[None]:
-        """Ctrl-C within the block says what is done and how to go on."""
+    def stopped_by_interrupt(self, advice: Callable[[], str] = str) -> Iterator[None]:
+        """Ctrl-C within the block says what is done and, by `advice`, how to go on."""
         try:
             yield
         except KeyboardInterrupt:
@@ -123,9 +135,9 @@ class Run:
             told = [
                 f"tenantry: stopped; looked at {counts['looked_at']}, marked {counts['marked']}",
                 f"a worker goes on with {waiting} of them" if waiting else "",
-                f"{advice} --after {self.last}" if advice and self.last else advice,
+                advice(),
             ]
-            click.echo("; ".join(filter(None, told)), err=True)
+            echo("; ".join(filter(None, told)), err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
 
     def count(self, **more: int) -> None:
@@ -133,11 +145,7 @@ class Run:
         for name, number in more.items():
             self.counts[name] += number
 
-    def fail(self, line: str, tell: Callable[[str], None]) -> None:
+    def fail(self, line: str, tell: Callable[[str], None] = _complain) -> None:
         """One more that failed, and its line."""
         self.count(failed=1)
         tell(line)
-
-
-def _echo(line: str) -> None:
-    click.echo(line, err=True)

@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tenantry import settings
+from tenantry.cli.terminal import printable
 from tenantry.core import license as licenses
 from tenantry.core.errors import LicenseInvalid, SettingsError
 
@@ -195,7 +196,7 @@ def _print_claims(console: Console, claims: Mapping[str, Any]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in claims.items():
-        table.add_row(escape(_printable(name)), escape(_printable(_show(name, value))))
+        table.add_row(escape(printable(name)), escape(printable(_show(name, value))))
     console.print(table)
 
 
@@ -206,8 +207,3 @@ def _show(name: str, value: Any) -> str:
     if name in _TIMES and isinstance(value, int) and 0 <= value < 253_402_300_800:
         return f"{text}  {datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
     return text
-
-
-def _printable(text: str) -> str:
-    """Without control characters: what a stranger wrote must not move the terminal's cursor."""
-    return "".join(c if c.isprintable() else "�" for c in text)

@@ -18,8 +18,9 @@ from tenantry.cli.license import license_command
 from tenantry.cli.repo import repo
 from tenantry.cli.serve import serve
 from tenantry.cli.tenants import tenants
+from tenantry.cli.terminal import echo
 from tenantry.cli.worker import worker
-from tenantry.core.errors import TenantryError
+from tenantry.core.errors import TenantryError, frames
 from tenantry.settings import TOOLS
 
 
@@ -34,12 +35,18 @@ for command in (check, db, demo, dev, doctor, license_command, repo, serve, tena
 
 
 def main() -> None:
-    """Run the command; what it raises on purpose becomes one line and exit code 1."""
+    """Run the command; whatever it raises becomes one line and exit code 1. A foreign exception is
+    told by where it happened: its message may quote a customer's data.
+    """
     os.umask(0o077)  # database, mail and logs hold what is for this user only
     process.add_program_folder(TOOLS)
     logs.configure("text")  # to standard error; what runs as a service sets its own form
     try:
         cli()
     except TenantryError as error:
-        click.echo(f"tenantry: {error}", err=True)
+        echo(f"tenantry: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - Python would print its message
+        where = "; ".join(frames(error))
+        echo(f"tenantry: failed by a fault of its own, please report it: {where}", err=True)
         sys.exit(1)

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from tenantry.cli.terminal import printable
+
 T = TypeVar("T")
 
 
@@ -29,8 +31,7 @@ class Bar:
 
     def tell(self, line: str) -> None:
         """A line that stays."""
-        printable = "".join(c if c.isprintable() else "�" for c in line)
-        self._progress.console.print(Text(printable), soft_wrap=True)
+        self._progress.console.print(Text(printable(line)), soft_wrap=True)
 
 
 @contextmanager

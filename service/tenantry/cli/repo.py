@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -18,6 +18,7 @@ from tenantry.cli.bulk import (
     wait_option,
 )
 from tenantry.cli.progress import bar, stoppable
+from tenantry.cli.terminal import echo
 from tenantry.core.errors import TenantryError
 from tenantry.flows import bulk, repository
 from tenantry.flows.audit import Report
@@ -43,7 +44,7 @@ def repo() -> None:
     "overwrite",
     multiple=True,
     metavar="CUSTOMER_ID",
-    help="With --repair: overwrite what was edited by hand in this tenant's folder.",
+    help="With --repair: overwrite what somebody edited, reverted or removed of this tenant.",
 )
 @json_option
 @wait_option
@@ -57,18 +58,21 @@ def audit(
 ) -> None:
     """Compare database and main: what is missing, unknown, edited, outdated or not sealed.
 
-    Exits with 0 when nothing is wrong (with --repair: when nothing is left), else with 1 and one
-    line for each finding. Folders, files and Secrets that nobody knows are never deleted.
+    Exits with 0 when nothing is wrong (with --repair: when nothing is left, and all of it went
+    well), else with 1 and one line for each finding. Nothing that nobody knows is ever deleted.
     """
     if overwrite and not repair:
         raise click.UsageError("--overwrite goes with --repair")
     with opened() as service:
+        cells = choose_cells(service, cell_name)
+        if missing := bulk.unknown(service, cells, overwrite):
+            raise click.UsageError(f"--overwrite {missing[0]}: there is no such tenant")
         run = AuditRun(service, as_json=as_json, full=full)
-        with run.stopped_by_interrupt("to go on: the same command"):
-            for cell in choose_cells(service, cell_name):
-                run.look(cell, frozenset(overwrite) if repair else None, no_wait=no_wait)
-        if run.is_anything_left:
-            raise click.exceptions.Exit(1)
+        with run.stopped_by_interrupt(lambda: "to go on: the same command"):
+            for cell in cells:
+                with run.going_on(cell):
+                    run.look(cell, frozenset(overwrite) if repair else None, no_wait=no_wait)
+        run.end()
 
 
 class AuditRun(Run):
@@ -77,26 +81,44 @@ class AuditRun(Run):
     def __init__(self, service: Service, *, as_json: bool, full: bool) -> None:
         super().__init__(service, as_json=as_json)
         self.full = full
-        self.is_anything_left = False
+        self.is_anything_wrong = False
+        self.cells: list[Mapping[str, object]] = []  # what was found, for programs
 
     def look(self, cell: Cell, overwrite: frozenset[str] | None, *, no_wait: bool) -> None:
         """Compare, tell; with `overwrite` (customer ids) also mend, and compare again."""
         report = self._audit(cell)
         repaired: Kinds = {}
         if overwrite is not None and report.findings:
+            if not self.as_json:
+                _echo_findings(report)
             repaired, generations = self._repair(report, overwrite)
             self.follow(cell, generations, no_wait=no_wait)
-            before, report = report, self._audit(cell)
+            report = self._audit(cell, again=True)
             if not self.as_json:
-                _echo_findings(before)
-                click.echo(f"repaired: {len(repaired)} tenants; what is left:")
-        self.is_anything_left |= bool(report.findings or (repaired and no_wait))
-        _echo_json(report, repaired) if self.as_json else _echo_report(report)
+                echo(f"{len(repaired)} tenants marked for repair; what is left:")
+        self.is_anything_wrong |= bool(report.findings)
+        self.cells.append(_as_json(report, repaired))
+        if not self.as_json:
+            _echo_report(report)
 
-    def _audit(self, cell: Cell) -> Report:
+    def end(self) -> None:
+        """Sum up; exit code 1 where anything is wrong, failed, or is still on its way."""
+        if self.as_json:
+            click.echo(json.dumps({"cells": self.cells, **self.counts}))
+        elif self.counts["marked"]:
+            click.echo(self.summary())
+        if self.is_anything_wrong or self.counts["failed"] or self.counts["waiting"]:
+            raise click.exceptions.Exit(1)
+
+    def _audit(self, cell: Cell, *, again: bool = False) -> Report:
         total = bulk.count(self.service, cell, Selection())
-        with bar(f"comparing {cell.name}", total) as shown:
-            return audit_cell(self.service, cell, full=self.full, progress=shown.advance)
+        with bar(f"comparing {cell.name}{' again' if again else ''}", total) as shown:
+
+            def advance(tenants: int) -> None:
+                shown.advance(tenants)
+                self.count(looked_at=0 if again else tenants)
+
+            return audit_cell(self.service, cell, full=self.full, progress=advance)
 
     def _repair(self, report: Report, overwrite: frozenset[str]) -> tuple[Kinds, dict[str, int]]:
         kinds: dict[str, Sequence[str]] = {}
@@ -110,32 +132,31 @@ class AuditRun(Run):
 
 def _echo_findings(report: Report) -> None:
     for finding in report.findings:
-        click.echo(_printable(finding.as_text()))
+        echo(finding.as_text())
 
 
 def _echo_report(report: Report) -> None:
     _echo_findings(report)
     counts = Counter(finding.kind.value for finding in report.findings)
     found = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-    click.echo(
+    echo(
         f"cell {report.cell}: {report.tenants} tenants, {report.waiting} about to be published: "
         f"{found or 'nothing wrong'}"
     )
 
 
-def _echo_json(report: Report, repaired: Kinds) -> None:
-    told = {
+def _as_json(report: Report, repaired: Kinds) -> Mapping[str, object]:
+    return {
         "cell": report.cell,
         "head": report.head,
         "tenants": report.tenants,
-        "waiting": report.waiting,
+        "about_to_be_published": report.waiting,
         "findings": [finding.as_json() for finding in report.findings],
-        "repaired": [
+        "marked": [
             {"customer_id": customer_id, "findings": list(kinds)}
             for customer_id, kinds in repaired.items()
         ],
     }
-    click.echo(json.dumps(told))
 
 
 @repo.command()
@@ -144,13 +165,13 @@ def _echo_json(report: Report, repaired: Kinds) -> None:
 def status(cell_name: str | None, as_json: bool) -> None:
     """Show how publishing fares: head, tenants behind, failures, who is at it."""
     with opened() as service:
-        for cell in choose_cells(service, cell_name):
-            found = dataclasses.asdict(repository.read_status(service, cell))
-            if as_json:
-                click.echo(json.dumps(found, default=str))
-                continue
-            for name, value in found.items():
-                click.echo(_printable(f"{name.replace('_', ' '):14}{_show(value)}"))
+        cells = choose_cells(service, cell_name)
+        found = [dataclasses.asdict(repository.read_status(service, cell)) for cell in cells]
+    if as_json:
+        click.echo(json.dumps({"cells": found}, default=str))
+        return
+    for name, value in (pair for each in found for pair in each.items()):
+        echo(f"{name.replace('_', ' '):14}{_show(value)}")
 
 
 @repo.command("accept-history")
@@ -181,8 +202,3 @@ def _accept(service: Service, cell: Cell, heads: Heads, *, yes: bool) -> None:
 
 def _show(value: object) -> str:
     return "–" if value is None else str(value)
-
-
-def _printable(text: str) -> str:
-    """Without control characters: paths and reasons may come from anybody who can push."""
-    return "".join(c if c.isprintable() else "�" for c in text)

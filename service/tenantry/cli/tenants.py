@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,6 +21,7 @@ from tenantry.cli.bulk import (
     wait_option,
 )
 from tenantry.cli.progress import bar, stoppable
+from tenantry.cli.terminal import echo
 from tenantry.core.model import Status
 from tenantry.flows import bulk, fleet
 from tenantry.flows.bulk import Marked, Selection
@@ -27,11 +30,16 @@ from tenantry.flows.rerender import mark_for_rendering
 from tenantry.flows.reseal import mark_for_resealing
 from tenantry.flows.service import Cell, Service
 
+GO_ON = "to go on: the same command"
+
 after_option = click.option(
     "--after",
     metavar="CUSTOMER_ID",
     default="",
-    help="With --all: go on behind this one, as Ctrl-C told it.",
+    help="Go on behind this one, as Ctrl-C told it.",
+)
+status_option = click.option(
+    "--status", type=click.Choice([status.value for status in Status]), help="Only these."
 )
 
 
@@ -45,31 +53,30 @@ def tenants() -> None:
 
 @tenants.command("list")
 @cell_option
-@click.option("--state", type=click.Choice([status.value for status in Status]), help="Only these.")
+@status_option
 @click.option("--set-aside", is_flag=True, help="Only those that the publisher set aside.")
 @click.option("--behind", is_flag=True, help="Only those that main does not show yet.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 def list_command(
-    cell_name: str | None, state: str | None, set_aside: bool, behind: bool, as_json: bool
+    cell_name: str | None, status: str | None, set_aside: bool, behind: bool, as_json: bool
 ) -> None:
     """List tenants, one a line, by customer id."""
     with opened() as service:
         for cell in choose_cells(service, cell_name):
             found = fleet.list_tenants(
-                service, cell, status=state, set_aside=set_aside, behind=behind
+                service, cell, status=status, set_aside=set_aside, behind=behind
             )
             for each in found:
-                click.echo(json.dumps(each.as_json()) if as_json else each.as_text())
+                echo(json.dumps(each.as_json()) if as_json else each.as_text())
 
 
 @tenants.command()
 @click.argument("customer_ids", nargs=-1, required=True, metavar="CUSTOMER_ID...")
 @json_option
 @wait_option
-def retry(customer_ids: tuple[str, ...], as_json: bool, no_wait: bool) -> None:
+def retry(**chosen: Any) -> None:
     """Let the publisher try tenants again that it set aside or that failed."""
-    mark = fleet.mark_to_retry
-    _change_many("taking back", mark, None, customer_ids, as_json=as_json, no_wait=no_wait)
+    _change_many("taking back", fleet.mark_to_retry, **chosen)
 
 
 @tenants.command()
@@ -79,25 +86,13 @@ def retry(customer_ids: tuple[str, ...], as_json: bool, no_wait: bool) -> None:
 @after_option
 @json_option
 @wait_option
-def reseal(
-    customer_ids: tuple[str, ...],
-    cell_name: str | None,
-    everything: bool,
-    after: str,
-    as_json: bool,
-    no_wait: bool,
-) -> None:
+def reseal(everything: bool, **chosen: Any) -> None:
     """Seal again, with the cell's current certificate, what was sealed with another one.
 
-    No password changes: the values stay what they are. Names all tenants, or only these.
+    No password changes: the values stay what they are. Goes through all tenants, or only these.
     """
-
-    def mark(service: Service, cell: Cell, selection: Selection) -> Iterator[Marked]:
-        return mark_for_resealing(service, cell, selection, everything=everything)
-
-    _change_many(
-        "resealing", mark, cell_name, customer_ids, after, as_json=as_json, no_wait=no_wait
-    )
+    mark = partial(mark_for_resealing, everything=everything)
+    _change_many("resealing", mark, everything=everything, **chosen)
 
 
 @tenants.command()
@@ -107,65 +102,71 @@ def reseal(
 @after_option
 @json_option
 @wait_option
-def rerender(
-    customer_ids: tuple[str, ...],
-    cell_name: str | None,
-    everything: bool,
-    after: str,
-    as_json: bool,
-    no_wait: bool,
-) -> None:
+def rerender(everything: bool, **chosen: Any) -> None:
     """Publish again the tenants that templates or product now render to other bytes.
 
-    With --all, too, what renders the same makes no commit.
+    With --all, too, what renders the same makes no commit. Goes through all tenants, or only these.
     """
-
-    def mark(service: Service, cell: Cell, selection: Selection) -> Iterator[Marked]:
-        return mark_for_rendering(service, cell, selection, everything=everything)
-
-    _change_many(
-        "rendering", mark, cell_name, customer_ids, after, as_json=as_json, no_wait=no_wait
-    )
+    mark = partial(mark_for_rendering, everything=everything)
+    _change_many("rendering", mark, everything=everything, **chosen)
 
 
 def _change_many(
     title: str,
     mark: Callable[[Service, Cell, Selection], Iterator[Marked]],
-    cell_name: str | None,
-    customer_ids: tuple[str, ...],
-    after: str = "",
     *,
+    customer_ids: tuple[str, ...],
+    cell_name: str | None = None,
+    everything: bool = False,
+    after: str = "",
     as_json: bool,
     no_wait: bool,
 ) -> None:
+    """Mark all that is chosen, cell by cell, and then publish it. Only with `everything` would the
+    same command mark again what it marked already.
+    """
     with opened() as service:
-        cells = choose_cells(service, cell_name)
-        if after and len(cells) > 1:
-            raise click.UsageError("--after goes with --cell: each cell has its own order")
         run = Run(service, as_json=as_json)
-        named = run.require_known(cells, customer_ids).named
-        selection = Selection(named, after)
-        for cell in cells:
-            total = bulk.count(service, cell, selection)
-            advice = f"to go on: the same command, with --cell {cell.name}"
-            with run.stopped_by_interrupt(advice):
-                generations = run.mark(title, total, mark(service, cell, selection))
-            with run.stopped_by_interrupt():
+        cells = choose_cells(service, cell_name)
+        named = run.require_known(cells, customer_ids)
+        marked: list[tuple[Cell, dict[str, int]]] = []
+
+        def advice() -> str:
+            return f"{GO_ON} with --after {run.last}" if everything and run.last else GO_ON
+
+        with run.stopped_by_interrupt(advice):
+            for number, cell in enumerate(_cells_from(service, cells, after)):
+                selection = Selection(named, after if number == 0 else "")
+                total = bulk.count(service, cell, selection)
+                pages = mark(service, cell, selection)
+                marked.append((cell, run.mark(cell, title, total, pages)))
+        with run.stopped_by_interrupt():
+            for cell, generations in marked:
                 run.follow(cell, generations, no_wait=no_wait)
         run.end()
+
+
+def _cells_from(service: Service, cells: Sequence[Cell], after: str) -> Sequence[Cell]:
+    """The cells that are left to go through behind a customer's tenant, its own first."""
+    if not after:
+        return cells
+    for number, cell in enumerate(cells):
+        if not bulk.unknown(service, [cell], [after]):
+            return cells[number:]
+    raise click.UsageError(f"--after {after}: there is no such tenant")
 
 
 @tenants.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--send-welcome",
+    "--send-mail",
     is_flag=True,
-    help="Send each the welcome mail. Off by default: a try with a wrong file would write to "
-    "thousands of people, and no mail can be taken back.",
+    help="Write to each: the welcome mail, and later that its instance is ready. Off by default: a "
+    "try with a wrong file would write to thousands of people, and no mail can be taken back.",
 )
 @json_option
 @wait_option
-def import_command(file: Path, send_welcome: bool, as_json: bool, no_wait: bool) -> None:
+def import_command(file: Path, send_mail: bool, as_json: bool, no_wait: bool) -> None:
     """Make a customer of each line of FILE, with all that a signup makes.
 
     FILE is CSV with a header, or JSON lines: email and company_name, and, where known, full_name,
@@ -174,8 +175,8 @@ def import_command(file: Path, send_welcome: bool, as_json: bool, no_wait: bool)
     """
     with opened() as service:
         run = ImportRun(service, as_json=as_json)
-        with run.stopped_by_interrupt("to go on: the same command; who is there is left as it is"):
-            generations = run.take(file, welcome=send_welcome)
+        with run.stopped_by_interrupt(lambda: f"{GO_ON}; who is there is left as it is"):
+            generations = run.take(file, send_mail=send_mail)
         with run.stopped_by_interrupt():
             run.follow(service.new_tenants_cell, generations, no_wait=no_wait)
         run.end()
@@ -188,12 +189,12 @@ class ImportRun(Run):
         super().__init__(service, as_json=as_json)
         self.counts["already_there"] = 0
 
-    def take(self, file: Path, *, welcome: bool) -> dict[str, int]:
+    def take(self, file: Path, *, send_mail: bool) -> dict[str, int]:
         """Go through the file; the new tenants' generations, by customer id."""
         generations: dict[str, int] = {}
         lines = read_customers(file)
         with bar("importing", count_lines(file)) as shown:
-            for page in stoppable(import_lines(self.service, lines, welcome=welcome)):
+            for page in stoppable(import_lines(self.service, lines, send_mail=send_mail)):
                 generations |= page.generations
                 self.count(
                     looked_at=page.looked_at, marked=len(page.generations), already_there=page.known

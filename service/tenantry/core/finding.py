@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 
 MISSING = "missing"  # in place of a tree id, where there is no folder
 
@@ -67,6 +68,7 @@ class Facts:
     replaces: str | None = None
     pushed: frozenset[str] = field(default_factory=frozenset)  # trees; not accepted yet
     is_older: bool = False  # what stands was accepted once
+    is_lost: bool = False  # the commit that published it is not in main's history
     is_same_but_local: bool = False  # as what is accepted
     is_outdated: bool = False  # holds ciphertext of another certificate
     rendered: str | None = None  # tree id that its row renders to now
@@ -87,10 +89,9 @@ class Facts:
         stands = (self.accepted_tree, *self.pushed)
         return self.standing in stands or self.is_older or self.is_same_but_local
 
-    @property
-    def seen(self) -> tuple[object, ...]:
-        """What must not have moved for a finding to hold."""
-        return self.generation, self.published_generation, self.accepted_tree, self.set_aside
+
+# What must not have moved for a finding to hold; of facts, or of a tenant's row.
+seen = attrgetter("generation", "published_generation", "accepted_tree", "set_aside")
 
 
 def judge(facts: Facts) -> list[Finding]:
@@ -110,11 +111,9 @@ def _judge_folder(facts: Facts) -> Finding | None:
     if facts.standing is None:
         if facts.accepted_tree is None or facts.pushed:
             return None
-        message = "is in the database, and its folder is not on main"
-        return _of(facts, Kind.MISSING, message, REPAIR, is_safe=True, replaces=standing)
+        return _judge_back(facts, Kind.MISSING, "its folder is not on main")
     if facts.is_older and facts.standing not in facts.pushed:
-        message = "main shows it as it was published earlier"
-        return _of(facts, Kind.TREE_DIFFERS, message, REPAIR, is_safe=True, replaces=standing)
+        return _judge_back(facts, Kind.TREE_DIFFERS, "main shows it as it was published earlier")
     if facts.is_ours:
         return None
     message = "its folder on main was edited by hand"
@@ -122,6 +121,18 @@ def _judge_folder(facts: Facts) -> Finding | None:
         message = "was never published, and a folder stands in its place"
     remedy = OVERWRITE.format(facts.customer_id)
     return _of(facts, Kind.TREE_DIFFERS, message, remedy, replaces=standing)
+
+
+def _judge_back(facts: Facts, kind: Kind, message: str) -> Finding:
+    """A tenant that main shows no longer: with main set back it was lost, and else somebody removed
+    or reverted it on top of what was published, and meant to.
+    """
+    standing = facts.standing or MISSING
+    if facts.is_lost:
+        message += "; the commit that published it is not in its history"
+        return _of(facts, kind, message, REPAIR, is_safe=True, replaces=standing)
+    message += "; somebody removed or reverted it"
+    return _of(facts, kind, message, OVERWRITE.format(facts.customer_id), replaces=standing)
 
 
 def _judge_bytes(facts: Facts) -> Finding | None:

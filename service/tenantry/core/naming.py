@@ -49,6 +49,11 @@ def folder(name: str) -> str:
     return f"tenants/{shard(name)}/{name}"
 
 
+def folder_of(customer_id: str) -> str:
+    """The folder of the customer's tenant, likewise."""
+    return folder(tenant_name(key_of(customer_id)))
+
+
 def platform_folder(version: str) -> str:
     """The folder of one platform version in the tenants repository."""
     return f"platform/{version}"

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from tenantry.core.finding import Facts, Finding, Kind, judge
+from tenantry.core.finding import Facts, Finding, Kind, judge, seen
 from tenantry.flows import bulk
 from tenantry.flows.bulk import PAGE, Selection, split
-from tenantry.flows.repository import find_rewritten
+from tenantry.flows.facts import read_facts
+from tenantry.flows.repository import find_rewritten, read_heads
 from tenantry.flows.service import Cell, Service
-from tenantry.flows.standing import read_facts
 from tenantry.flows.strays import find_strays
 
 Progress = Callable[[int], object]  # is called with how many more tenants were looked at
@@ -60,20 +60,20 @@ def audit(
             suspects |= {facts.customer_id: facts} if judge(facts) else {}
         tenants += len(page)
         progress(len(page))
-    head = cell.repository.fetch()
+    heads = read_heads(service, cell)
     findings: list[Finding] = []
     for page in split(sorted(suspects), PAGE):
-        for facts in look(head, page, full=False):
+        for facts in look(heads.now, page, full=False):
             findings += _judge_again(suspects[facts.customer_id], facts)
-    strays = find_strays(service, cell, head, sound) if head else ()
-    rewritten = find_rewritten(service, cell, head)
-    seen = {each.customer_id: each.seen for each in suspects.values()}
-    return Report(cell.name, head, tenants, waiting, [*rewritten, *findings, *strays], seen)
+    strays = find_strays(service, cell, heads.now, sound) if heads.now else ()
+    findings = [*find_rewritten(heads), *findings, *strays]
+    looked_at = {customer_id: seen(facts) for customer_id, facts in suspects.items()}
+    return Report(cell.name, heads.now, tenants, waiting, findings, looked_at)
 
 
 def _judge_again(before: Facts, now: Facts) -> list[Finding]:
     """What is wrong with a tenant that did not move since it was looked at first."""
-    if now.seen != before.seen:
+    if seen(now) != seen(before):
         return []
     if now.standing == before.standing:
         now = replace(now, rendered=before.rendered, fault=before.fault)

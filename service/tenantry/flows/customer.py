@@ -56,7 +56,7 @@ class SignedUp:
     is_replay: bool = False  # the answer that an earlier request with the same key had
 
 
-def found_customer(
+def create_customer(
     service: Service,
     session: Session,
     person: Person,
@@ -65,10 +65,11 @@ def found_customer(
     now: datetime,
     actor: str = ACTOR,
     is_bulk: bool = False,
-    welcome: bool = True,
+    send_mail: bool = True,
 ) -> SignedUp:
     """All that a new customer has from its first moment on: account, trial, license, secrets and
     the tenant that is wanted. In the caller's transaction; IntegrityError for a known e-mail.
+    `send_mail`: whether it is written to about its instance, now and when that is ready.
     """
     cell = service.new_tenants_cell
     customer_id = naming.customer_id(key := naming.new_key(secrets.choice))
@@ -93,9 +94,11 @@ def found_customer(
             _audit(customer_id, issued, service, actor, now),
         ]
     )
-    if welcome:
+    if send_mail:
         wrapped = service.vault.wrap(status_token)
         outbox.put(session, customer_id=customer_id, kind="welcome", wrapped=wrapped, now=now)
+    else:
+        outbox.withhold(session, customer_id=customer_id, now=now)
     return SignedUp(
         customer_id=customer_id,
         email=person.email,

@@ -19,6 +19,10 @@ from tenantry.flows.publish import publish_due
 from tenantry.flows.service import Cell, Service
 
 POLL = 0.25  # seconds between looks at what others publish
+LONGEST_POLL = 2.0  # where nothing happens it is doubled each time, up to this
+COLUMNS = (
+    Tenant.customer_id, Tenant.published_generation, Tenant.set_aside, Tenant.last_error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def follow(
     """Until each of the customers' tenants is published at its generation, or set aside, or failed
     on its own. Raises what only a person can mend; what passes by itself is waited for.
     """
-    waiting, told = dict(generations), ""
+    waiting, told, pause = dict(generations), "", POLL
     while waiting:
         try:
             published = publish_due(service, cell)
@@ -49,22 +53,24 @@ def follow(
                 raise
             if str(error) != told:
                 yield Step(trouble=(told := str(error)))
-            wait(POLL)
+            wait(pause := min(2 * pause, LONGEST_POLL))
             continue
         ours = [each for each in published.tenants if waiting.pop(each, None) is not None]
         step = Step(len(ours)) if ours else _look(service, waiting)
         yield step
-        if not step.published:
-            wait(POLL)
+        if ours:
+            continue
+        pause = POLL if step.published or step.failed else min(2 * pause, LONGEST_POLL)
+        wait(pause)
 
 
 def _look(service: Service, waiting: dict[str, int]) -> Step:
     """What became of those that wait; those that are done with leave `waiting`."""
     published, failed = 0, dict[str, str]()
     for page in split(list(waiting), PAGE):
-        rows = select(Tenant).where(Tenant.customer_id.in_(page))
+        rows = select(*COLUMNS).where(Tenant.customer_id.in_(page))
         with service.database.read() as session:
-            for tenant in session.scalars(rows):
+            for tenant in session.execute(rows):
                 reason = tenant.set_aside or tenant.last_error
                 if tenant.published_generation >= waiting[tenant.customer_id]:
                     published += 1

@@ -20,7 +20,7 @@ from tenantry.adapters.passwords import NO_PASSWORD
 from tenantry.core.errors import InvalidInput
 from tenantry.core.importing import Imported, parse_customer
 from tenantry.flows.bulk import split
-from tenantry.flows.customer import found_customer
+from tenantry.flows.customer import create_customer
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()
@@ -37,21 +37,22 @@ class Taken:
     known: int = 0  # whose e-mail was there already
     failed: Mapping[int, str] = field(default_factory=dict)  # why, by number of the line
     looked_at: int = 0  # lines
-    last: int = 0  # number of the page's last line
 
 
 def import_lines(
-    service: Service, lines: Iterable[Line], *, welcome: bool = False
+    service: Service, lines: Iterable[Line], *, send_mail: bool = False
 ) -> Iterator[Taken]:
-    """Make a customer of each line, page by page; `welcome` sends each the welcome mail."""
+    """Make a customer of each line, page by page; without `send_mail` none is written to, neither
+    now nor when its instance is ready.
+    """
     for page in split(lines, PAGE):
         customers, failed = _parse(page)
-        generations, known = import_customers(service, customers, welcome=welcome)
-        yield Taken(generations, known, failed, len(page), page[-1].number)
+        generations, known = import_customers(service, customers, send_mail=send_mail)
+        yield Taken(generations, known, failed, len(page))
 
 
 def import_customers(
-    service: Service, customers: Sequence[Imported], *, welcome: bool = False
+    service: Service, customers: Sequence[Imported], *, send_mail: bool = False
 ) -> tuple[dict[str, int], int]:
     """Make these customers, in one transaction: the new tenants' generations by customer id, and
     how many customers were there already.
@@ -60,10 +61,10 @@ def import_customers(
     """
     for _ in range(TRIES - 1):
         try:
-            return _import(service, customers, welcome=welcome)
+            return _import(service, customers, send_mail=send_mail)
         except IntegrityError:
             continue
-    return _import(service, customers, welcome=welcome)
+    return _import(service, customers, send_mail=send_mail)
 
 
 def _parse(page: Sequence[Line]) -> tuple[list[Imported], dict[int, str]]:
@@ -79,7 +80,7 @@ def _parse(page: Sequence[Line]) -> tuple[list[Imported], dict[int, str]]:
 
 
 def _import(
-    service: Service, customers: Sequence[Imported], *, welcome: bool
+    service: Service, customers: Sequence[Imported], *, send_mail: bool
 ) -> tuple[dict[str, int], int]:
     by_email: dict[str, Imported] = {}
     for each in customers:
@@ -89,7 +90,7 @@ def _import(
         for email_key in _known(session, by_email):
             del by_email[email_key]
         made = [
-            found_customer(
+            create_customer(
                 service,
                 session,
                 each.person,
@@ -97,7 +98,7 @@ def _import(
                 now=now,
                 actor=ACTOR,
                 is_bulk=True,
-                welcome=welcome,
+                send_mail=send_mail,
             ).customer_id
             for _, each in sorted(by_email.items())  # one order: two imports lock no cycle
         ]

@@ -67,6 +67,12 @@ def put(
     insert_new(session, Outbox, [row])
 
 
+def withhold(session: Session, *, customer_id: str, now: datetime) -> None:
+    """Let no mail about its instance ever become due for the customer."""
+    row = {"customer_id": customer_id, "period": "", "created_at": now, "withheld_at": now}
+    insert_new(session, Outbox, [row | {"kind": kind} for kind in KINDS])
+
+
 def check_templates(texts: Mapping[str, str]) -> None:
     """ProductError where the vendor's mail lacks a text, is broken or reads a name that no mail
     has: at start, and not when the first customer's is due.
@@ -114,7 +120,7 @@ def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
         Outbox.retry_at <= now,
         Outbox.retry_at > now + LAST_RETRY,  # of a clock that has been set back since
     )
-    return (Outbox.sent_at.is_(None), waited)
+    return (Outbox.sent_at.is_(None), Outbox.withheld_at.is_(None), waited)
 
 
 def _claim(service: Service, outbox_id: int, now: datetime) -> bool:

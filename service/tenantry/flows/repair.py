@@ -1,8 +1,8 @@
 """Mending what an audit found, as far as it is safe: by having tenants published again.
 
-Nothing is deleted, and what a person wrote is overwritten only where an operator named the tenant,
-and only if it is still the tree that was looked at. Two repairs at once mend each tenant once: who
-comes second finds that it moved.
+Nothing is deleted. What a person wrote, reverted or removed is overwritten only where an operator
+named the tenant, and only if it is still as it was looked at. Two repairs at once mend each tenant
+once: who comes second finds that it moved.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Audit, Tenant
-from tenantry.core.finding import Finding, Kind
+from tenantry.core.finding import Finding, Kind, seen
 from tenantry.flows import bulk
 from tenantry.flows.audit import Report
 from tenantry.flows.bulk import ACTOR, PAGE, split
@@ -46,7 +46,7 @@ class Repaired:
 
 def plan(findings: Sequence[Finding], overwrite: Collection[str]) -> dict[str, Plan]:
     """By customer id, how its findings are mended; nothing for what only a person may decide.
-    `overwrite` names the customers whose folder on main may be overwritten.
+    `overwrite` names the customers whose folder on main may be overwritten or come back.
     """
     by_tenant: dict[str, list[Finding]] = {}
     for each in findings:
@@ -55,7 +55,7 @@ def plan(findings: Sequence[Finding], overwrite: Collection[str]) -> dict[str, P
     plans = {}
     for customer_id, found in by_tenant.items():
         mends = [each for each in found if each.is_safe or _is_named(each, overwrite)]
-        kept = any(each.kind == Kind.TREE_DIFFERS for each in found if each not in mends)
+        kept = any(each.replaces for each in found if each not in mends)
         if mends and not kept:  # with its folder kept, it would only be set aside again
             replaces = next((each.replaces for each in mends if each.replaces), None)
             plans[customer_id] = Plan(tuple(each.kind for each in mends), replaces)
@@ -72,7 +72,7 @@ def repair(service: Service, report: Report, overwrite: Collection[str]) -> Iter
             tenants = [
                 each
                 for each in bulk.locked(session, page)
-                if _seen(each) == report.seen[each.customer_id]
+                if seen(each) == report.seen[each.customer_id]
             ]
             for each in tenants:
                 _mend(service, session, each, plans[each.customer_id])
@@ -81,12 +81,7 @@ def repair(service: Service, report: Report, overwrite: Collection[str]) -> Iter
 
 
 def _is_named(finding: Finding, overwrite: Collection[str]) -> bool:
-    return finding.kind == Kind.TREE_DIFFERS and finding.customer_id in overwrite
-
-
-def _seen(tenant: Tenant) -> tuple[object, ...]:
-    """As `core.finding.Facts.seen`."""
-    return tenant.generation, tenant.published_generation, tenant.accepted_tree, tenant.set_aside
+    return finding.replaces is not None and finding.customer_id in overwrite
 
 
 def _mend(service: Service, session: Session, tenant: Tenant, plan: Plan) -> None:

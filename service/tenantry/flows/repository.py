@@ -70,9 +70,8 @@ def read_heads(service: Service, cell: Cell) -> Heads:
     return _compare(cell, row, cell.repository.fetch())
 
 
-def find_rewritten(service: Service, cell: Cell, head: str | None) -> Iterator[Finding]:
+def find_rewritten(heads: Heads) -> Iterator[Finding]:
     """The finding that main is not the one that was published to, where it is so."""
-    heads = read_heads(service, cell) if head else _compare(cell, _row(service, cell), head)
     if heads.is_halted or heads.is_rewritten:
         message = f"main was at {heads.known} and is at {heads.now or 'nothing'}"
         message += "; nothing is published" if heads.is_halted else ""
@@ -104,11 +103,6 @@ def accept_history(
                 details=details,
             )
         )
-
-
-def _row(service: Service, cell: Cell) -> Repository:
-    with service.database.read() as session:
-        return retry.read_repository(session, cell)
 
 
 def _compare(cell: Cell, row: Repository, head: str | None) -> Heads:

@@ -22,8 +22,8 @@ from tenantry.flows.service import Cell, Service
 
 
 @dataclass(frozen=True)
-class Stands:
-    """A tenant whose main is what was wanted, as its row was read."""
+class Current:
+    """A tenant that is not behind, as its row was read."""
 
     customer_id: str
     generation: int
@@ -47,17 +47,17 @@ def mark_for_rendering(
         chosen: dict[str, int] | None = None
         if not everything:
             with service.database.read() as session:
-                standing = read_standing(session, page)
-            trees = rendered_trees(service, cell, head, standing, failed)
+                current = read_current(session, page)
+            trees = rendered_trees(service, cell, head, current, failed)
             chosen = {
                 each.customer_id: each.generation
-                for each in standing
+                for each in current
                 if trees.get(each.customer_id, each.tree) != each.tree
             }
         yield Marked(len(page), _mark(service, page, chosen), failed, last=page[-1])
 
 
-def read_standing(session: Session, customer_ids: Sequence[str]) -> list[Stands]:
+def read_current(session: Session, customer_ids: Sequence[str]) -> list[Current]:
     """Those of the customers' tenants that are not behind, with the ciphertext that they have."""
     rows = select(Tenant).where(Tenant.customer_id.in_(customer_ids))
     tenants = session.scalars(rows.order_by(Tenant.customer_id)).all()
@@ -68,7 +68,7 @@ def read_standing(session: Session, customer_ids: Sequence[str]) -> list[Stands]
         if versions[row.customer_id].get(row.key) == row.version:
             sealed[row.customer_id][row.key] = row.ciphertext
     return [
-        Stands(
+        Current(
             each.customer_id,
             each.generation,
             each.accepted_tree or "",
@@ -83,15 +83,15 @@ def rendered_trees(
     service: Service,
     cell: Cell,
     head: str | None,
-    standing: Sequence[Stands],
+    current: Sequence[Current],
     failed: dict[str, str],
 ) -> dict[str, str]:
     """By customer: the tree that its row renders to now, with the `local/` that main has. Where it
     cannot be rendered, the reason is put into `failed`.
     """
-    local = _read_local(cell, head, [each.customer_id for each in standing])
+    local = _read_local(cell, head, [each.customer_id for each in current])
     trees = {}
-    for each in standing:
+    for each in current:
         try:
             spec = TenantSpec.model_validate(each.wanted)
             if lacking := spec.secret_versions.keys() - each.ciphertext.keys():
@@ -110,14 +110,9 @@ def rendered_trees(
 def _read_local(cell: Cell, head: str | None, customer_ids: Sequence[str]) -> dict[str, str | None]:
     if head is None:
         return dict.fromkeys(customer_ids)
-    places = {each: f"{folder_of(each)}/{LOCAL}" for each in customer_ids}
+    places = {each: f"{naming.folder_of(each)}/{LOCAL}" for each in customer_ids}
     found = cell.repository.object_ids((head, path) for path in places.values())
     return {each: found[head, path] for each, path in places.items()}
-
-
-def folder_of(customer_id: str) -> str:
-    """The folder on main that belongs to the customer's tenant."""
-    return naming.folder(naming.tenant_name(naming.key_of(customer_id)))
 
 
 def _mark(

@@ -16,7 +16,7 @@ from tenantry.adapters.passwords import hash_password
 from tenantry.core.signup import SignupRequest
 from tenantry.flows import repeats
 from tenantry.flows.admission import Attempt, admit, refuse_known_email
-from tenantry.flows.customer import SignedUp, found_customer
+from tenantry.flows.customer import SignedUp, create_customer
 from tenantry.flows.repeats import Claim
 from tenantry.flows.service import Service
 
@@ -54,7 +54,7 @@ def _store(
         with service.database.write() as session:
             if claim:
                 repeats.hold(session, claim)
-            signed_up = found_customer(service, session, request, password_hash, now=now)
+            signed_up = create_customer(service, session, request, password_hash, now=now)
             if claim:
                 repeats.keep_answer(service, session, claim, signed_up)
     except IntegrityError:

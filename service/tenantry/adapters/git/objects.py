@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -70,6 +70,15 @@ def descends(clone: Clone, head: str, ancestor: str) -> bool:
         return True
     # 1 is "no" and no failure; so that a failure still is one, both were looked up before.
     return clone.run("merge-base", "--is-ancestor", ancestor, head).returncode == 0
+
+
+def in_history(clone: Clone, head: str, commits: Collection[str]) -> set[str]:
+    """Those of the commits that are in the history of `head`. Two processes for all."""
+    found = look_up(clone, (f"{commit}^{{commit}}" for commit in commits))
+    known = {commit for commit, there in zip(commits, found, strict=True) if there}
+    asked = "".join(f"{name}\n" for name in (*known, f"^{head}"))
+    outside = clone.must("rev-list", "--stdin", stdin=asked.encode()).decode().split()
+    return known.difference(outside)
 
 
 def _ask(clone: Clone, names: Iterable[str]) -> list[tuple[str, str] | None]:

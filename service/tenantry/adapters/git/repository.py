@@ -10,7 +10,7 @@ again and build anew).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -68,6 +68,12 @@ class TenantsRepository:
     def descends(self, head: str, ancestor: str) -> bool:
         """Whether `ancestor` is in the history of `head`; False where it is not known here."""
         return objects.descends(self._clone, head, ancestor)
+
+    def commits_outside(self, head: str | None, commits: Collection[str]) -> set[str]:
+        """Those of the commits that are not in the history of `head` (None: of nothing)."""
+        return (
+            set(commits) - objects.in_history(self._clone, head, commits) if head else set(commits)
+        )
 
     def object_ids(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
         """What stands at each (commit, path): of a folder its tree id; None where nothing is.

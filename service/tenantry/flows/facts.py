@@ -6,16 +6,17 @@ again, see `flows.audit`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Publication, Tenant
+from tenantry.core import naming
 from tenantry.core.finding import Facts
 from tenantry.core.overlay import LOCAL
 from tenantry.flows import ledger
-from tenantry.flows.rerender import folder_of, read_standing, rendered_trees
+from tenantry.flows.rerender import read_current, rendered_trees
 from tenantry.flows.reseal import sealed_otherwise
 from tenantry.flows.service import Cell, Service
 
@@ -30,7 +31,7 @@ def read_facts(
     full: bool,
 ) -> list[Facts]:
     """What is known of these customers' tenants; with `full` also what their rows render to."""
-    places = _trees_at(cell, head, [folder_of(each) for each in customer_ids])
+    places = _trees_at(cell, head, [naming.folder_of(each) for each in customer_ids])
     rendered: dict[str, str] = {}
     faults: dict[str, str] = {}
     with service.database.read() as session:
@@ -40,14 +41,16 @@ def read_facts(
         outdated = sealed_otherwise(session, customer_ids, fingerprint)
         other = [each for each in tenants if _stands_otherwise(each, places)]
         older = _accepted_once(session, [each.customer_id for each in other])
-        standing = read_standing(session, customer_ids) if full else []
+        current = read_current(session, customer_ids) if full else []
     if full:
-        rendered = rendered_trees(service, cell, head, standing, faults)
+        rendered = rendered_trees(service, cell, head, current, faults)
     local_only = _same_but_local(cell, other, places)
+    reverted = [each for each in tenants if _is_back(each, places, older)]
+    lost = _published_in_lost_history(cell, head, reverted)
     return [
         Facts(
             customer_id=each.customer_id,
-            folder=(folder := folder_of(each.customer_id)),
+            folder=(folder := naming.folder_of(each.customer_id)),
             generation=each.generation,
             published_generation=each.published_generation,
             accepted_tree=each.accepted_tree,
@@ -56,6 +59,7 @@ def read_facts(
             replaces=each.replaces,
             pushed=frozenset(push.tree for push in pushed.get(each.customer_id, ())),
             is_older=(each.customer_id, places[folder]) in older,
+            is_lost=each.customer_id in lost,
             is_same_but_local=each.customer_id in local_only,
             is_outdated=each.customer_id in outdated,
             rendered=rendered.get(each.customer_id),
@@ -73,7 +77,7 @@ def _trees_at(cell: Cell, head: str | None, folders: Sequence[str]) -> dict[str,
 
 
 def _stands_otherwise(tenant: Tenant, places: Mapping[str, str | None]) -> bool:
-    return places[folder_of(tenant.customer_id)] not in (None, tenant.accepted_tree)
+    return places[naming.folder_of(tenant.customer_id)] not in (None, tenant.accepted_tree)
 
 
 def _accepted_once(session: Session, customer_ids: Sequence[str]) -> set[tuple[str, str | None]]:
@@ -82,6 +86,22 @@ def _accepted_once(session: Session, customer_ids: Sequence[str]) -> set[tuple[s
         Publication.customer_id.in_(customer_ids), Publication.accepted_at.is_not(None)
     )
     return {(customer_id, tree) for customer_id, tree in session.execute(rows)}
+
+
+def _is_back(
+    tenant: Tenant, places: Mapping[str, str | None], older: Collection[tuple[str, str | None]]
+) -> bool:
+    """Whether main shows a published tenant as it was earlier, or not at all."""
+    tree = places[naming.folder_of(tenant.customer_id)]
+    is_missing = tree is None and tenant.accepted_tree is not None
+    return is_missing or (tenant.customer_id, tree) in older
+
+
+def _published_in_lost_history(cell: Cell, head: str | None, tenants: Sequence[Tenant]) -> set[str]:
+    """Customers whose tenant was published by a commit that main's history no longer has."""
+    commits = {each.customer_id: str(each.published_commit) for each in tenants}
+    lost = cell.repository.commits_outside(head, set(commits.values())) if commits else set()
+    return {customer_id for customer_id, commit in commits.items() if commit in lost}
 
 
 def _same_but_local(
@@ -96,6 +116,6 @@ def _same_but_local(
         for each in tenants
         if each.accepted_tree in known
         and cell.repository.same_but(
-            str(places[folder_of(each.customer_id)]), str(each.accepted_tree), LOCAL
+            str(places[naming.folder_of(each.customer_id)]), str(each.accepted_tree), LOCAL
         )
     }
