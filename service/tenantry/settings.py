@@ -64,6 +64,9 @@ class CellSettings(BaseModel):
     git_known_hosts_file: Path | None = Field(
         None, description="host keys of an ssh repository; no other is accepted"
     )
+    git_deadline: Seconds = Field(
+        60.0, description="seconds for an exchange with the repository; the first has 30 minutes"
+    )
     domain: str = Field("localhost", description="tenants answer at <customer-id>.<domain>")
     instance_url: str = Field(
         "https://{host}",
@@ -212,6 +215,11 @@ class Settings(BaseSettings):
     def mail(self) -> Path:
         """The folder of mail that was 'sent' in development."""
         return self.mail_dir or self.data_dir / "mail"
+
+    @field_validator("public_url")
+    @classmethod
+    def _joins_with_paths(cls, url: str) -> str:
+        return url.rstrip("/")
 
     @field_validator("signup_limit_email", "signup_limit_address", "signup_limit_total")
     @classmethod

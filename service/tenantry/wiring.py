@@ -76,7 +76,7 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
         password_rules=Rules(minimum=settings.min_password_length),
         signup_limits=settings.signup_limits,
         trusted_proxies=settings.trusted_proxies,
-        public_url=settings.public_url.rstrip("/"),
+        public_url=settings.public_url,
         publish_batch=settings.publish_batch,
         bulk_batch=settings.bulk_batch,
         now=now,
@@ -133,6 +133,7 @@ def _cell(
         repository=TenantsRepository(
             cell.repository_url,
             settings.data_dir / "clones" / f"{name}.git",
+            deadline=cell.git_deadline,
             access=git_access(name, cell, production=settings.is_production),
         ),
         lease=Lease(database, f"publisher/{name}"),

@@ -5,17 +5,28 @@ from __future__ import annotations
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tenantry.adapters.git import NOT_A_TREE, Change, TenantsRepository, create_bare, remote_head
+from tenantry.adapters.git import (
+    NOT_A_TREE,
+    Change,
+    TenantsRepository,
+    create_bare,
+    objects,
+    program,
+    remote_head,
+)
+from tenantry.adapters.git import repository as repositories
+from tenantry.adapters.git.clone import PATIENCE
 from tenantry.adapters.git.clone import Clone as Checked
 from tenantry.adapters.git.remote import _require_landed
 from tenantry.adapters.process import Completed
-from tenantry.core.errors import PushRefused, PushRejected, RepositoryError
+from tenantry.core.errors import ProductError, PushRefused, PushRejected, RepositoryError
 from tenantry.core.gittree import tree_id
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -50,7 +61,7 @@ def land(repository: TenantsRepository, *changes: Change) -> list[str]:
 
 
 def tree_at(repository: TenantsRepository, commit: str, path: str) -> str | None:
-    return repository.object_ids([(commit, path)])[commit, path]
+    return repository.trees([(commit, path)])[commit, path]
 
 
 def test_empty_remote_gets_its_first_commits(clone: Clone, remote: Path) -> None:
@@ -279,6 +290,11 @@ def test_clone_with_damaged_objects_is_made_anew(clone: Clone, tmp_path: Path) -
     land(repository, Change("b", FILES, "second"))
 
 
+def loose(bare: Path, name: str) -> Path:
+    sha = git(bare, "rev-parse", name)
+    return first_file(bare, f"objects/{sha[:2]}/{sha[2:]}")
+
+
 def first_file(folder: Path, pattern: str) -> Path:
     path = min(folder.glob(pattern))
     path.chmod(0o644)
@@ -301,8 +317,7 @@ def lose_objects(bare: Path) -> None:
 
 
 def damage_blob(bare: Path) -> None:
-    name = git(bare, "rev-parse", f"refs/remotes/origin/main:{FOLDER}/tenant.json")
-    truncate(first_file(bare, f"objects/{name[:2]}/{name[2:]}"))
+    truncate(loose(bare, f"refs/remotes/origin/main:{FOLDER}/tenant.json"))
 
 
 def empty_ref(bare: Path) -> None:
@@ -318,6 +333,8 @@ DAMAGES = {
     "pack": damage_pack,
     "objects": lose_objects,
     "blob": damage_blob,
+    "tree": lambda bare: truncate(loose(bare, f"refs/remotes/origin/main:{FOLDER}")),
+    "lost tree": lambda bare: loose(bare, "refs/remotes/origin/main:tenants").unlink(),
     "ref": empty_ref,
     "file": become_a_file,
     "nothing": shutil.rmtree,
@@ -346,6 +363,93 @@ def test_any_damage_costs_a_few_tries_at_most(
             break
     assert git(remote, "ls-tree", "--name-only", "main").split() == ["b", "tenants"]
     assert git(remote, "fsck", "--strict") == ""
+
+
+BREAKS = [
+    lambda path: path.write_bytes(b"damaged"),
+    Path.unlink,
+    lambda path: path.write_bytes(b""),
+]
+
+
+@pytest.mark.parametrize("harm", BREAKS, ids=["damaged", "lost", "empty"])
+@pytest.mark.parametrize("folder", [FOLDER, "tenants"])
+def test_folder_that_cannot_be_read_is_not_taken_for_a_missing_one(
+    clone: Clone, tmp_path: Path, folder: str, harm: Callable[[Path], object]
+) -> None:
+    repository = clone("ours")
+    (head,) = land(repository, Change(FOLDER, FILES, "first"))
+    tree = tree_at(repository, head, FOLDER)
+    harm(loose(tmp_path / "ours.git", f"{head}:{folder}"))
+    with pytest.raises(RepositoryError):
+        tree_at(repository, head, FOLDER)
+    assert repository.fetch() == head
+    assert tree_at(repository, head, FOLDER) == tree
+
+
+@pytest.mark.parametrize("harm", BREAKS, ids=["damaged", "lost", "empty"])
+def test_history_that_cannot_be_read_is_not_taken_for_a_rewritten_one(
+    clone: Clone, tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    repository = clone("ours")
+    changes = [Change(name, FILES, name) for name in ("a", "b", "c")]
+    first, middle, last = land(repository, *changes)
+    harm(loose(tmp_path / "ours.git", middle))
+    with pytest.raises(RepositoryError):
+        repository.descends(last, first)
+    assert repository.fetch() == last
+    assert repository.descends(last, first)
+
+
+def test_branch_that_cannot_be_read_is_not_taken_for_an_empty_repository(
+    clone: Clone, tmp_path: Path
+) -> None:
+    repository = clone("ours")
+    (head,) = land(repository, Change("a", FILES, "first"))
+    empty_ref(tmp_path / "ours.git")
+    with pytest.raises(RepositoryError):
+        repository.head()
+    assert repository.fetch() == head
+
+
+def test_first_fetch_may_take_longer(
+    clone: Clone, remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped halfway, it would begin from nothing each time, and never end."""
+    within: list[float] = []
+
+    def run(*arguments: str, deadline: float, **given: Any) -> Completed:
+        if "fetch" in arguments:
+            within.append(deadline)
+        return program_run(*arguments, deadline=deadline, **given)
+
+    program_run = program.run
+    monkeypatch.setattr(program, "run", run)
+    repository = clone("ours")
+    repository.fetch()  # of an empty remote
+    land(clone("theirs"), Change("a", FILES, "first"))
+    within.clear()
+    repository.fetch()
+    repository.fetch()
+    assert within == [PATIENCE, 60]
+
+
+def test_what_piles_up_is_packed_before_a_fetch_ends(clone: Clone, tmp_path: Path) -> None:
+    repository = clone("ours")
+    repository.fetch()
+    git(tmp_path / "ours.git", "config", "fastimport.unpackLimit", "10000")
+    land(repository, Change("a", {f"{number}": b"%d" % number for number in range(600)}, "many"))
+    assert loose_objects(tmp_path / "ours.git") > 600
+    repository.fetch()
+    assert loose_objects(tmp_path / "ours.git") > 600
+    git(tmp_path / "ours.git", "config", "gc.auto", "256")
+    repository.fetch()
+    assert loose_objects(tmp_path / "ours.git") == 0
+    assert git(tmp_path / "ours.git", "fsck") == ""
+
+
+def loose_objects(bare: Path) -> int:
+    return int(git(bare, "count-objects").split()[0])
 
 
 def test_clone_of_another_remote_is_made_anew(clone: Clone, tmp_path: Path) -> None:
@@ -472,7 +576,51 @@ def test_file_is_no_tree(clone: Clone) -> None:
     assert repository.trees([(str(tree), "")]) == {(tree, ""): tree}
 
 
-def test_entries_and_blobs_are_all_files_of_a_commit(clone: Clone) -> None:
+def test_submodule_is_no_tree_and_nothing_is_below_it(clone: Clone, remote: Path) -> None:
+    commit = b"commit refs/heads/main\ncommitter a <a@a> 1 +0000\ndata 1\nx\n"
+    subprocess.run(
+        ["git", f"--git-dir={remote}", "fast-import", "--quiet"],
+        input=commit + b"M 160000 " + b"1" * 40 + b" t/sub\nM 100644 inline t/file\ndata 1\nx\n",
+        check=True,
+    )
+    repository = clone("ours")
+    head = str(repository.fetch())
+    places = [(head, path) for path in ("t/sub", "t/sub/x", "t/file/x", "t/none/x", "u/x")]
+    assert list(repository.trees(places).values()) == [NOT_A_TREE, None, None, None, None]
+
+
+def test_folder_too_large_for_a_product_is_not_read(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = clone("ours")
+    (head,) = land(repository, Change("t", {"small": b"x", "film": b"x" * 5000}, "a"))
+    monkeypatch.setattr(objects, "FILES_AT_MOST", 5000)
+    with pytest.raises(ProductError, match="film: its folder holds more"):
+        repository.files(str(tree_at(repository, head, "t")))
+
+
+def test_files_of_few_trees_are_kept(clone: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    original = objects.read_files
+
+    def read_files(clone: Checked, tree: str) -> Mapping[str, bytes]:
+        read.append(tree)
+        return original(clone, tree)
+
+    monkeypatch.setattr(objects, "read_files", read_files)
+    monkeypatch.setattr(repositories, "TREES_KEPT", 2)
+    repository = clone("ours")
+    names = ("a", "b", "c")
+    land(repository, *(Change(name, {"name": name.encode()}, name) for name in names))
+    a, b, c = (str(tree_at(repository, str(repository.head()), name)) for name in names)
+    for tree in (a, a, b, a, c, a, b):
+        repository.files(tree)
+    assert read == [a, b, c, b]
+
+
+def test_entries_and_blobs_are_all_files_of_a_commit(
+    clone: Clone, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repository = clone("ours")
     many = {f"{number:03}": str(number).encode() for number in range(600)}
     land(repository, Change(FOLDER, FILES, "a"), Change("many", many, "b"))
@@ -482,6 +630,9 @@ def test_entries_and_blobs_are_all_files_of_a_commit(clone: Clone) -> None:
     assert {entry.path for entry in found} == expected
     below = list(repository.entries(head, "many"))
     assert {(entry.mode, entry.kind) for entry in below} == {("100644", "blob")}
+    sizes = repository.sizes(entry.id for entry in below)
+    assert [sizes[entry.id] for entry in below] == [1] * 10 + [2] * 90 + [3] * 500
+    monkeypatch.setattr(objects, "BYTES_AT_ONCE", 100)
     contents = repository.blobs(entry.id for entry in below)
     pairs = zip(below, contents, strict=True)
     assert {entry.path.removeprefix("many/"): content for entry, (_, content) in pairs} == many

@@ -122,7 +122,10 @@ def test_service_publishes_with_the_same_credentials(
             "REPOSITORY_URL": host.url("t"),
             "GIT_CA_FILE": host.ca_file,
             "GIT_TOKEN_FILE": host.token_file,
+            "GIT_DEADLINE": 45,
         }.items():
             monkeypatch.setenv(f"TENANTRY_CELLS__EU__{name}", str(value))
         service = wiring.build(settings.load())
-        assert service.cells["eu"].repository.fetch() is None
+        repository = service.cells["eu"].repository
+        assert repository.fetch() is None
+        assert (repository._remote._deadline, repository._clone._deadline) == (45, 45)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.adapters.git import Access, Change, TenantsRepository, remote_head
+from tenantry.adapters import process
+from tenantry.adapters.git import Access, Change, TenantsRepository, program, remote_head
 from tenantry.core.errors import PushRefused, PushRejected, RepositoryError
 from tests import githost
 from tests.githost import TOKEN, HttpsHost
@@ -81,7 +82,20 @@ def test_token_that_changes_is_taken_up_at_once(host: HttpsHost) -> None:
     assert repository.fetch() is None
 
 
-@pytest.mark.parametrize("content", [None, "", "\n", " \n"])
+@pytest.mark.parametrize("start", ["", "\n", "\r\n \t\r\n"])
+@pytest.mark.parametrize("end", ["", "\n", " \r\n", "\r\nmore\n"])
+def test_token_is_the_first_line_that_is_not_empty(tmp_path: Path, start: str, end: str) -> None:
+    """For git as for what keeps it out of messages, whatever system the file was written on."""
+    file = tmp_path / "token"
+    file.write_text(f"{start} a \\token{end}", newline="")
+    access = Access(token_file=file)
+    env = access.environment("https://h/t", silence=1)
+    told = process.run(["sh", env["GIT_ASKPASS"], "Password for 'h'"], env=env, deadline=10)
+    assert told.stdout == b"a \\token\n"
+    assert access.secrets()[0] == "a \\token"
+
+
+@pytest.mark.parametrize("content", [None, "", "\n", " \n", "\r\n\r\n"])
 def test_missing_or_empty_token_is_an_error_and_no_question(
     host: HttpsHost, content: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -304,11 +318,21 @@ def deadline(repository: TenantsRepository, seconds: float) -> Iterator[None]:
 def test_host_that_never_speaks_is_given_up(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}/t.git"
-        with pytest.raises(RepositoryError, match=r"fetch failed: git did not end within 1 s"):
+        with pytest.raises(RepositoryError, match=r"git did not end within 1 s"):
             TenantsRepository(url, tmp_path / "c.git", deadline=HASTY).fetch()
         with pytest.raises(RepositoryError, match=r"did not end within 1 s"):
             remote_head(url, "main", deadline=HASTY)
         wait_until_gone(url)
+
+
+@pytest.mark.parametrize("trouble", [hang, drip])
+def test_git_whose_process_was_killed_gives_up_by_itself(
+    host: HttpsHost, trouble: Callable[[Handler], bool]
+) -> None:
+    host.meddle = trouble
+    env = host.access().environment(host.url("t"), silence=1)
+    ended = program.run("ls-remote", host.url("t"), env=env, deadline=60)
+    assert "Operation too slow" in ended.stderr
 
 
 def wait_until_gone(url: str) -> None:

@@ -22,6 +22,7 @@ from tenantry.adapters.git import program
 ASKPASS = Path(__file__).with_name("askpass.sh")
 DEFAULT_USERNAME = "x-access-token"  # GitHub's; GitLab and Gitea take any name beside a token
 CONNECT_WITHIN = 15  # seconds
+SLOWEST = 1000  # bytes a second
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?:://|::)")
 
 
@@ -38,17 +39,21 @@ class Access:
     ssh_key_file: Path | None = None
     known_hosts_file: Path | None = None
 
-    def environment(self, url: str, *, deadline: float) -> dict[str, str]:
-        """The environment of a git that talks to `url`."""
+    def environment(self, url: str, *, silence: float) -> dict[str, str]:
+        """The environment of a git that talks to `url`, and gives up by itself after so many
+        seconds in which next to nothing comes: nobody may be left to kill it.
+        """
         configuration, variables = {"http.followRedirects": "false"}, {}
         match transport(url):
             case "https":
                 variables = self._askpass()
+                configuration["http.lowSpeedLimit"] = str(SLOWEST)
+                configuration["http.lowSpeedTime"] = str(math.ceil(silence))
                 if self.ca_file:
                     configuration["http.sslCAInfo"] = str(self.ca_file.absolute())
             case "ssh":
                 variables = {
-                    "GIT_SSH_COMMAND": shlex.join(self._ssh(deadline)),
+                    "GIT_SSH_COMMAND": shlex.join(self._ssh(silence)),
                     "GIT_SSH_VARIANT": "ssh",
                 }
         return program.environment(configuration, variables)
@@ -67,7 +72,8 @@ class Access:
             text = self.token_file.read_text("utf-8") if self.token_file else ""
         except (OSError, UnicodeDecodeError):
             return ""
-        return text.partition("\n")[0].strip()
+        lines = (line.strip(" \t") for line in text.replace("\r", "").split("\n"))
+        return next(filter(None, lines), "")
 
     def _askpass(self) -> dict[str, str]:
         if self.token_file is None:
@@ -78,10 +84,10 @@ class Access:
             "TENANTRY_ASKPASS_TOKEN_FILE": str(self.token_file.absolute()),
         }
 
-    def _ssh(self, deadline: float) -> list[str]:
+    def _ssh(self, silence: float) -> list[str]:
         options = {
             "BatchMode": "yes",
-            "ConnectTimeout": str(math.ceil(min(deadline, CONNECT_WITHIN))),
+            "ConnectTimeout": str(math.ceil(min(silence, CONNECT_WITHIN))),
             "ServerAliveInterval": "5",
             "ServerAliveCountMax": "3",
             "IdentitiesOnly": "yes",

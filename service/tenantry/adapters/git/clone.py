@@ -6,6 +6,7 @@ holds nothing of its own, so one that is damaged, or of another remote, is made 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -20,10 +21,13 @@ from tenantry.core.errors import ProgramError, RepositoryError
 
 BUILD_REF = "refs/tenantry/build"
 LOOK_EVERY = 16  # failed exchanges in a row
+PATIENCE = 1800.0  # seconds; for what reads or brings all there is, and stopped begins from nothing
 
 
 class Clone:
-    """A bare clone of `url` at `wanted`, or beside it. `deadline`: seconds for each local git."""
+    """A bare clone of `url` at `wanted`, or beside it. `deadline`: seconds for each local git, but
+    for those that read all of it.
+    """
 
     def __init__(self, url: str, wanted: Path, *, deadline: float) -> None:
         self._url = url
@@ -35,10 +39,9 @@ class Clone:
         self._is_suspect = False  # something failed here: looked at before the next exchange
         self._failed_exchanges = 0
 
-    @property
-    def path(self) -> Path:
-        """Its folder; the first time, it is claimed and looked at. RepositoryError where there can
-        be none.
+    def open(self) -> Path:
+        """Its folder. The first time, it is claimed and looked at, and made where it is not usable.
+        RepositoryError where there can be none.
         """
         with self._opening:
             if self._claimed is None:
@@ -52,29 +55,45 @@ class Clone:
 
     def repair(self) -> None:
         """Make it anew if something failed in it and it does not prove sound."""
-        path = self.path
+        path = self.open()
         with self._opening:
             if self._is_suspect:
                 if not (self._is_usable(path) and self._is_whole(path)):
                     self._make(path)
                 self._is_suspect = False
 
-    def run(self, *arguments: str, stdin: bytes = b"") -> process.Completed:
-        """Git in the clone."""
-        try:
-            return self._run(self.path, *arguments, stdin=stdin)
-        except RepositoryError:
-            self._is_suspect = True
-            raise
-
     def must(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """What git wrote; where it fails, the clone is looked at before the next exchange."""
-        completed = self.run(*arguments, stdin=stdin)
+        completed = self._run_here(*arguments, stdin=stdin)
         if completed.returncode:
-            self._is_suspect = True
-            said = program.line(completed.stderr)
-            raise RepositoryError(f"git {arguments[0]} failed: {said}")
+            raise self.failure(f"git {arguments[0]} failed: {program.line(completed.stderr)}")
         return completed.stdout
+
+    def ask(self, *arguments: str, stdin: bytes = b"") -> tuple[bool, bytes]:
+        """Git's yes or no (its exit codes 0 and 1), and what it wrote. A complaint is a failure:
+        git says "no" and "missing" of what is there and cannot be read, too.
+        """
+        completed = self._run_here(*arguments, stdin=stdin)
+        if completed.returncode not in (0, 1) or completed.stderr:
+            raise self.failure(f"git {arguments[0]} failed: {program.line(completed.stderr)}")
+        return completed.returncode == 0, completed.stdout
+
+    def resolve(self, ref: str) -> str | None:
+        """The commit that a ref names; None where there is no such ref."""
+        found, sha = self.ask("rev-parse", "--verify", "--quiet", ref)
+        return sha.decode().strip() if found else None
+
+    def failure(self, message: str) -> RepositoryError:
+        """An error to raise for what failed in the clone: before the next exchange, it is looked
+        at.
+        """
+        self._is_suspect = True
+        return RepositoryError(message)
+
+    def tidy(self) -> None:
+        """Pack what has become many files or many packs, if it has. Best effort, but it ends."""
+        with contextlib.suppress(RepositoryError):
+            self._run(self.open(), "gc", "--auto", "--quiet", deadline=PATIENCE)
 
     def exchanged(self, *, well: bool) -> None:
         """How an exchange went. It mostly fails for the remote's sake, and looking costs seconds,
@@ -104,9 +123,10 @@ class Clone:
 
     def _is_whole(self, path: Path) -> bool:
         try:
-            return self._run(path, "fsck", "--no-dangling", "--no-progress").returncode == 0
+            looked = self._run(path, "fsck", "--no-dangling", "--no-progress", deadline=PATIENCE)
         except RepositoryError:
             return False  # not in time: making it anew is quicker
+        return looked.returncode == 0
 
     def _make(self, path: Path) -> None:
         try:
@@ -120,8 +140,18 @@ class Clone:
         if made.returncode:
             raise RepositoryError(f"there can be no clone: {program.line(made.stderr)}")
 
-    def _run(self, path: Path, *arguments: str, stdin: bytes = b"") -> process.Completed:
-        return program.run(f"--git-dir={path}", *arguments, stdin=stdin, deadline=self._deadline)
+    def _run_here(self, *arguments: str, stdin: bytes) -> process.Completed:
+        try:
+            return self._run(self.open(), *arguments, stdin=stdin)
+        except RepositoryError:
+            self._is_suspect = True
+            raise
+
+    def _run(
+        self, path: Path, *arguments: str, stdin: bytes = b"", deadline: float | None = None
+    ) -> process.Completed:
+        seconds = deadline or self._deadline
+        return program.run(f"--git-dir={path}", *arguments, stdin=stdin, deadline=seconds)
 
 
 def create_bare(path: Path, *, branch: str = "main") -> None:

@@ -35,7 +35,7 @@ def build(
     clone: Clone, parent: str | None, changes: Sequence[Change], *, author: str, now: datetime
 ) -> list[Commit]:
     """One commit per change, on top of `parent`."""
-    marks = clone.path / "tenantry.marks"
+    marks = clone.open() / "tenantry.marks"
     stamp = f"{author} {int(now.timestamp())} +0000"
     stream = b"".join(_stream(parent, changes, stamp))
     clone.must("fast-import", "--quiet", "--force", f"--export-marks={marks}", stdin=stream)

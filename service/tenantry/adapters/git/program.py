@@ -13,7 +13,7 @@ from tenantry.adapters import process
 from tenantry.core.errors import ProgramError, ProgramMissing, RepositoryError
 
 SHOWN = 1000  # characters of git's words that a message carries
-LIMIT = 512 * process.MEBIBYTE
+LIMIT = 256 * process.MEBIBYTE
 TRANSPORTS = ("file", "https", "ssh")
 _VARIABLES = {
     "GIT_TERMINAL_PROMPT": "0",
@@ -24,6 +24,10 @@ _VARIABLES = {
 _CONFIGURATION = {
     "core.hooksPath": "/dev/null",
     "safe.directory": "*",  # a repository that another user owns, as in a volume
+    # Tidying up is a step of its own: within an exchange it would eat the exchange's deadline, and
+    # detached it would live on.
+    "maintenance.auto": "false",
+    "gc.autoDetach": "false",
 }
 _USERINFO = re.compile(r"(?<=://)[^/@\s']+@")
 

@@ -1,7 +1,8 @@
 """Exchanges with the remote, and what its answers mean.
 
 What fences a push against other writers is the remote's ref itself: a push names no force, so it
-lands on the commit that was built on or not at all.
+lands only where it drops no commit. A branch that was set back after the last fetch takes it, too:
+then what had been dropped is there again, below what was pushed.
 
 Do not: force a push, or believe that one did not land because git failed.
 """
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from tenantry.adapters import process
 from tenantry.adapters.git import program
 from tenantry.adapters.git.access import Access
-from tenantry.adapters.git.clone import Clone, tracking
+from tenantry.adapters.git.clone import PATIENCE, Clone, tracking
 from tenantry.core.errors import PushRefused, PushRejected, RepositoryError
 
 NO_SUCH_REF = 2  # exit code of `git ls-remote --exit-code`
@@ -63,7 +64,9 @@ _REMEDIES = (
 
 
 class Remote:
-    """One branch of one remote. `deadline` is in seconds for each exchange."""
+    """One branch of one remote. `deadline` is in seconds for each exchange, but for those that
+    bring the branch for the first time.
+    """
 
     def __init__(self, url: str, branch: str, access: Access, *, deadline: float) -> None:
         self.url = url
@@ -74,7 +77,9 @@ class Remote:
     def fetch(self, clone: Clone) -> None:
         """Bring what all of its branches hold into the clone; RepositoryError where it fails."""
         refs = f"+refs/heads/*:{tracking('*')}"
-        fetched = self._exchange(clone, "fetch", "--quiet", "--prune", "--no-tags", "origin", refs)
+        within = self._seconds_to_fetch(clone)
+        asked = ("fetch", "--quiet", "--prune", "--no-tags", "origin", refs)
+        fetched = self._exchange(clone, *asked, deadline=within)
         clone.exchanged(well=not fetched.returncode)
         if fetched.returncode:
             raise _failure("fetch failed", fetched)
@@ -86,7 +91,8 @@ class Remote:
         it (either way nothing landed), and RepositoryError where the outcome is unknown.
         """
         refs = f"{commit}:refs/heads/{self.branch}"
-        pushed = self._exchange(clone, "push", "--porcelain", "origin", refs)
+        asked = ("push", "--porcelain", "origin", refs)
+        pushed = self._exchange(clone, *asked, deadline=self._deadline)
         try:
             _require_landed(pushed, self._access.secrets())
         except (PushRejected, PushRefused):
@@ -99,26 +105,34 @@ class Remote:
     def head(self) -> str | None:
         """The branch's head, asked without a clone; None where there is no such branch."""
         asked = ("ls-remote", "--exit-code", "--", self.url, f"refs/heads/{self.branch}")
-        answer = self._git(*asked)
+        answer = self._git(*asked, deadline=self._deadline)
         if answer.returncode == NO_SUCH_REF:
             return None
         if answer.returncode:
             raise _failure("the repository cannot be read", answer)
         return answer.stdout.decode().split()[0]
 
-    def _exchange(self, clone: Clone, *arguments: str) -> process.Completed:
-        path = clone.path
+    def _seconds_to_fetch(self, clone: Clone) -> float:
+        """Long where the branch is there and none of it is here yet."""
+        if clone.resolve(tracking(self.branch)):
+            return self._deadline
+        asked = ("ls-remote", "--exit-code", "origin", f"refs/heads/{self.branch}")
+        is_there = self._exchange(clone, *asked, deadline=self._deadline).returncode == 0
+        return max(PATIENCE, self._deadline) if is_there else self._deadline
+
+    def _exchange(self, clone: Clone, *arguments: str, deadline: float) -> process.Completed:
+        path = clone.open()
         try:
-            return self._git(f"--git-dir={path}", *arguments)
+            return self._git(f"--git-dir={path}", *arguments, deadline=deadline)
         except RepositoryError as error:
             clone.exchanged(well=False)
             raise RepositoryError(f"{arguments[0]} failed: {error.message}") from error
 
-    def _git(self, *arguments: str) -> process.Completed:
+    def _git(self, *arguments: str, deadline: float) -> process.Completed:
         return program.run(
             *arguments,
-            env=self._access.environment(self.url, deadline=self._deadline),
-            deadline=self._deadline,
+            env=self._access.environment(self.url, silence=self._deadline),
+            deadline=deadline,
             secrets=self._access.secrets(),
         )
 

@@ -12,19 +12,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache, partial
 from pathlib import Path
 
 from tenantry.adapters.git import commits, objects
 from tenantry.adapters.git.access import Access
 from tenantry.adapters.git.clone import Clone, tracking
 from tenantry.adapters.git.commits import Change, Commit
-from tenantry.adapters.git.objects import Entry
+from tenantry.adapters.git.objects import Entry, Place
 from tenantry.adapters.git.remote import Remote
 from tenantry.core.errors import RepositoryError
 
+TREES_KEPT = 64  # platform versions, and `local/` of the tenants that were published last
+
 
 class TenantsRepository:
-    """One branch of one remote. `deadline` is in seconds for each exchange with the remote."""
+    """One branch of one remote. `deadline` is in seconds, for each exchange with the remote and for
+    each git that works here alone; what brings or reads all there is may take much longer.
+    """
 
     def __init__(
         self,
@@ -41,7 +46,7 @@ class TenantsRepository:
         self._author = author
         self._clone = Clone(url, clone, deadline=deadline)
         self._remote = Remote(url, branch, access or Access(), deadline=deadline)
-        self._files: dict[str, Mapping[str, bytes]] = {}  # by tree; platform versions and local/
+        self._files = lru_cache(TREES_KEPT)(partial(objects.read_files, self._clone))
         self._built: str | None = None  # what push sends
         self._turn = threading.Lock()
 
@@ -50,14 +55,12 @@ class TenantsRepository:
         with self._turn:
             self._clone.repair()
             self._remote.fetch(self._clone)
+            self._clone.tidy()
         return self.head()
 
     def head(self) -> str | None:
         """The head as last seen, without asking the remote."""
-        found = self._clone.run("rev-parse", "--verify", "--quiet", tracking(self.branch))
-        if found.returncode > 1:
-            return self._clone.must("rev-parse", "--verify", tracking(self.branch)).decode().strip()
-        return found.stdout.decode().strip() or None
+        return self._clone.resolve(tracking(self.branch))
 
     def known_commits(self, commits: Iterable[str]) -> set[str]:
         """Those of the commits that are known here."""
@@ -83,13 +86,11 @@ class TenantsRepository:
         found = objects.look_up(self._clone, (f"{commit}:{path}" for commit, path in asked))
         return dict(zip(asked, found, strict=True))
 
-    def trees(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
+    def trees(self, places: Iterable[Place]) -> dict[Place, str | None]:
         """The id of the tree at each (commit, path), where a commit may be a tree; None where
-        nothing is, NOT_A_TREE where something else is. One process for all.
+        nothing is, NOT_A_TREE where something else is. A few processes for all.
         """
-        asked = list(places)
-        found = objects.find_trees(self._clone, (f"{commit}:{path}" for commit, path in asked))
-        return dict(zip(asked, found, strict=True))
+        return objects.find_trees(self._clone, list(places))
 
     def entries(self, commit: str, path: str = "") -> Iterator[Entry]:
         """Every file of a commit, or below `path` in it; paths are from the repository's top."""
@@ -99,14 +100,16 @@ class TenantsRepository:
         """Each id with its bytes, in the order asked. Memory is bounded, whatever their number."""
         return objects.read_blobs(self._clone, ids)
 
+    def sizes(self, ids: Iterable[str]) -> dict[str, int]:
+        """Of each id its bytes, which need not be read for that."""
+        asked = list(ids)
+        return dict(zip(asked, objects.sizes(self._clone, asked), strict=True))
+
     def files(self, tree: str) -> Mapping[str, bytes]:
-        """All files below a tree, by path relative to it. A tree never changes: read once."""
-        if tree not in self._files:
-            found = [entry for entry in self.entries(tree) if entry.kind == "blob"]
-            contents = self.blobs(entry.id for entry in found)
-            pairs = zip(found, contents, strict=True)
-            self._files[tree] = {entry.path: content for entry, (_, content) in pairs}
-        return self._files[tree]
+        """All files below a tree, by path relative to it. A tree never changes: those that were
+        read last are kept. ProductError where they hold too much for a product's files.
+        """
+        return self._files(tree)
 
     def same_but(self, tree: str, other: str, name: str) -> bool:
         """Whether two trees differ in nothing but their entry `name`."""
