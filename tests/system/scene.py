@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,18 +21,20 @@ from tenantry.adapters.database.tables import (
     LeaseRow,
     Outbox,
     Publication,
+    RateLimit,
     Tenant,
 )
 from tenantry.adapters.probe import Probed
 from tenantry.core.application import Application
-from tenantry.core.errors import EmailTaken, TenantryError
+from tenantry.core.errors import TenantryError
+from tenantry.core.limits import Limit, Limits
 from tenantry.core.model import Status
 from tenantry.core.signup import parse_signup
 from tenantry.flows import outbox
 from tenantry.flows.change import rename_company
 from tenantry.flows.publish import publish_due
 from tenantry.flows.service import Service
-from tenantry.flows.signup import SignedUp, signup
+from tenantry.flows.signup import Attempt, SignedUp, signup
 from tenantry.flows.watch import Watcher
 from tests.faults import Died, Life, live
 from tests.invariants import check_invariants
@@ -40,6 +42,8 @@ from tests.postgres import new_database
 from tests.system.world import PASSWORD, World, make_world
 
 EMAIL, COMPANY = "customer@example.com", "New Name"
+ATTEMPT = Attempt(network="192.0.2.1", key="the customer's key")
+LIMITS = Limits(*[Limit(10, timedelta(hours=1))] * 3)
 ROUND = timedelta(minutes=6)  # longer than anything waits, a mailer's claim included
 ROUNDS = 6
 WITHIN = 20.0  # seconds; only what is broken takes them
@@ -144,6 +148,7 @@ class Scene:
         """Restart, and work until everything is done that customers wait for."""
         self.let_leases_run_out()
         with self.process(Life()) as restarted:
+            self.world.clock.time += ROUND
             ask_again(restarted, act)
             for _ in range(ROUNDS):
                 self.world.clock.time += ROUND
@@ -196,7 +201,7 @@ class Scene:
 def sign_up(service: Service) -> SignedUp:
     fields = {"email": EMAIL, "password": PASSWORD, "company_name": "Company"}
     request = parse_signup(fields, rules=service.password_rules)
-    return signup(service, request, now=service.now())
+    return signup(service, request, now=service.now(), attempt=ATTEMPT)
 
 
 def publish(service: Service) -> None:
@@ -259,10 +264,16 @@ def accepted_generations(service: Service) -> set[int]:
 
 
 def ask_again(service: Service, act: str) -> None:
-    """What a person does who was not answered: it was done or it was not, never half."""
+    """What a person does who was not answered: it was done or it was not, never half. Whoever asks
+    with the same key is told of the one customer, as often as they ask.
+    """
     if act == "sign up":
-        with suppress(EmailTaken):
-            sign_up(service)
+        told = [sign_up(service) for _ in range(2)]
+        assert {each.customer_id for each in told} == {customers(service)[0].customer_id}
+        assert told[1] == replace(told[0], is_replay=True)
+        with service.database.read() as session:
+            counted = session.scalars(select(RateLimit.scope)).all()
+        assert sorted(counted) == ["address", "email", "total"]
     elif act == "rename" and COMPANY not in {each.company_name for each in customers(service)}:
         rename(service)
 
@@ -302,6 +313,6 @@ def make_scene(folder: Path, server: str | None) -> Iterator[Scene]:
         announce=stand_in.announce,
         probe=lambda _: Probed(ok=True, reason="It answers 200."),
     )
-    world.service = replace(world.service, cells={cell.name: cell})
+    world.service = replace(world.service, cells={cell.name: cell}, signup_limits=LIMITS)
     yield Scene(world, server, stand_in)
     world.service.database.close()
