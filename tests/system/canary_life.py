@@ -1,8 +1,9 @@
 """A process that does everything once, well and badly, with secrets that a test knows.
 
 `python -m tests.system.canary_life FOLDER DATABASE_URL`: logs go to standard error, at the level of
-debug; what strangers are answered goes to FOLDER/seen/answers, and argv and environment of every
-child to FOLDER/seen/children. Ends with FOLDER/told, the secrets that only this process knew.
+debug; what strangers are answered goes to FOLDER/seen/answers, argv and environment of every child
+to FOLDER/seen/children, and what commands print to FOLDER/seen/commands. Ends with FOLDER/told, the
+secrets that only this process knew.
 """
 
 from __future__ import annotations
@@ -17,21 +18,27 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from click.testing import CliRunner
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from tenantry import logs
 from tenantry.adapters import process
 from tenantry.adapters.git import Access, TenantsRepository
+from tenantry.cli.main import cli
 from tenantry.core.errors import TenantryError
 from tenantry.flows import outbox
 from tenantry.flows.publish import publish_due
 from tenantry.web.app import create_app
 from tenantry.worker import Loop
-from tests.system.world import World, make_world
+from tests.system.world import VECTORS, World, make_world
 
 PASSWORD = "Kanári-€42 %+&<b>\"'\\"
 GIT_TOKEN = "glpat-K4nar13nv0gelT0ken"
 ADDRESS = "/api/customers/signup"
+BROWSER = {"Accept": "text/html"}
+KEY = {"Idempotency-Key": "the-key-of-the-first"}
+LIMITS = {"signup_limit_email": "3/hour", "signup_limit_address": "99/hour"}
 PROGRAMS = ("git", "kubeseal", "kustomize", "ssh", "env", "sh")
 
 
@@ -40,7 +47,7 @@ def main(folder: Path, url: str) -> None:
     logs.configure("json")
     for name in ("", "sqlalchemy.engine", "urllib3", "werkzeug"):
         logging.getLogger(name or None).setLevel(logging.DEBUG)
-    world = make_world(folder, url)
+    world = make_world(folder, url, **LIMITS)
     record_children(folder)
     client = create_app(world.service).test_client()
     token = go_the_whole_way(world, client)
@@ -52,6 +59,7 @@ def main(folder: Path, url: str) -> None:
     (folder / "seen" / "answers").write_text("\n".join(answers))
     (folder / "told").write_text(json.dumps({"only_in_mail": [token]}))
     world.service.database.close()
+    (folder / "seen" / "commands").write_text("\n".join(run_commands(folder, url)))
 
 
 def record_children(folder: Path) -> None:
@@ -73,9 +81,12 @@ def write_program(path: Path, code: str) -> None:
 
 
 def go_the_whole_way(world: World, client: FlaskClient) -> str:
-    """Signup, status page, commit and mail; the status token."""
-    answer = client.post(ADDRESS, json=body("first@example.com"))
+    """Signup, asked for twice, status page, commit and mail; the status token."""
+    answer, again = (
+        client.post(ADDRESS, json=body("first@example.com"), headers=KEY) for _ in range(2)
+    )
     assert answer.status_code == 201, answer.text
+    assert again.data == answer.data
     token = str(answer.get_json()["deployment"]["status_url"]).rpartition("/")[2]
     assert client.get(f"/status/{token}").status_code == 200
     assert len(world.publish().tenants) == 1
@@ -89,24 +100,33 @@ def body(email: str, **changes: Any) -> dict[str, Any]:
 
 def ask_as_a_stranger(client: FlaskClient) -> list[str]:
     """What is answered to those who are refused; the password is in everything they send."""
-    requests: list[Callable[[], Any]] = [
-        lambda: client.post(ADDRESS, json=body("first@example.com")),
-        lambda: client.post(ADDRESS, json=body("no address")),
-        lambda: client.post(ADDRESS, json=body("a@example.com", company_name=[PASSWORD])),
-        lambda: client.post(ADDRESS, json=body(PASSWORD)),
-        lambda: client.post(ADDRESS, json={"email": "a@example.com", "password": {"a": PASSWORD}}),
-        lambda: client.post(ADDRESS, data=PASSWORD, content_type="application/json"),
-        lambda: client.post("/signup", data=body("first@example.com")),
-        lambda: client.post("/signup", data=body("no address")),
-        lambda: client.get("/signup"),
-        lambda: client.get("/status/guessed"),
-        lambda: client.get("/readyz"),
-        lambda: client.get("/metrics"),
-        lambda: client.get("/api/customers/cust-bcdfghjkmn/deployment"),
+    first = body("first@example.com")
+
+    def post(**options: Any) -> TestResponse:
+        return client.post(ADDRESS, **options)
+
+    answers = [
+        (409, post(json=first)),
+        (409, post(data=first, headers=BROWSER)),
+        (429, post(json=first)),
+        (429, post(data=first, headers=BROWSER)),
+        (422, post(json=first | {"company_name": "Another"}, headers=KEY)),
+        (400, post(json=body("no address"))),
+        (400, post(data=body("no address"), headers=BROWSER)),
+        (400, post(json=body("a@example.com", company_name=[PASSWORD]))),
+        (400, post(json=body(PASSWORD))),
+        (400, post(json={"email": "a@example.com", "password": {"a": PASSWORD}})),
+        (400, post(data=PASSWORD, content_type="application/json")),
+        (400, post(json=first, headers={"Idempotency-Key": PASSWORD})),
+        (415, post(data=PASSWORD, content_type="text/plain")),
+        (200, client.get("/")),
+        (404, client.get("/status/guessed")),
+        (404, client.get("/api/customers/cust-bcdfghjkmn/deployment")),
+        (200, client.get("/readyz")),
     ]
-    answers = [request() for request in requests]
-    assert {answer.status_code for answer in answers} <= {200, 400, 401, 404, 409, 422}
-    return [answer.text + str(answer.headers) for answer in answers]
+    for expected, answer in answers:
+        assert answer.status_code == expected, answer.text
+    return [answer.text + str(answer.headers) for _, answer in answers]
 
 
 def fail_in_the_web(client: FlaskClient) -> list[str]:
@@ -152,6 +172,29 @@ def fail_in_git(world: World, folder: Path) -> None:
     run_loop(lambda: publish_due(world.service, cell))
     program.write_text(well)
     world.wait()
+
+
+def run_commands(folder: Path, url: str) -> list[str]:
+    """What commands print, of an import with everything wrong in it, too."""
+    good = {"email": "imported@example.com", "company_name": "Company"}
+    lines = [good, good | {"password": PASSWORD}, good | {"password_hash": PASSWORD},
+             good | {"email": PASSWORD}, good | {"company_name": [PASSWORD]}]  # fmt: skip
+    file = folder / "customers.jsonl"
+    file.write_text("\n".join([*map(json.dumps, lines), PASSWORD]))
+    environment = {
+        "TENANTRY_DATA_DIR": str(folder / "data"),
+        "TENANTRY_DATABASE_URL": url,
+        "TENANTRY_CELLS__MAIN__REPOSITORY_URL": str(folder / "tenants.git"),
+        "TENANTRY_CELLS__MAIN__SEALING_CERTIFICATE": str(VECTORS / "throwaway-cert.pem"),
+    }
+    commands = [
+        ["tenants", "import", "--no-wait", str(file)],
+        ["tenants", "list"],
+        ["repo", "status"],
+        ["repo", "audit", "--full"],
+        ["doctor"],
+    ]
+    return [CliRunner(env=environment).invoke(cli, command).output for command in commands]
 
 
 def crash_with(secret: str) -> float:

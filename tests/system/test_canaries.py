@@ -59,7 +59,9 @@ def test_secrets_stand_nowhere_but_where_they_belong(lived: World) -> None:
 
 def assert_everything_was_seen(world: World, seen: Path) -> None:
     """Else nothing would be proven."""
-    log, children = (seen / "log").read_text(), (seen / "children").read_text()
+    log, children, commands, answers = (
+        (seen / name).read_text() for name in ("log", "children", "commands", "answers")
+    )
     for event in ("customer.signed_up", "tenant.published", "mail.sent", "request.failed",
                   "loop.failed", "loop.crashed"):  # fmt: skip
         assert f'"event": "{event}"' in log, event
@@ -68,6 +70,11 @@ def assert_everything_was_seen(world: World, seen: Path) -> None:
     for program in ("git", "kubeseal", "kustomize"):
         assert f"/programs/{program}\n" in children
     assert "PATH=" in children
+    for line in range(2, 7):
+        assert f"customers.jsonl:{line}: " in commands
+    for said in ("cust-", "database.reachable", "main"):
+        assert said in commands
+    assert 'name="idempotency_key"' in answers, "no form was shown again"
 
 
 @pytest.mark.parametrize("secret", [PASSWORD, GIT_TOKEN])
