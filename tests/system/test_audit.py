@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from tenantry.adapters.database.tables import Tenant
 from tenantry.core.finding import Kind
 from tenantry.flows import audit as audits
-from tenantry.flows import facts
+from tenantry.flows import facts, strays
 from tenantry.flows.change import raise_generation, rename_company
 from tests.system.fleet import found, look, mend, publish_all, remove, second_clone
 from tests.system.world import World
@@ -148,3 +148,25 @@ def test_plain_secrets_are_found_wherever_they_lie_and_not_shown(world: World) -
     assert {each.path for each in secrets} == places
     assert "canary-value" not in repr(report)
     assert mend(world, report) == {}
+
+
+@pytest.mark.usefixtures("put_back")
+def test_file_too_large_to_be_looked_into_is_told_and_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = world.cell.repository
+    read: list[str] = []
+    read_blobs = repository.blobs
+
+    def blobs(ids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        read.extend(asked := list(ids))
+        return read_blobs(asked)
+
+    with world.work_tree() as place:
+        (place / "film.yaml").write_bytes(b"kind: Secret\n" + b"#" * strays.SCANNED_AT_MOST)
+        (place / "manual.yaml").write_bytes(b"#" * strays.SCANNED_AT_MOST)
+    monkeypatch.setattr(repository, "blobs", blobs)
+    report = look(world)
+    assert found(report) == {(Kind.UNKNOWN_FILE, "film.yaml")}
+    assert world.git("rev-parse", "main:film.yaml") not in read
+    assert world.git("rev-parse", "main:manual.yaml") in read

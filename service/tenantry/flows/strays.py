@@ -1,4 +1,5 @@
-"""What lies on main and belongs to nobody: folders, files, and Secrets that are not sealed.
+"""What lies on main and belongs to nobody: folders, files, and Secrets that are not sealed. Memory
+is bounded, whatever somebody pushes.
 
 Nothing here is ever deleted by a repair: who put it there is asked first.
 """
@@ -6,12 +7,13 @@ Nothing here is ever deleted by a repair: who put it there is asked first.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import Tenant
 from tenantry.adapters.git import Entry
+from tenantry.adapters.process import MEBIBYTE
 from tenantry.core import naming
 from tenantry.core.finding import Finding, Kind
 from tenantry.core.overlay import LOCAL
@@ -22,6 +24,7 @@ from tenantry.flows.service import Cell, Service
 _FOLDER = re.compile(rf"(tenants/[0-9a-f]{{2}}/customer-{naming.KEY.pattern})/(.+)", re.DOTALL)
 _PLATFORM = re.compile(r"platform/[a-z0-9]([a-z0-9.-]{0,30}[a-z0-9])?/.+", re.DOTALL)
 SCANNED_AT_ONCE = 200  # files
+SCANNED_AT_MOST = MEBIBYTE  # of a file; Kubernetes takes no object that is larger
 
 
 def find_strays(
@@ -64,10 +67,14 @@ def _judge_place(path: str, folder: str) -> Finding | None:
     return Finding(Kind.UNKNOWN_FILE, message, remedy, path=path)
 
 
-def _find_secrets(cell: Cell, entries: Iterable[Entry]) -> Iterator[Finding]:
+def _find_secrets(cell: Cell, entries: Sequence[Entry]) -> Iterator[Finding]:
     paths: dict[str, list[str]] = {}
+    sizes = cell.repository.sizes(entry.id for entry in entries)
     for entry in entries:
-        paths.setdefault(entry.id, []).append(entry.path)
+        if sizes[entry.id] > SCANNED_AT_MOST:
+            yield _too_large(entry.path)
+        else:
+            paths.setdefault(entry.id, []).append(entry.path)
     for blob, content in cell.repository.blobs(paths):
         for path in paths[blob]:
             if holds_plain_secret(path, content):
@@ -77,6 +84,12 @@ def _find_secrets(cell: Cell, entries: Iterable[Entry]) -> Iterator[Finding]:
                     "change what it held, seal it (kubeseal), and remove it; its history stays",
                     path=path,
                 )
+
+
+def _too_large(path: str) -> Finding:
+    message = "is larger than 1 MiB, so nobody looked whether it holds a Secret"
+    remedy = "look into it, and keep what is no manifest elsewhere"
+    return Finding(Kind.UNKNOWN_FILE, message, remedy, path=path)
 
 
 def _find_unknown(service: Service, cell: Cell, folders: Iterable[str]) -> Iterator[Finding]:
