@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -102,17 +102,22 @@ class World:
         subprocess.run([*run, "push", "-q"], cwd=place, check=True)
 
 
-def make_world(folder: Path, database_url: str, **changes: Any) -> World:
-    """A new world; `changes` are settings."""
+def make_world(
+    folder: Path, database_url: str, *, other_cells: Sequence[str] = (), **changes: Any
+) -> World:
+    """A new world; `changes` are settings, `cell` those of its first cell. Signups go there; other
+    cells have nothing but a repository, named after them.
+    """
     for program in ("kubeseal", "kustomize"):
         require(program)
-    create_bare(folder / "tenants.git")
-    cell = {
-        "repository_url": str(folder / "tenants.git"),
-        "sealing_certificate": VECTORS / "throwaway-cert.pem",
-    } | changes.pop("cell", {})
+    cells = {}
+    for name, place in {"main": "tenants", **{each: each for each in other_cells}}.items():
+        create_bare(remote := folder / f"{place}.git")
+        certificate = VECTORS / "throwaway-cert.pem"
+        cells[name] = {"repository_url": str(remote), "sealing_certificate": certificate}
+    cells["main"] |= changes.pop("cell", {})
     configured = settings.load(
-        data_dir=folder / "data", database_url=database_url, cells={"main": cell}, **changes
+        data_dir=folder / "data", database_url=database_url, cells=cells, **changes
     )
     clock = Clock()
     return World(wiring.build(configured, now=clock), clock, folder, count(1))
