@@ -198,16 +198,26 @@ def _check_bytes(
 
 
 def _check_commits(remote: str, names: set[str]) -> None:
-    """Each commit touches one tenant, and none is made twice for the same content."""
-    log = _git(
-        remote, "log", "--first-parent", "--format=commit %H", "--name-only", "main"
-    ).decode()
-    for commit in log.split("commit ")[1:]:
-        paths = [line for line in commit.splitlines()[1:] if line]
+    """Each commit touches one tenant, and none is made twice: only after somebody else's commit may
+    a generation be committed again.
+    """
+    form = "--format=%x01%(trailers:key=Generation,valueonly,separator=)"
+    log = _git(remote, "log", "--first-parent", "--reverse", form, "--name-only", "main").decode()
+    made: dict[str, set[str]] = {}
+    for commit in log.split("\1")[1:]:
+        generation, *rest = commit.splitlines()
+        paths = [line for line in rest if line]
         touched = {path.split("/")[2] for path in paths if path.startswith("tenants/")}
         assert len(touched) <= 1, f"a commit touches several tenants: {touched}"
         assert touched <= names
         assert paths, "an empty commit"
+        for name in touched:
+            before = made.setdefault(name, set())
+            assert generation not in before, f"{name}: generation {generation} committed twice"
+            if generation:
+                before.add(generation)
+            else:
+                before.clear()
 
 
 def _check_mailbox(service: Service) -> None:

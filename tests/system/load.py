@@ -19,9 +19,9 @@ from tenantry.adapters.database.tables import Tenant
 from tenantry.adapters.http import make_session
 from tenantry.core.errors import DatabaseUnavailable
 from tenantry.core.signup import parse_signup
-from tenantry.flows.change import rename_company
 from tenantry.flows.service import Service
 from tenantry.flows.signup import signup
+from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD
 
 ANSWERS_WITHIN = 30.0  # seconds, after which a visitor asks again
@@ -61,7 +61,7 @@ def sign_up(service: Service, number: int) -> str:
 
 class Visitors:
     """Some threads that sign people up, one each `pause` seconds, and ask again where a process
-    died; `stop` ends new ones, `finish` waits for answers.
+    died; `stop` ends new ones, `leave` gives up on answers that have not come.
     """
 
     def __init__(self, url: str, *, threads: int = 3, pause: float = 0.7) -> None:

@@ -17,16 +17,23 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from tenantry import settings as service_settings
 from tenantry import wiring
+from tenantry.adapters.git import create_bare
 from tenantry.web.app import create_app
+from tests.invariants import check_invariants
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The invariants are checked at the end."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    create_bare(folder / "tenants.git")
+    cell = {"repository_url": str(folder / "tenants.git")}
     configured = service_settings.load(
-        data_dir=tmp_path_factory.mktemp("fuzz"), signup_limit_address="100/minute"
+        data_dir=folder / "data", signup_limit_address="100/minute", cells={"main": cell}
     )
     service = wiring.build(configured)
     yield create_app(service)
+    check_invariants(service)
     service.database.close()
 
 
