@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.progress import track
-
-from bench.fleet import make_fleet
+from bench.results import Figure, Result
+from bench.stage import Stage
 from tenantry.flows.audit import audit
-from tenantry.flows.service import Service
+
+REACH_BY_TREES = 10  # seconds
+REACH_IN_FULL = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,25 @@ class Figures:
     in_full: float  # seconds
 
 
-def measure(service: Service, console: Console, *, tenants: int = 10_000) -> Figures:
-    """Make up the fleet to so many tenants, audit it twice, and say what it took."""
-    cell = service.new_tenants_cell
-    missing = tenants - audit(service, cell).tenants
-    for size in track([500] * (missing // 500) + [missing % 500], "tenants", console=console):
-        make_fleet(service, size)
+def measure(stage: Stage) -> Figures:
+    """Audit the stage's tenants twice."""
+    service, cell, tenants = stage.service, stage.service.new_tenants_cell, stage.count()
     seconds = []
     for full in (False, True):
         head, began = cell.repository.fetch(), time.perf_counter()
         report = audit(service, cell, full=full)
         seconds.append(time.perf_counter() - began)
         assert (report.findings, report.tenants, report.head) == ([], tenants, head)
-        console.print(f"audit of {tenants}{', rendered' if full else ''}: {seconds[-1]:.1f} s")
     return Figures(tenants, *seconds)
+
+
+def result(found: Figures) -> Result:
+    """One line an audit."""
+    figures = [
+        Figure(what, f"{seconds:.1f} s", f"< {reach} s", seconds < reach)
+        for what, seconds, reach in (
+            ("by tree ids", found.by_trees, REACH_BY_TREES),
+            ("each rendered", found.in_full, REACH_IN_FULL),
+        )
+    ]
+    return Result("audit", f"audit of {found.tenants:,} tenants, nothing to do", figures)

@@ -7,18 +7,18 @@ making customers' rows is told beside it.
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 
-from bench.fleet import people
+from bench.fleet import import_people
 from bench.results import Figure, Result
 from bench.scripts import Script, make_script
 from bench.stage import Stage, timed
-from tenantry.flows.bulk import Selection, split
+from tenantry.flows.bulk import Selection
 from tenantry.flows.follow import follow
-from tenantry.flows.importing import PAGE, import_customers
 from tenantry.flows.reseal import mark_for_resealing
 
 REACH_RATE = 300  # tenants a second, on two cores
@@ -45,9 +45,9 @@ def measure(
 ) -> Bulk:
     """With so many tenants in the repository; by turns, so that all have the same weather."""
     stage.grow(tenants, console)
-    sample, again = min(sample, tenants), stage.tenants * ROUNDS
-    keys = sorted(stage.service.product.secret.keys)
-    script = make_script(stage.remote, stage.folder / "script", stage.tenants[0], keys)
+    sample = min(sample, tenants)
+    again = stage.tenants * ROUNDS  # each round others, and the same where there are too few
+    script = make_script(stage)
     making, imported, resealed, competent = [], [], [], []
     for number in range(ROUNDS):
         console.print(f"bulk, round {number + 1} of {ROUNDS} …")
@@ -100,14 +100,10 @@ def _rate(what: str, seconds: float) -> Figure:
 
 def _import(stage: Stage, count: int) -> tuple[float, float]:
     """Seconds a tenant for making its rows, and for publishing it."""
-    generations: dict[str, int] = {}
-
-    def make() -> None:
-        for page in split(people(count), PAGE):
-            generations.update(import_customers(stage.service, page)[0])
-
-    rows = timed(make)
-    return rows / count, _publish(stage, generations)
+    began = time.perf_counter()
+    generations = import_people(stage.service, count)
+    rows = (time.perf_counter() - began) / count
+    return rows, _publish(stage, generations)
 
 
 def _reseal(stage: Stage, customer_ids: Sequence[str]) -> float:

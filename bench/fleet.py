@@ -21,16 +21,22 @@ Progress = Callable[[int], object]  # is called with how many more tenants are o
 
 def make_fleet(service: Service, count: int, progress: Progress = lambda _: None) -> list[str]:
     """`count` more tenants on main of the cell for new ones; their customer ids."""
-    generations: dict[str, int] = {}
-    for page in split(people(count), PAGE):
-        generations |= import_customers(service, page)[0]
+    generations = import_people(service, count)
     for step in follow(service, service.new_tenants_cell, generations):
         assert not step.failed, step.failed
         progress(step.published)
     return list(generations)
 
 
-def people(count: int) -> Iterator[Imported]:
+def import_people(service: Service, count: int) -> dict[str, int]:
+    """`count` more tenants, to be published; their generations by customer id."""
+    generations: dict[str, int] = {}
+    for page in split(_people(count), PAGE):
+        generations |= import_customers(service, page)[0]
+    return generations
+
+
+def _people(count: int) -> Iterator[Imported]:
     """Customers that nobody knows yet."""
     unique = time.monotonic_ns()
     for number in range(count):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
 
+from bench.client import Client
 from bench.results import Figure, Result
-from bench.signup import Client
-from bench.stage import Stage, wait_until
+from bench.stage import Stage
 
 REACH_WEB = 150  # MB (10^6 bytes) a process
 REACH_WORKER = 250  # MB
@@ -33,7 +31,8 @@ class Look:
 
 def measure(stage: Stage, console: Console, *, signups: int) -> list[Look]:
     """With the stage's tenants there before."""
-    with stage.process("worker") as worker, _web(stage) as (web, port):
+    serving = stage.serve(processes=PROCESSES, threads=THREADS)
+    with stage.process("worker") as worker, serving as (web, port):
         client = Client(port)
         step = max(1, signups // LOOKS)
         looks = []
@@ -62,29 +61,6 @@ def result(tenants: int, looks: Sequence[Look]) -> Result:
             ),
         ]
     return Result("memory", f"memory, {tenants:,} tenants before {last.signups:,} signups", figures)
-
-
-@contextmanager
-def _web(stage: Stage) -> Iterator[tuple[int, int]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    variables = {
-        "TENANTRY_PORT": str(port),
-        "TENANTRY_WEB_PROCESSES": str(PROCESSES),
-        "TENANTRY_WEB_THREADS": str(THREADS),
-    }
-    with stage.process("serve", **variables) as server:
-        wait_until(lambda: _answers(port), every=0.05)
-        yield server.pid, port
-
-
-def _answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _resident(pid: int) -> list[float]:

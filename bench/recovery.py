@@ -14,12 +14,10 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 from rich.progress import track
 
-from bench.fleet import people
+from bench.fleet import import_people
 from bench.results import Figure, Result
 from bench.stage import Stage, make_stage, wait_until
 from tenantry.core.errors import TenantryError
-from tenantry.flows.bulk import split
-from tenantry.flows.importing import PAGE, import_customers
 from tenantry.flows.publish import publish_due
 
 REACH_KILL = 5.0  # seconds
@@ -28,7 +26,6 @@ REACH_PUSHES = 20
 BATCH = 50  # tenants in a push, so that there is something to kill for long
 BACKLOG = 8 * BATCH  # tenants for each kill
 OUTAGE = timedelta(hours=1)
-PUBLISH_PAUSE = 0.5  # seconds from one push to the next, as a worker keeps it
 
 
 @dataclass(frozen=True)
@@ -56,19 +53,23 @@ class Clock:
         return self.time
 
 
-def measure(console: Console, *, kills: int, signups: int) -> tuple[Sequence[float], Drain]:
-    """Seconds after each kill, and the outage."""
+def measure(
+    console: Console, *, kills: int, signups: int
+) -> tuple[Sequence[float], Drain, Sequence[Figure]]:
+    """Seconds after each kill, the outage, and how their two repositories came through."""
     with make_stage() as stage:
         killed = kill_workers(stage, console, kills)
+        after_kills = Figure("repository after the kills", stage.check())
     clock = Clock()
     with make_stage(now=clock) as stage:
-        return killed, outlast_outage(stage, clock, console, signups)
+        drain = outlast_outage(stage, clock, console, signups)
+        after_outage = Figure("repository after the outage", stage.check())
+    return killed, drain, [after_kills, after_outage]
 
 
 def kill_workers(stage: Stage, console: Console, kills: int) -> list[float]:
     """Seconds from SIGKILL in the midst of publishing to a new worker's first push."""
-    for page in split(people((kills + 2) * BACKLOG), PAGE):
-        import_customers(stage.service, page)
+    import_people(stage.service, (kills + 2) * BACKLOG)
     times = []
     with ExitStack() as running:
         worker = running.enter_context(_worker(stage))
@@ -126,12 +127,13 @@ def _drain(stage: Stage, clock: Clock, signups: int, tries: int) -> Drain:
         done = publish_due(stage.service, stage.service.new_tenants_cell)
         assert not done.set_aside
         published, pushes = published + len(done.tenants), pushes + done.pushes
-        clock.time += timedelta(seconds=PUBLISH_PAUSE if done.tenants else 0.1)
+        pause = stage.settings.publish_pause if done.tenants else stage.settings.publish_poll
+        clock.time += timedelta(seconds=pause)  # as a worker makes it
     waited = (clock.time - before).total_seconds()
     return Drain(signups, tries, waited, time.perf_counter() - began, pushes)
 
 
-def result(killed: Sequence[float], drain: Drain) -> Result:
+def result(killed: Sequence[float], drain: Drain, checks: Sequence[Figure]) -> Result:
     """One line a figure."""
     figures = [
         Figure(
@@ -150,6 +152,7 @@ def result(killed: Sequence[float], drain: Drain) -> Result:
             "pushes for them", f"{drain.pushes}", f"≤ {REACH_PUSHES}", drain.pushes <= REACH_PUSHES
         ),
         Figure("tries while it was away", f"{drain.tries}"),
+        *checks,
     ]
     notes = ["A killed worker is followed by one that is started then, as an orchestrator does it."]
     return Result("recovery", "recovery", figures, notes)

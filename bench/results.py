@@ -40,6 +40,10 @@ class Result:
         """Without a word on what was reached: for runs that are too small to tell."""
         return replace(self, figures=[replace(each, reached=None) for each in self.figures])
 
+    def followed_by(self, *figures: Figure) -> Result:
+        """With more lines below."""
+        return replace(self, figures=[*self.figures, *figures])
+
     def table(self) -> Table:
         """For a terminal."""
         table = Table(*COLUMNS, title=self.title, caption="\n".join(self.notes) or None)
@@ -47,11 +51,13 @@ class Result:
             table.add_row(*figure.cells())
         return table
 
-    def markdown(self) -> str:
-        """For a document."""
+    def markdown(self, machine: Mapping[str, str]) -> str:
+        """For a document, below a line that says when, how and on what it was measured."""
+        measured = ", ".join(f"{name} `{value}`" for name, value in machine.items())
         rows = [COLUMNS, ("---",) * len(COLUMNS), *(figure.cells() for figure in self.figures)]
         lines = ["| " + " | ".join(cells) + " |" for cells in rows]
-        return "\n".join([f"**{self.title}**", "", *lines, *(f"\n{note}" for note in self.notes)])
+        head = [f"**{self.title}**", "", f"*Measured: {measured}.*", ""]
+        return "\n".join([*head, *lines, *(f"\n{note}" for note in self.notes)])
 
 
 def as_data(machine: Mapping[str, str], results: Sequence[Result]) -> Mapping[str, object]:

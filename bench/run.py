@@ -11,7 +11,9 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,8 +22,7 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
-from bench import audit, bulk, memory, publish, recovery, results
-from bench import signup as signups
+from bench import audit, bulk, memory, publish, recovery, results, signup
 from bench.results import Figure, Result
 from bench.stage import Stage, make_stage
 from tenantry import settings
@@ -36,6 +37,7 @@ class Scale:
 
     tenants: int = 10_000
     singles: int = 20
+    script_singles: int = 3
     bulk_sample: int = 2000
     plain_sample: int = 4
     kills: int = 5
@@ -51,6 +53,7 @@ class Scale:
 QUICK = Scale(
     tenants=6,
     singles=1,
+    script_singles=1,
     bulk_sample=3,
     plain_sample=1,
     kills=1,
@@ -76,12 +79,22 @@ class Run:
             self._stage.append(self._open.enter_context(make_stage()))
         return self._stage[0]
 
+    def checked(self, result: Result) -> Result:
+        """With a line on how the large repository came through."""
+        return result.followed_by(Figure("repository afterwards", self.stage.check()))
+
 
 def run_publish(run: Run) -> Result:
     """Single signups."""
     scale = run.scale
-    found = publish.measure(run.stage, run.console, sizes=scale.sizes(), singles=scale.singles)
-    return publish.result(found)
+    found = publish.measure(
+        run.stage,
+        run.console,
+        sizes=scale.sizes(),
+        singles=scale.singles,
+        script_singles=scale.script_singles,
+    )
+    return run.checked(publish.result(found))
 
 
 def run_bulk(run: Run) -> Result:
@@ -94,7 +107,7 @@ def run_bulk(run: Run) -> Result:
         sample=scale.bulk_sample,
         plain_sample=scale.plain_sample,
     )
-    return bulk.result(found)
+    return run.checked(bulk.result(found))
 
 
 def run_recovery(run: Run) -> Result:
@@ -108,13 +121,7 @@ def run_recovery(run: Run) -> Result:
 def run_audit(run: Run) -> Result:
     """All tenants against Git, by tree ids and in full."""
     run.stage.grow(run.scale.tenants, run.console)
-    found = audit.measure(run.stage.service, run.console, tenants=run.stage.count())
-    lines = (("by tree ids", found.by_trees, 10), ("each rendered", found.in_full, 60))
-    figures = [
-        Figure(what, f"{seconds:.1f} s", f"< {reach} s", seconds < reach)
-        for what, seconds, reach in lines
-    ]
-    return Result("audit", f"audit of {found.tenants:,} tenants, nothing to do", figures)
+    return run.checked(audit.result(audit.measure(run.stage)))
 
 
 def run_memory(run: Run) -> Result:
@@ -123,24 +130,16 @@ def run_memory(run: Run) -> Result:
     run.stage.grow(scale.tenants, run.console)
     tenants = run.stage.count()
     looks = memory.measure(run.stage, run.console, signups=scale.memory_signups)
-    return memory.result(tenants, looks)
+    return run.checked(memory.result(tenants, looks))
 
 
 def run_signup(run: Run) -> Result:
     """Requests beside the password hash alone."""
-    figures = [
-        Figure(
-            f"signup on {row.database}",
-            f"{row.ratio:.0%} ({row.signups.per_second:.0f}/s; argon2id alone "
-            f"{row.hashes.per_second:.0f}/s)",
-            f"≥ {signups.REACH:.0%}",
-            row.ratio >= signups.REACH,
-        )
-        for row in signups.measure(run.console, signups=run.scale.signups)
-    ]
-    return Result("signup", "signup beside argon2id alone", figures)
+    return signup.result(signup.measure(run.console, signups=run.scale.signups))
 
 
+# In the order in which they run, however they are named: `memory` ends while tenants are still to
+# be published, and `audit` must find nothing.
 SUITES: Mapping[str, Callable[[Run], Result]] = {
     "publish": run_publish,
     "bulk": run_bulk,
@@ -153,6 +152,7 @@ SUITES: Mapping[str, Callable[[Run], Result]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and where asked for, write into the document."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     chosen = _parse(arguments)
     process.add_program_folder(settings.TOOLS)
     os.environ["PATH"] = process.search_path()  # scripts find kubeseal there, too
@@ -160,19 +160,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scale = QUICK if chosen.quick else Scale()
     if chosen.tenants:
         scale = replace(scale, tenants=chosen.tenants)
-    suites = chosen.suites or list(SUITES)
-    found = list(
-        _measure(suites, scale, is_quick=chosen.quick, console=Console(stderr=chosen.json))
-    )
+    console, suites = Console(stderr=chosen.json), in_order(chosen.suites or SUITES)
+    found = list(_measure(suites, scale, is_quick=chosen.quick, console=console))
+    measured = machine(arguments)
     if chosen.json:
-        print(json.dumps(results.as_data(machine(), found), indent=2, ensure_ascii=False))
+        print(json.dumps(results.as_data(measured, found), indent=2, ensure_ascii=False))
     if chosen.write:
-        texts = {result.name: result.markdown() for result in found}
-        results.write(DOCUMENT, {"machine": _show_machine(), **texts})
+        results.write(DOCUMENT, {result.name: result.markdown(measured) for result in found})
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def in_order(names: Collection[str]) -> list[str]:
+    """The suites of these names, as they run."""
+    return [name for name in SUITES if name in names]
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    # argparse looks for the default, too, among the choices: no suite named is []
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], metavar="SUITE")
     parser.add_argument("--quick", action="store_true", help="does everything work? no figures")
     parser.add_argument("--tenants", type=int, help="in the repository beforehand")
@@ -193,20 +197,18 @@ def _measure(
             yield result
 
 
-def machine() -> dict[str, str]:
-    """What the figures depend on."""
+def machine(arguments: Sequence[str]) -> dict[str, str]:
+    """What the figures depend on, and what made them."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    command = f'make bench ARGS="{shlex.join(arguments)}"' if arguments else "make bench"
     return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "command": command,
         "cores": str(os.cpu_count()),
         "memory": f"{memory_bytes / 2**30:.0f} GiB",
         "python": platform.python_version(),
         "git": ".".join(map(str, process.version_of(["git", "--version"]))),
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
-
-
-def _show_machine() -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in machine().items())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Scripts that somebody could have instead: what bulk publishing is measured against.
+"""Scripts that somebody could have instead: what publishing is measured against.
 
 Both work in a work tree of a copy of the same repository, make the same five files and seal as many
 values with the same kubeseal. Neither keeps a record, checks anything, or survives a kill.
@@ -17,17 +17,21 @@ from pathlib import Path
 
 import git
 
-from bench.stage import CERTIFICATE
+from bench.stage import CERTIFICATE, Stage
 from tenantry.core import naming
 
 SEALED = "sealed-secret.yaml"
-LICENSE_LENGTH = 700  # characters; other values have 32
-_SETTINGS = {
+VALUE_LENGTH, LICENSE_LENGTH = 32, 700  # characters
+_AUTHOR = git.Actor("script", "script@localhost")
+# the developer's own configuration is no part of the figures
+_ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
-    **{f"GIT_{who}_{what}": "script@localhost" for who in ("AUTHOR", "COMMITTER") for what in
-       ("NAME", "EMAIL")},
-}  # fmt: skip
+    "GIT_AUTHOR_NAME": str(_AUTHOR.name),
+    "GIT_AUTHOR_EMAIL": str(_AUTHOR.email),
+    "GIT_COMMITTER_NAME": str(_AUTHOR.name),
+    "GIT_COMMITTER_EMAIL": str(_AUTHOR.email),
+}
 
 
 @dataclass(frozen=True)
@@ -40,42 +44,39 @@ class Script:
     keys: Sequence[str]  # of its Secret
 
     def competent(self, count: int) -> None:
-        """Git's command line; one commit and one kubeseal for all."""
+        """Git's command line; one kubeseal, add, commit and push for all."""
         names = [_new_name() for _ in range(count)]
         sealed = _seal("".join(self._secret(name) for name in names)).split("---\n")
         documents = [document for document in sealed if document.strip()]
         for name, document in zip(names, documents, strict=True):
             self._write(name, document)
-        _git(self.tree, "add", "tenants")
+        # the least folder that holds them all: that of the one tenant, where it is one
+        _git(self.tree, "add", os.path.commonpath([naming.folder(name) for name in names]))
         _git(self.tree, "commit", "-q", "-m", f"Provision {count} tenants")
         _git(self.tree, "push", "-q", "origin", "HEAD:main")
 
     def plain(self, count: int) -> None:
         """GitPython; for each tenant kubeseal, add, commit and push."""
         repository = git.Repo(self.tree)
+        repository.git.update_environment(**_ENVIRONMENT)
         try:
             for _ in range(count):
                 name = _new_name()
                 self._write(name, _seal(self._secret(name)))
                 folder = self.tree / naming.folder(name)
                 repository.index.add([str(path) for path in sorted(folder.iterdir())])
-                repository.index.commit(f"Provision {name}")
+                message = f"Provision {name}"
+                repository.index.commit(message, author=_AUTHOR, committer=_AUTHOR)
                 repository.remote().push("HEAD:main").raise_if_error()
         finally:
             repository.close()
 
     def _secret(self, name: str) -> str:
-        values = {
-            key: secrets.token_urlsafe(LICENSE_LENGTH if "LICENSE_KEY" in key else 32)[
-                : LICENSE_LENGTH if "LICENSE_KEY" in key else 32
-            ]
-            for key in self.keys
-        }
         manifest = {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": "app-secrets", "namespace": name},
-            "stringData": values,
+            "stringData": {key: _value(key) for key in self.keys},
         }
         return f"---\n{json.dumps(manifest)}\n"
 
@@ -87,20 +88,26 @@ class Script:
             (folder / file).write_text(sealed if file == SEALED else made)
 
 
-def make_script(remote: Path, folder: Path, customer_id: str, keys: Sequence[str]) -> Script:
-    """In a copy of the remote, so that the original stays the service's alone."""
-    os.environ.update(_SETTINGS)
+def make_script(stage: Stage) -> Script:
+    """In a copy of the stage's remote, so that the original stays the service's alone."""
+    folder = stage.folder / "script"
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(remote, folder / "remote.git")
+    shutil.copytree(stage.remote, folder / "remote.git")
     _git(folder, "clone", "-q", "--branch", "main", str(folder / "remote.git"), "tree")
-    name = naming.tenant_name(naming.key_of(customer_id))
+    name = naming.tenant_name(naming.key_of(stage.tenants[0]))
     place = folder / "tree" / naming.folder(name)
     template = {path.name: path.read_text() for path in place.iterdir()}
+    keys = sorted(stage.service.product.secret.keys)
     return Script(folder / "tree", template, name, keys)
 
 
 def _new_name() -> str:
     return naming.tenant_name(naming.new_key(secrets.choice))
+
+
+def _value(key: str) -> str:
+    length = LICENSE_LENGTH if "LICENSE_KEY" in key else VALUE_LENGTH
+    return secrets.token_urlsafe(length)[:length]
 
 
 def _seal(manifests: str) -> str:
@@ -111,4 +118,5 @@ def _seal(manifests: str) -> str:
 
 
 def _git(tree: Path, *arguments: str) -> None:
-    subprocess.run(["git", *arguments], cwd=tree, check=True, capture_output=True)
+    environment = {**os.environ, **_ENVIRONMENT}
+    subprocess.run(["git", *arguments], cwd=tree, env=environment, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""Where it is measured: a service on SQLite, a local repository, and its real processes."""
+"""Where it is measured: a service, its repository on the same disk, and its real processes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ from tenantry.adapters.git import create_bare
 from tenantry.core.signup import parse_signup
 from tenantry.flows.service import Service
 from tenantry.flows.signup import SignedUp, signup
+from tenantry.settings import Settings
+from tests.ports import free_port, is_open
 
 CERTIFICATE = Path(__file__).parent.parent / "tests/data/kubeseal/throwaway-cert.pem"
+REFLOG = "logs/refs/heads/main"
 PATIENCE = 120.0  # seconds for anything that is waited for
 _VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 
@@ -35,7 +38,9 @@ class Stage:
     """A service with nobody else around. `tenants` are on main already."""
 
     folder: Path
+    settings: Settings
     service: Service
+    variables: Mapping[str, str]  # that give its processes the same settings
     tenants: list[str] = field(default_factory=list)  # customer ids
 
     @property
@@ -83,7 +88,7 @@ class Stage:
         with (self.folder / f"{arguments[0]}.log").open("ab") as log:
             child = subprocess.Popen(
                 command,
-                env={**environment, **self._variables(), **variables},
+                env={**environment, **self.variables, **variables},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -93,32 +98,62 @@ class Stage:
         finally:
             _end(child)
 
-    def _variables(self) -> Mapping[str, str]:
-        return {
-            "TENANTRY_DATA_DIR": str(self.folder),
-            "TENANTRY_CELLS__MAIN__REPOSITORY_URL": str(self.remote),
-            "TENANTRY_CELLS__MAIN__SEALING_CERTIFICATE": str(CERTIFICATE),
+    @contextmanager
+    def serve(self, *, processes: int, threads: int) -> Iterator[tuple[int, int]]:
+        """A real `tenantry serve` while the block runs: its process id, and the port it answers at.
+
+        RuntimeError where it ends before it answers.
+        """
+        port = free_port()
+        variables = {
+            "TENANTRY_PORT": str(port),
+            "TENANTRY_WEB_PROCESSES": str(processes),
+            "TENANTRY_WEB_THREADS": str(threads),
         }
+        with self.process("serve", **variables) as server:
+            wait_until(lambda: is_open(port) or server.poll() is not None, every=0.05)
+            if server.poll() is not None:
+                raise RuntimeError((self.folder / "serve.log").read_text("utf-8")[-2000:])
+            yield server.pid, port
+
+    def check(self) -> str:
+        """How the repository came through, in words. AssertionError where Git finds it damaged, or
+        where a push dropped a commit from main: the remote's reflog has every one that landed.
+        """
+        _git(self.remote, "fsck", "--full", "--no-dangling", "--no-progress")
+        commits = _git(self.remote, "rev-list", "--first-parent", "--reverse", "main").split()
+        place = {commit: number for number, commit in enumerate(commits)}
+        place["0" * 40] = -1  # what main showed before the first push
+        moves = [
+            line.split()[:2] for line in (self.remote / REFLOG).read_text("utf-8").splitlines()
+        ]
+        lost = len(place)  # no commit of main as it is now
+        forced = sum(place.get(old, lost) >= place.get(new, lost) for old, new in moves)
+        assert not forced, f"{forced} of {len(moves)} pushes dropped commits from main"
+        return f"git fsck clean, {len(moves):,} pushes, 0 forced"
 
 
 @contextmanager
 def make_stage(
-    *, now: Callable[[], datetime] = wiring.utc_now, **changes: object
+    *, now: Callable[[], datetime] = wiring.utc_now, database_url: str | None = None
 ) -> Iterator[Stage]:
-    """A new one, in a temporary folder; `changes` are settings."""
+    """A new one, in a temporary folder; on SQLite where no database is named."""
     with tempfile.TemporaryDirectory(prefix="tenantry-bench-") as place:
         folder = Path(place)
-        create_bare(folder / "tenants.git")
+        remote = folder / "tenants.git"
+        create_bare(remote)
         # what a Git host does for its own house is no part of the figures
-        _git(folder / "tenants.git", "config", "receive.autogc", "false")
-        cell = {
-            "repository_url": str(folder / "tenants.git"),
-            "sealing_certificate": CERTIFICATE,
-        }
-        configured = settings.load(data_dir=folder, cells={"main": cell}, **changes)
+        _git(remote, "config", "receive.autogc", "false")
+        _git(remote, "config", "core.logAllRefUpdates", "true")  # see Stage.check
+        cell = {"repository_url": str(remote), "sealing_certificate": str(CERTIFICATE)}
+        variables = {f"TENANTRY_CELLS__MAIN__{name.upper()}": text for name, text in cell.items()}
+        variables["TENANTRY_DATA_DIR"] = str(folder)
+        if database_url:
+            variables["TENANTRY_DATABASE_URL"] = database_url
+        configured = settings.load(data_dir=folder, cells={"main": cell}, database_url=database_url)
         service = wiring.build(configured, now=now)
         try:
-            yield Stage(folder, service)
+            yield Stage(folder, configured, service, variables)
         finally:
             service.database.close()
 
@@ -151,4 +186,6 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 def _git(repository: Path, *arguments: str) -> str:
     command = ["git", f"--git-dir={repository}", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, f"git {arguments[0]}: {ran.stderr[-2000:]}"
+    return ran.stdout.strip()
