@@ -128,7 +128,7 @@ class _Fact(NamedTuple):
 
 class _Object(NamedTuple):
     id: str
-    kind: str  # or `missing`, and then the id is what was asked for
+    kind: str  # or git's word for what it has not, and then the id is what was asked for
     content: bytes
 
 
@@ -138,7 +138,10 @@ def _ask(clone: Clone, names: Iterable[str]) -> list[_Fact | None]:
     _, answers = clone.ask("cat-file", "--batch-check", stdin=asked)
     facts = (answer.split() for answer in answers.decode().splitlines())
     return [
-        None if fact[-1] == "missing" else _Fact(fact[0], fact[1], int(fact[2])) for fact in facts
+        _Fact(fact[0], fact[1], int(fact[2]))
+        if fact[-1].isdigit()  # and not `missing`, nor `submodule`, as later versions of git say
+        else None
+        for fact in facts
     ]
 
 
