@@ -148,6 +148,25 @@ def test_doctor_is_one_json_object_and_exits_with_one(installation: Installation
     assert bad == {"cell.main.argocd"}
 
 
+CRASHING = """
+from tenantry.cli import main
+def crash():
+    raise ValueError("Key (email_key)=(canary@example.com) exists")
+main.cli = crash
+main.main()
+"""
+
+
+def test_a_fault_of_its_own_is_one_line_that_quotes_no_value(installation: Installation) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", CRASHING], env=installation.environment, cwd=installation.folder,
+        check=False, capture_output=True, text=True, timeout=WITHIN,
+    )  # fmt: skip
+    line = says_one_line(result)
+    assert "ValueError <string>:4 crash" in line
+    assert "canary" not in line
+
+
 # Database
 
 
