@@ -31,7 +31,6 @@ from tenantry.core.limits import Limit, Limits
 from tenantry.core.model import Status
 from tenantry.core.signup import parse_signup
 from tenantry.flows import outbox
-from tenantry.flows.change import rename_company
 from tenantry.flows.publish import publish_due
 from tenantry.flows.service import Service
 from tenantry.flows.signup import Attempt, SignedUp, signup
@@ -39,6 +38,7 @@ from tenantry.flows.watch import Watcher
 from tests.faults import Died, Life, live
 from tests.invariants import check_invariants
 from tests.postgres import new_database
+from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD, World, make_world
 
 EMAIL, COMPANY = "customer@example.com", "New Name"

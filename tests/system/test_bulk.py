@@ -12,7 +12,6 @@ from tenantry.adapters.database.tables import Audit, Tenant
 from tenantry.core.errors import HistoryRewritten
 from tenantry.flows import bulk, fleet, retry
 from tenantry.flows.bulk import Selection
-from tenantry.flows.change import rename_company
 from tenantry.flows.follow import follow
 from tenantry.flows.publish import Published
 from tenantry.flows.rerender import mark_for_rendering
@@ -27,6 +26,7 @@ from tests.system.fleet import (
     take_another_certificate,
     take_other_templates,
 )
+from tests.system.renaming import rename_company
 from tests.system.world import World
 
 
@@ -188,6 +188,23 @@ def test_what_others_publish_is_noticed(world: World, monkeypatch: pytest.Monkey
     monkeypatch.setattr("tenantry.flows.follow.publish_due", lambda *_: Published())
     found = list(follow(world.service, world.cell, generations, wait=wait))
     assert [step.published for step in found] == [0, 3]
+
+
+def test_it_looks_less_often_while_nothing_happens(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_all(world, 2)
+    generations = marked(mark_for_rendering(world.service, world.cell, ALL, everything=True))
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 5:
+            world.publish()
+
+    monkeypatch.setattr("tenantry.flows.follow.publish_due", lambda *_: Published())
+    list(follow(world.service, world.cell, generations, wait=wait))
+    assert waited == [0.5, 1, 2, 2, 2]
 
 
 # Lists

@@ -224,7 +224,8 @@ def test_folder_that_takes_nothing_is_tried_again_later_and_sent_once(
         assert outbox.send_due(world.service, now=row.retry_at - timedelta(milliseconds=1)) == 0
         assert rows(world)[0].attempts == row.attempts == len(waits)
         world.clock.time = row.retry_at
-    assert waits == [30, 60, 120, 240, 480, 960, 1920, *[3600] * 5]
+    longest = [min(60 * 2**failures, 3600) for failures in range(12)]
+    assert all(most / 2 <= wait <= most for wait, most in zip(waits, longest, strict=True))
     readonly.unlink()
     assert send(world) == 1
     assert send(world) == 0
@@ -238,7 +239,8 @@ def test_a_week_of_failures_does_not_break_the_mailer(world: World, readonly: Pa
     now = world.clock()
     assert outbox.send_due(world.service, now=now) == 0
     (row,) = rows(world)
-    assert row.retry_at == now + timedelta(hours=1)
+    assert row.retry_at is not None
+    assert timedelta(minutes=30) <= row.retry_at - now <= timedelta(hours=1)
     readonly.unlink()
     world.clock.time += timedelta(hours=2)
     assert send(world) == 1

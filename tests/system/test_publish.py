@@ -17,9 +17,9 @@ from tenantry.adapters.seal import Kubeseal
 from tenantry.core.errors import EmailTaken, ProgramMissing, RepositoryError, SealingError
 from tenantry.core.model import Status
 from tenantry.flows import ledger
-from tenantry.flows.change import rename_company
 from tenantry.flows.publish import publish_due
 from tenantry.flows.signup import SignedUp
+from tests.system.renaming import rename_company
 from tests.system.world import World
 
 HOSTILE_NAMES = [

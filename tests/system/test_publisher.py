@@ -19,9 +19,9 @@ from tenantry.core.errors import (
     SettingsError,
 )
 from tenantry.flows import batch, overlays, rendering
-from tenantry.flows.change import rename_company
 from tenantry.flows.publish import publish_due
 from tenantry.flows.service import Service
+from tests.system.renaming import rename_company
 from tests.system.world import World
 
 

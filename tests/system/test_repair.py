@@ -15,7 +15,6 @@ from tenantry.core.errors import RepositoryError
 from tenantry.core.finding import Kind
 from tenantry.flows import repository
 from tenantry.flows.audit import audit
-from tenantry.flows.change import rename_company
 from tenantry.flows.repair import plan, repair
 from tests.system.fleet import (
     accept,
@@ -29,6 +28,7 @@ from tests.system.fleet import (
     take_another_certificate,
     take_other_templates,
 )
+from tests.system.renaming import rename_company
 from tests.system.world import World
 
 # What it mends

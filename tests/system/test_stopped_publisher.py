@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.flows.change import rename_company
 from tenantry.flows.service import Service
 from tests.invariants import check_invariants
 from tests.system.gate import Gate, make_git
@@ -24,6 +23,7 @@ from tests.system.processes import (
     running_pids,
     wait_until,
 )
+from tests.system.renaming import rename_company
 from tests.system.verdict import Verdict, judge, wait_until_published
 from tests.system.world import PASSWORD
 

@@ -17,17 +17,20 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import select
 
 from tenantry.adapters.argocd import ArgoCD
+from tenantry.adapters.customer_list import Line
 from tenantry.adapters.database.tables import Deployment, Event, Outbox
 from tenantry.adapters.probe import Probed
 from tenantry.core.application import Application
 from tenantry.core.errors import ArgoError, ArgoTokenBad, ArgoUnreachable, NotFound
 from tenantry.core.model import Status
 from tenantry.devcluster import DevCluster, DevClusterSettings
-from tenantry.flows.change import rename_company
+from tenantry.flows import outbox
+from tenantry.flows.importing import import_lines
 from tenantry.flows.signup import SignedUp
 from tenantry.flows.status import StatusView, read_status
 from tenantry.flows.watch import Watcher
 from tests.invariants import check_invariants
+from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD, VECTORS, World, make_world
 
 TOKEN = "a-token-of-the-stand-in"
@@ -136,6 +139,18 @@ def test_tenant_becomes_ready_step_by_step(cluster: Cluster) -> None:
         assert deployment.outcome == "success"
         kinds = session.scalars(select(Outbox.kind).order_by(Outbox.id)).all()
         assert kinds == ["welcome", "ready"]
+
+
+def test_who_was_imported_without_mail_gets_none_when_all_is_ready(cluster: Cluster) -> None:
+    signed_up, world = cluster.world.sign_up(), cluster.world
+    line = Line(1, {"email": "imported@example.com", "company_name": "Imported"})
+    (page,) = import_lines(world.service, [line])
+    (imported,) = page.generations
+    world.publish()
+    cluster.wait(signed_up, lambda view: view.status == world.tenant(imported).status == "ready")
+    outbox.send_due(world.service, now=world.clock())
+    sent = sorted(path.name.rpartition("-")[0] for path in world.service.mailbox.folder.iterdir())
+    assert sent == [f"{kind}-{signed_up.customer_id}" for kind in ("ready", "welcome")]
 
 
 def test_renamed_company_leaves_a_ready_tenant_ready(cluster: Cluster) -> None:

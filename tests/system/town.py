@@ -20,13 +20,14 @@ from tenantry.core.errors import (
     TenantryError,
 )
 from tenantry.core.signup import parse_signup
-from tenantry.flows import change, publish
+from tenantry.flows import publish
 from tenantry.flows.publish import Published
 from tenantry.flows.signup import Attempt, signup
 from tests.faults import Died, Fault, Kind
 from tests.invariants import check_invariants
 from tests.system.model import NONE, Model, Person
 from tests.system.playground import ExampleWorld, Worker
+from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD
 
 MOST_PASSES = 12  # until all is quiet again
@@ -145,7 +146,7 @@ class Town:
         """The customer calls the company something else."""
         company = f"Company {self.number()}"
         service, customer_id = self.worker.service, str(person.customer_id)
-        change.rename_company(service, customer_id, company, actor="test", now=self.world.clock())
+        rename_company(service, customer_id, company, actor="test", now=self.world.clock())
         person.company, person.generation = company, person.generation + 1
 
     # Processes

@@ -186,7 +186,7 @@ def _try_out(templates: Templates, product: Product) -> None:
     ciphertext = dict.fromkeys(product.secret.keys, "AA==")
     for plan in product.plans:
         for state in State:
-            spec = _made_up(product, plan, state)
+            spec = made_up(product, plan, state, platform=product.platform)
             try:
                 render(
                     spec,
@@ -201,7 +201,8 @@ def _try_out(templates: Templates, product: Product) -> None:
                 raise ProductError(message, file="overlay") from error
 
 
-def _made_up(product: Product, plan: str, state: State) -> TenantSpec:
+def made_up(product: Product, plan: str, state: State, *, platform: str) -> TenantSpec:
+    """A tenant that nobody has: what is wrong with it is wrong with all of its class."""
     return TenantSpec(
         name="customer-bbbbbbbbbb",
         customer_id="cust-bbbbbbbbbb",
@@ -211,7 +212,7 @@ def _made_up(product: Product, plan: str, state: State) -> TenantSpec:
         host="cust-bbbbbbbbbb.example.com",
         plan=plan,
         state=state,
-        platform=product.platform,
+        platform=platform,
         license_id="license",
         secret_versions=dict.fromkeys(product.secret.keys, "1"),
         volumes=dict(product.plans[plan].volumes),

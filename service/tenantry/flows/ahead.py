@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from tenantry.core.errors import TenantryError
+from tenantry.core.errors import TenantryError, frames
 from tenantry.flows.due import read_due
 from tenantry.flows.sealing import sealed_values
 from tenantry.flows.service import Cell, Service
@@ -42,3 +42,5 @@ def _seal(service: Service, cell: Cell, customer_ids: Sequence[str]) -> None:
         sealed_values(service, cell, [each.spec for each in read.due])
     except TenantryError as error:
         log.info("sealing.ahead_failed", cell=cell.name, code=error.code, detail=str(error))
+    except Exception as error:  # noqa: BLE001 - logged, without the values it may quote
+        log.error("sealing.ahead_crashed", cell=cell.name, frames=frames(error))

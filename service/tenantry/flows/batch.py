@@ -27,7 +27,7 @@ from tenantry.core.errors import (
     PushRejected,
     RepositoryError,
 )
-from tenantry.flows import founding, ledger, nudge, retry
+from tenantry.flows import founding, history, ledger, nudge, retry
 from tenantry.flows.due import read_due
 from tenantry.flows.ledger import Landed, Refusal
 from tenantry.flows.overlays import Main, Overlay, make_overlays, read_main
@@ -45,6 +45,7 @@ class Published:
     tenants: Mapping[str, str] = field(default_factory=dict)  # customer id -> commit
     set_aside: Mapping[str, str] = field(default_factory=dict)  # customer id -> reason
     postponed: Mapping[str, str] = field(default_factory=dict)  # customer id -> reason
+    trouble: str = ""  # why a change to many waits as a whole
     pushes: int = 0  # that landed
 
     def __or__(self, other: Published) -> Published:
@@ -52,6 +53,7 @@ class Published:
             {**self.tenants, **other.tenants},
             {**self.set_aside, **other.set_aside},
             {**self.postponed, **other.postponed},
+            self.trouble or other.trouble,
             self.pushes + other.pushes,
         )
 
@@ -60,7 +62,8 @@ def publish_batch(service: Service, cell: Cell, customer_ids: Sequence[str]) -> 
     """Publish these customers' tenants. A batch that the server refuses is halved, until those
     that it refuses are alone; beside others that land they are set aside, with its words.
 
-    Raises what keeps the whole batch from being published, such as a server that refuses all.
+    Raises what keeps the whole batch from being published, such as a server that refuses all; those
+    that were refused alone by then wait, so that the next batch begins with others.
     """
     published, refused = Published(), dict[str, PushRefused]()
     refusals, parts = 0, [customer_ids]
@@ -72,11 +75,12 @@ def publish_batch(service: Service, cell: Cell, customer_ids: Sequence[str]) -> 
             refusals += 1
             if len(part) == 1:
                 refused[part[0]] = refusal
-            elif published.pushes == 0 and refusals > _most_refusals(len(customer_ids)):
+            if published.pushes == 0 and refusals > _most_refusals(len(customer_ids)):
+                retry.postpone_tenants(service, _reasons(refused))
                 raise
             middle = len(part) // 2
             parts += [half for half in (part[middle:], part[:middle]) if len(part) > 1]
-    return published | _blame(service, cell, refused, published, len(customer_ids))
+    return published | _blame(service, cell, refused, published)
 
 
 def _most_refusals(tenants: int) -> int:
@@ -91,26 +95,28 @@ def _blame(
     cell: Cell,
     refused: Mapping[str, PushRefused],
     published: Published,
-    tenants: int,
 ) -> Published:
     """What becomes of tenants that were refused alone. Only beside one that landed is it proven
     that the server minds the tenant.
     """
     if not refused:
         return Published()
-    if published.pushes == 0 and tenants > 1:
-        raise next(iter(refused.values()))
-    reasons = {customer_id: str(refusal) for customer_id, refusal in refused.items()}
     if published.pushes == 0:
+        reasons = _reasons(refused)
         retry.postpone_tenants(service, reasons)
+        if len(refused) > 1:
+            raise next(iter(refused.values()))
         return Published(postponed=reasons)
     due = read_due(service, cell, list(refused)).due
     refusals = {
         each.spec.customer_id: Refusal(each.generation, refused[each.spec.customer_id])
         for each in due
     }
-    ledger.set_aside(service, refusals)
-    return Published(set_aside=reasons)
+    return Published(set_aside=ledger.set_aside(service, refusals))
+
+
+def _reasons(refused: Mapping[str, PushRefused]) -> dict[str, str]:
+    return {customer_id: str(refusal) for customer_id, refusal in refused.items()}
 
 
 def _publish_part(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published:
@@ -128,18 +134,17 @@ def _try(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published
     known, head = _fetch(service, cell)
     main = read_main(service, cell, head, read.due)
     overlays = make_overlays(service, cell, read.due, sealed, main)
-    refused = {**read.refused, **overlays.refused}
-    ledger.set_aside(service, refused)
+    set_aside = ledger.set_aside(service, {**read.refused, **overlays.refused})
     retry.postpone_tenants(service, overlays.failed)
-    commits = _push(service, cell, main, overlays.made)
-    landed = {each.customer_id: _landed(cell, each, commits) for each in overlays.made}
-    ledger.accept(service, cell, landed, was=known, head=cell.repository.head())
-    _announce(cell, main, overlays.made)
+    pushed = _push(service, cell, main, overlays.made)
+    landed = {each.customer_id: _landed(cell, each, pushed.commits) for each in overlays.made}
+    ledger.accept(service, cell, landed, was=known, head=pushed.head)
+    _announce(cell, main, pushed, overlays.made)
     return Published(
         tenants={customer_id: each.commit for customer_id, each in landed.items()},
-        set_aside={customer_id: str(each.error) for customer_id, each in refused.items()},
+        set_aside=set_aside,
         postponed=overlays.failed,
-        pushes=1 if commits else 0,
+        pushes=1 if pushed.commits else 0,
     )
 
 
@@ -150,27 +155,31 @@ def _fetch(service: Service, cell: Cell) -> tuple[str | None, str | None]:
     with service.database.read() as session:  # before the fetch: others may publish after it
         known = retry.read_repository(session, cell).head
     head = cell.repository.fetch()
-    if known in (None, head):
-        return known, head
-    if head is None or not cell.repository.descends(head, str(known)):
+    if history.is_rewritten(cell, known, head):
         raise HistoryRewritten(
             f"main of cell {cell.name} was at {known} and is now at {head or 'nothing'}, which "
             "does not descend from it",
-            remedy="restore main, or let it be so: `tenantry repo accept-history`",
+            remedy=history.ACCEPT,
         )
     return known, head
 
 
-def _push(
-    service: Service, cell: Cell, main: Main, made: Sequence[Overlay]
-) -> Mapping[str, Commit]:
-    """The commits that landed, by customer; empty where there was nothing to write."""
-    foundation = founding.missing(service, cell, main.objects)
+@dataclass(frozen=True)
+class Pushed:
+    """What landed: a commit each by customer, none for what stood there already."""
+
+    commits: Mapping[str, Commit]
+    head: str | None  # of main with them. The clone's may be newer: a watcher fetches, too
+
+
+def _push(service: Service, cell: Cell, main: Main, made: Sequence[Overlay]) -> Pushed:
+    foundation = founding.missing(service, cell, main.trees)
     writing = [each for each in made if not each.stands]
     changes = [*foundation, *(_change(each) for each in writing)]
     if not changes:
-        return {}
-    commits = cell.repository.build(main.head, changes, service.now())[len(foundation) :]
+        return Pushed({}, main.head)
+    built = cell.repository.build(main.head, changes, service.now())
+    commits = built[len(foundation) :]
     for each, commit in zip(writing, commits, strict=True):
         if each.shall.tree != commit.tree:
             raise RepositoryError(f"the commit for {each.due.spec.name} is not what was rendered")
@@ -178,7 +187,8 @@ def _push(
     if not cell.lease.is_ours:
         raise LeaseLost
     cell.repository.push()
-    return {each.customer_id: commit for each, commit in zip(writing, commits, strict=True)}
+    landed = {each.customer_id: commit for each, commit in zip(writing, commits, strict=True)}
+    return Pushed(landed, built[-1].sha)
 
 
 def _landed(cell: Cell, overlay: Overlay, commits: Mapping[str, Commit]) -> Landed:
@@ -203,7 +213,7 @@ def _change(overlay: Overlay) -> Change:
     return Change(overlay.due.folder, overlay.shall.files, message, overlay.shall.keeps)
 
 
-def _announce(cell: Cell, main: Main, made: Sequence[Overlay]) -> None:
+def _announce(cell: Cell, main: Main, pushed: Pushed, made: Sequence[Overlay]) -> None:
     fresh = [each.due.folder for each in made if each.standing is None]
     if fresh:
-        nudge.announce(cell, main.head, str(cell.repository.head()), fresh)
+        nudge.announce(cell, main.head, str(pushed.head), fresh)

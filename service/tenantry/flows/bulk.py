@@ -12,7 +12,6 @@ from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, func, select
-from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Tenant
 from tenantry.flows.service import Cell, Service
@@ -80,12 +79,6 @@ def unknown(service: Service, cells: Iterable[Cell], customer_ids: Iterable[str]
         with service.database.read() as session:
             left -= set(session.scalars(known))
     return sorted(left)
-
-
-def locked(session: Session, customer_ids: Sequence[str]) -> Sequence[Tenant]:
-    """The tenants' rows, locked in the one order in which everybody locks them."""
-    rows = select(Tenant).where(Tenant.customer_id.in_(customer_ids))
-    return session.scalars(rows.order_by(Tenant.customer_id).with_for_update()).all()
 
 
 def split(values: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -7,25 +7,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, Customer, Deployment, Tenant
-from tenantry.core.errors import NotFound
-from tenantry.core.model import TenantSpec
-from tenantry.flows.service import Service
-
-
-def rename_company(
-    service: Service, customer_id: str, company_name: str, *, actor: str, now: datetime
-) -> None:
-    """Show another company name from now on; NotFound where there is no such customer."""
-    with service.database.write() as session:
-        customer = session.get(Customer, customer_id, with_for_update=True)
-        if customer is None:
-            raise NotFound(f"there is no customer {customer_id}")
-        customer.company_name = company_name
-        tenant = session.get_one(Tenant, customer_id, with_for_update=True)
-        spec = TenantSpec.model_validate(tenant.approved)
-        tenant.approved = spec.model_copy(update={"company": company_name}).model_dump(mode="json")
-        raise_generation(session, tenant, action="customer.renamed", actor=actor, now=now)
+from tenantry.adapters.database.tables import Audit, Deployment, Tenant
+from tenantry.flows import retry
 
 
 def raise_generation(
@@ -48,26 +31,45 @@ def raise_generation(
     tenant.generation += 1
     tenant.is_bulk = is_bulk and not is_waited_for
     tenant.replaces = replaces or tenant.replaces
-    take_back(tenant)
-    generation = tenant.generation
-    session.add(Deployment(customer_id=tenant.customer_id, generation=generation, wanted_at=now))
+    _take_back(tenant)
     session.add(
-        Audit(
-            at=now,
-            actor=actor,
-            action=action,
-            customer_id=tenant.customer_id,
-            details={"generation": generation, **(details or {})},
-        )
+        Deployment(customer_id=tenant.customer_id, generation=tenant.generation, wanted_at=now)
     )
+    session.add(_audit(tenant, action, actor, now, details))
 
 
-def take_back(tenant: Tenant) -> None:
-    """Let the publisher try the tenant again, and at once."""
-    tenant.set_aside = None
-    tenant.attempts, tenant.retry_at, tenant.last_error = 0, None, None
+def try_again(
+    session: Session,
+    tenant: Tenant,
+    *,
+    actor: str,
+    now: datetime,
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Let the publisher try the tenant again, and at once, with nothing else about it changed. In
+    the caller's transaction, with the row locked.
+    """
+    _take_back(tenant)
+    session.add(_audit(tenant, "tenant.retry", actor, now, details))
 
 
 def is_behind(tenant: Tenant) -> bool:
     """Whether main does not show yet what is wanted of the tenant."""
     return tenant.generation > tenant.published_generation
+
+
+def _take_back(tenant: Tenant) -> None:
+    tenant.set_aside = None
+    retry.forget(tenant)
+
+
+def _audit(
+    tenant: Tenant, action: str, actor: str, now: datetime, details: dict[str, Any] | None
+) -> Audit:
+    return Audit(
+        at=now,
+        actor=actor,
+        action=action,
+        customer_id=tenant.customer_id,
+        details={"generation": tenant.generation, **(details or {})},
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ class ClassChecker:
         """OverlayRefused with every problem, unless the rendered `files` may be published.
 
         `platform` is the content of platform/<version>/, `local` that of the tenant's local/, by
-        path relative to it. Raises ProgramMissing or ProgramTimeout where Kustomize cannot run.
+        path relative to it. ProgramMissing: no Kustomize.
         """
         key = class_key(
             spec,
@@ -67,7 +67,7 @@ class ClassChecker:
         problems = [] if shape is None else check_structure(files, shape, expected=expected)
         due = shape is None or bool(local) or self._seen[key] % self.sample_every == 0
         if due and not problems:
-            problems = self._build(spec, files, platform, local or {})
+            problems = self.find_problems(spec, files, platform=platform, local=local)
             log.info("overlay.built", overlay_class=key, problems=len(problems))
         if problems:
             raise OverlayRefused([str(problem) for problem in problems])
@@ -80,20 +80,25 @@ class ClassChecker:
         if shape is not None:
             self._shapes[key] = shape
 
-    def _build(
+    def find_problems(
         self,
         spec: TenantSpec,
         files: Mapping[str, bytes],
+        *,
         platform: Mapping[str, bytes],
-        local: Mapping[str, bytes],
+        local: Mapping[str, bytes] | None = None,
     ) -> list[Problem]:
-        """Sources first: only what is sure to read no other place is given to Kustomize."""
+        """As `verify`, but by a full build, whatever is known of the class. Sources first: only
+        what is sure to read no other place is given to Kustomize.
+        """
         folder, version = naming.folder(spec.name), naming.platform_folder(spec.platform)
-        own = {**files, **{f"{LOCAL}/{path}": content for path, content in local.items()}}
+        beside = {f"{LOCAL}/{path}": content for path, content in (local or {}).items()}
+        own = {**files, **beside}
         shared = {f"{version}/{path}": content for path, content in platform.items()}
         problems = check_platform(shared, folder=version) + check_sources(
             own, folder=folder, platform=version, own=self.templates.files, platform_files=shared
         )
+        problems += _check_paths({**shared, **beside})
         if problems:
             return problems
         with tempfile.TemporaryDirectory(prefix="tenantry-check-") as place:
@@ -111,14 +116,14 @@ def build_and_check(
     product: Product,
     schemas: Schemas | None = None,
 ) -> list[Problem]:
-    """Build the overlay in `root/folder`, and the problems of what comes out."""
+    """Build the overlay in `root/folder`, and the problems of what comes out; that nothing does, in
+    time and of a size that can be read, is one. ProgramMissing: no Kustomize.
+    """
     try:
         objects = kustomize.build(root / folder, root=root)
     except ProgramMissing:
         raise
     except ProgramError as error:
-        if not error.message.startswith("kustomize: "):
-            raise  # it did not end, or could not be started: that says nothing of the overlay
         return [Problem(folder, error.message)]
     problems = check_objects(objects, expected=expected, product=product)
     return [
@@ -136,10 +141,20 @@ def _check_schemas(objects: Sequence[Mapping[str, Any]], schemas: Schemas | None
     ]
 
 
+def _check_paths(paths: Iterable[str]) -> list[Problem]:
+    """Git's trees may hold names that lead out of a folder; no checkout has them."""
+    illegal = {"", ".", ".."}
+    return [
+        Problem(path, "is no path that a checkout can have")
+        for path in paths
+        if illegal.intersection(path.split("/"))
+    ]
+
+
 def _digest(files: Mapping[str, bytes]) -> str:
     found = hashlib.sha256()
     for path, content in sorted(files.items()):
-        found.update(f"{path}\0{len(content)}\0".encode())
+        found.update(f"{path}\0{len(content)}\0".encode(errors="surrogateescape"))
         found.update(content)
     return found.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Tenants whose main is behind: which they are, and their rows as the publisher reads them."""
+"""Tenants that are due: which they are, and their rows as the publisher reads them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Tenant
@@ -16,13 +16,14 @@ from tenantry.core.errors import OverlayRefused
 from tenantry.core.model import TenantSpec
 from tenantry.flows import ledger
 from tenantry.flows.ledger import Push, Refusal
-from tenantry.flows.retry import may_try
+from tenantry.flows.retry import OF_TENANT, may_try
+from tenantry.flows.rows import IS_DUE
 from tenantry.flows.service import Cell, Service
 
 
 @dataclass(frozen=True)
 class Due:
-    """A tenant whose main is behind, as its row was read."""
+    """A tenant that is due, as its row was read."""
 
     spec: TenantSpec
     generation: int
@@ -44,29 +45,30 @@ class Read:
     refused: Mapping[str, Refusal]
 
 
-def customers_behind(
+def customers_due(
     service: Service, cell: Cell, *, is_bulk: bool, limit: int, now: datetime
 ) -> list[str]:
     """Customers whose tenants are due, and whose own wait is over; signups before changes."""
-    behind = (
-        select(Tenant.customer_id)
-        .where(*_is_behind(cell), Tenant.is_bulk.is_(is_bulk), may_try(Tenant, now))
+    due = (
+        _due_now(cell, now)
+        .where(Tenant.is_bulk.is_(is_bulk))
         .order_by(Tenant.published_generation > 0, Tenant.customer_id)
         .limit(limit)
     )
     with service.database.read() as session:
-        return list(session.scalars(behind))
+        return list(session.scalars(due))
 
 
-def is_any_behind(session: Session, cell: Cell, now: datetime) -> bool:
+def is_any_due(session: Session, cell: Cell, now: datetime) -> bool:
     """Whether there is anything to publish."""
-    behind = select(Tenant.customer_id).where(*_is_behind(cell), may_try(Tenant, now)).limit(1)
-    return session.scalar(behind) is not None
+    return session.scalar(_due_now(cell, now).limit(1)) is not None
 
 
 def read_due(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Read:
-    """Those of the customers' tenants that are behind now."""
-    rows = select(Tenant).where(*_is_behind(cell), Tenant.customer_id.in_(customer_ids))
+    """Those of the customers' tenants that are due now, whether they wait or not."""
+    rows = select(Tenant).where(
+        IS_DUE, Tenant.cell == cell.name, Tenant.customer_id.in_(customer_ids)
+    )
     due, refused = [], {}
     with service.database.read() as session:
         tenants = session.scalars(rows.order_by(Tenant.customer_id)).all()
@@ -80,12 +82,9 @@ def read_due(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Read:
     return Read(due, refused)
 
 
-def _is_behind(cell: Cell) -> tuple[ColumnElement[bool], ...]:
-    return (
-        Tenant.cell == cell.name,
-        Tenant.generation > Tenant.published_generation,
-        Tenant.set_aside.is_(None),
-    )
+def _due_now(cell: Cell, now: datetime) -> Select[str]:
+    may_be_tried = may_try(Tenant.retry_at, OF_TENANT, now)
+    return select(Tenant.customer_id).where(IS_DUE, Tenant.cell == cell.name, may_be_tried)
 
 
 def _due(tenant: Tenant, intended: frozenset[Push]) -> Due:

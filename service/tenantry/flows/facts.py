@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import Publication, Tenant
 from tenantry.core import naming
 from tenantry.core.finding import Facts
-from tenantry.core.overlay import LOCAL
-from tenantry.flows import ledger
+from tenantry.flows import adopted, ledger
 from tenantry.flows.rerender import read_current, rendered_trees
 from tenantry.flows.reseal import sealed_otherwise
 from tenantry.flows.service import Cell, Service
@@ -72,7 +71,7 @@ def read_facts(
 def _trees_at(cell: Cell, head: str | None, folders: Sequence[str]) -> dict[str, str | None]:
     if head is None:
         return dict.fromkeys(folders)
-    found = cell.repository.object_ids((head, folder) for folder in folders)
+    found = cell.repository.trees((head, folder) for folder in folders)
     return {folder: tree for (_, folder), tree in found.items()}
 
 
@@ -108,14 +107,10 @@ def _same_but_local(
     cell: Cell, tenants: Sequence[Tenant], places: Mapping[str, str | None]
 ) -> set[str]:
     """Customers whose folder differs from what is accepted in nothing but `local/`."""
-    trees = [str(each.accepted_tree) for each in tenants if each.accepted_tree]
-    found = cell.repository.object_ids((tree, "") for tree in trees)
-    known = {tree for (tree, _), there in found.items() if there}
-    return {
-        each.customer_id
+    pairs = {
+        each.customer_id: (str(places[naming.folder_of(each.customer_id)]), each.accepted_tree)
         for each in tenants
-        if each.accepted_tree in known
-        and cell.repository.same_but(
-            str(places[naming.folder_of(each.customer_id)]), str(each.accepted_tree), LOCAL
-        )
+        if each.accepted_tree
     }
+    found = adopted.find(cell, pairs.values())
+    return {customer_id for customer_id, pair in pairs.items() if pair in found}

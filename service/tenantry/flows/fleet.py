@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import select
 
-from tenantry.adapters.database.tables import Audit, Tenant
+from tenantry.adapters.database.tables import Tenant
 from tenantry.flows import bulk
 from tenantry.flows.bulk import ACTOR, PAGE, Marked, Selection
-from tenantry.flows.change import is_behind, take_back
+from tenantry.flows.change import is_behind, try_again
+from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
 
@@ -76,18 +77,8 @@ def mark_to_retry(service: Service, cell: Cell, selection: Selection) -> Iterato
     for page in bulk.pages(service, cell, selection):
         now = service.now()
         with service.database.write() as session:
-            tenants = [each for each in bulk.locked(session, page) if is_behind(each)]
+            tenants = [each for each in locked(session, page) if is_behind(each)]
             for each in tenants:
-                take_back(each)
-                details = {"generation": each.generation}
-                session.add(
-                    Audit(
-                        at=now,
-                        actor=ACTOR,
-                        action="tenant.retry",
-                        customer_id=each.customer_id,
-                        details=details,
-                    )
-                )
+                try_again(session, each, actor=ACTOR, now=now)
             marked = {each.customer_id: each.generation for each in tenants}
         yield Marked(len(page), marked, last=page[-1])

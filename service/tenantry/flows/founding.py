@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tenantry.adapters.git import Change
+from tenantry.adapters.git import NOT_A_TREE, Change
 from tenantry.core import naming
 from tenantry.flows.service import Cell, Service
 
@@ -21,7 +21,7 @@ def paths(service: Service, cell: Cell) -> list[str]:
 def missing(service: Service, cell: Cell, main: Mapping[str, str | None]) -> list[Change]:
     """The commits that main lacks before a tenant of the current platform version can stand.
 
-    `main`: what stands at each of `paths`.
+    `main`: the tree at each of `paths`, as of `TenantsRepository.trees`.
     """
     platform = naming.platform_folder(service.product.platform)
     changes = []
@@ -42,6 +42,8 @@ def platform_files(
     none where it is neither there nor about to be.
     """
     tree = main[naming.platform_folder(version)]
+    if tree == NOT_A_TREE:
+        return {}
     if tree:
         return cell.repository.files(tree)
     return service.platform_files if version == service.product.platform else {}

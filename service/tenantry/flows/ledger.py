@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVarTuple
 
 import structlog
 from sqlalchemy import Select, delete, select, update
@@ -25,13 +24,12 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import Status
-from tenantry.flows import status
+from tenantry.flows import retry, status
+from tenantry.flows.rows import in_order
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
 ACTOR = "publisher"
-
-Columns = TypeVarTuple("Columns")
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def intend(service: Service, pushes: Mapping[str, Push]) -> None:
         return
     with service.database.write() as session:
         now = service.now()
-        session.execute(_in_order(select(Tenant.customer_id), pushes))
+        session.execute(in_order(select(Tenant.customer_id), pushes))
         rows = [
             {
                 "customer_id": customer_id,
@@ -111,32 +109,34 @@ def accept(
         _see(session, cell, was, head)
 
 
-def set_aside(service: Service, refused: Mapping[str, Refusal]) -> None:
-    """Take tenants that cannot be published out of the publisher's way, each with its reason."""
+def set_aside(service: Service, refused: Mapping[str, Refusal]) -> dict[str, str]:
+    """Take tenants that cannot be published out of the publisher's way; by customer, those that
+    were and why. Not one that changed, or was published by another, since it was refused.
+    """
+    reasons: dict[str, str] = {}
     if not refused:
-        return
+        return reasons
     with service.database.write() as session:
         for tenant in _lock_tenants(session, refused):
             refusal = refused[tenant.customer_id]
-            if tenant.generation == refusal.generation:
-                tenant.set_aside = str(refusal.error)
-                details = {"generation": refusal.generation, "code": refusal.error.code}
-                session.add(_audit(tenant.customer_id, "tenant.set_aside", details, service.now()))
-                log.warning(
-                    "tenant.set_aside", customer_id=tenant.customer_id, detail=str(refusal.error)
-                )
+            if tenant.published_generation < refusal.generation == tenant.generation:
+                _set_aside(session, tenant, refusal, service.now())
+                reasons[tenant.customer_id] = str(refusal.error)
+    return reasons
 
 
 def _lock_tenants(session: Session, customer_ids: Iterable[str]) -> Sequence[Tenant]:
     """The tenants' rows, locked; without what is wanted of them, which nobody here reads."""
     rows = select(Tenant).options(defer(Tenant.approved, raiseload=True))
-    return session.scalars(_in_order(rows, customer_ids)).all()
+    return session.scalars(in_order(rows, customer_ids)).all()
 
 
-def _in_order(rows: Select[*Columns], customer_ids: Iterable[str]) -> Select[*Columns]:
-    """These customers' tenants, locked in the one order in which everybody locks them."""
-    here = rows.where(Tenant.customer_id.in_(list(customer_ids)))
-    return here.order_by(Tenant.customer_id).with_for_update()
+def _set_aside(session: Session, tenant: Tenant, refusal: Refusal, now: datetime) -> None:
+    tenant.set_aside = str(refusal.error)
+    tenant.replaces = None  # what an operator let us replace is not for later
+    details = {"generation": refusal.generation, "code": refusal.error.code}
+    session.add(_audit(tenant.customer_id, "tenant.set_aside", details, now))
+    log.warning("tenant.set_aside", customer_id=tenant.customer_id, detail=tenant.set_aside)
 
 
 def _accept(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> None:
@@ -146,7 +146,7 @@ def _accept(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> 
     tenant.accepted_tree = landed.tree
     tenant.replaces = None
     tenant.is_bulk = tenant.is_bulk and tenant.generation > landed.generation
-    tenant.attempts, tenant.retry_at, tenant.last_error = 0, None, None
+    retry.forget(tenant)
     if tenant.status == Status.PENDING:
         status.report(session, tenant, Status.PROVISIONING, "no_application", detail="", now=now)
     details = {"generation": landed.generation, "commit": landed.commit, "tree": landed.tree}

@@ -6,6 +6,7 @@ before a crash is handed over again under the same reference.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,21 +22,22 @@ from jinja2 import (
     nodes,
     select_autoescape,
 )
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import insert_new
 from tenantry.adapters.database.tables import Customer, Outbox, Subscription, Tenant
 from tenantry.adapters.mail import Letter
 from tenantry.core import trial
+from tenantry.core.backoff import Backoff
 from tenantry.core.errors import MailError, ProductError, TenantryError
+from tenantry.flows.retry import may_try
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()
 AT_ONCE = 100
 CLAIMED_FOR = timedelta(minutes=5)
-FIRST_RETRY = timedelta(seconds=30)
-LAST_RETRY = timedelta(hours=1)
+OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
 KINDS = ("welcome", "ready")
 NAMES = frozenset(
     {
@@ -115,11 +117,7 @@ def send_due(service: Service, *, now: datetime) -> int:
 
 
 def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    waited = or_(
-        Outbox.retry_at.is_(None),
-        Outbox.retry_at <= now,
-        Outbox.retry_at > now + LAST_RETRY,  # of a clock that has been set back since
-    )
+    waited = may_try(Outbox.retry_at, OF_MAIL, now)
     return (Outbox.sent_at.is_(None), Outbox.withheld_at.is_(None), waited)
 
 
@@ -160,8 +158,8 @@ def _close(row: Outbox, now: datetime) -> None:
 
 
 def _postpone(row: Outbox, said: str, now: datetime) -> None:
-    row.retry_at = now + min(FIRST_RETRY * 2 ** min(row.attempts, 10), LAST_RETRY)
     row.attempts += 1
+    row.retry_at = now + OF_MAIL.wait(row.attempts, random.random())  # noqa: S311 - no secret
     row.last_error = said
 
 

@@ -1,13 +1,18 @@
-"""The overlays of tenants that are due: rendered, compared with what main holds, and checked."""
+"""The overlays of tenants that are due: rendered, compared with what main holds, and checked.
+
+Owns: whose an error is. What is wrong with one tenant, or with its folder on main, sets it aside.
+What is wrong with templates, the vault or a platform version is nobody's own: whoever needs them
+waits, and is tried again. Neither keeps another tenant from being published.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
+from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
 from tenantry.core.errors import (
     HandEdited,
@@ -19,15 +24,15 @@ from tenantry.core.errors import (
 )
 from tenantry.core.finding import MISSING
 from tenantry.core.overlay import LOCAL
-from tenantry.flows import founding
+from tenantry.flows import adopted, founding
 from tenantry.flows.due import Due
+from tenantry.flows.example import Examples
 from tenantry.flows.ledger import Push, Refusal
 from tenantry.flows.rendering import RenderedFiles, render_files
 from tenantry.flows.sealing import Sealed
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
-OF_ONE_TENANT = (OverlayRefused, HandEdited, VaultError, ProductError)
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,7 @@ class Main:
     """What the head of main holds of the tenants that are due."""
 
     head: str | None
-    objects: Mapping[str, str | None]  # path -> object id, None where nothing is there
-    platforms: Mapping[str, Mapping[str, bytes]]  # version -> files
+    trees: Mapping[str, str | None]  # by path, as of `TenantsRepository.trees`
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Overlay:
 
 @dataclass(frozen=True)
 class Overlays:
-    """The overlays that may be published and, by customer, why others may not or could not."""
+    """The overlays that may be published and, by customer, why others may not or cannot yet."""
 
     made: Sequence[Overlay]
     refused: Mapping[str, Refusal]
@@ -72,15 +76,12 @@ class Overlays:
 def read_main(service: Service, cell: Cell, head: str | None, due: Sequence[Due]) -> Main:
     """What stands at the head (None: an empty repository) where these tenants belong."""
     paths = [path for each in due for path in (each.folder, f"{each.folder}/{LOCAL}")]
-    versions = {each.spec.platform for each in due}
-    paths += [naming.platform_folder(version) for version in versions]
+    paths += {naming.platform_folder(each.spec.platform) for each in due}
     paths += founding.paths(service, cell)
-    objects: dict[str, str | None] = dict.fromkeys(paths)
-    if head:
-        found = cell.repository.object_ids((head, path) for path in paths)
-        objects = {path: object_id for (_, path), object_id in found.items()}
-    files = partial(founding.platform_files, service, cell, objects)
-    return Main(head, objects, {version: files(version) for version in versions})
+    if head is None:
+        return Main(None, dict.fromkeys(paths))
+    found = cell.repository.trees((head, path) for path in paths)
+    return Main(head, {path: tree for (_, path), tree in found.items()})
 
 
 def make_overlays(
@@ -90,12 +91,15 @@ def make_overlays(
     made: list[Overlay] = []
     refused: dict[str, Refusal] = {}
     failed: dict[str, str] = {}
+    examples = Examples(service, cell, main.trees)
     for each in due:
         customer_id = each.spec.customer_id
         try:
-            made.append(_make(service, cell, each, sealed, main))
-        except OF_ONE_TENANT as error:
+            made.append(_make(service, cell, each, sealed, main, examples))
+        except (OverlayRefused, HandEdited, VaultError) as error:
             refused[customer_id] = Refusal(each.generation, error)
+        except (_NotItsFault, ProductError) as error:
+            failed[customer_id] = str(error)
         except TenantryError:
             raise  # a neighbor's, such as a program that is missing: the same for all
         except Exception as error:  # noqa: BLE001 - whatever it is, the others go on
@@ -104,14 +108,29 @@ def make_overlays(
     return Overlays(made, refused, failed)
 
 
-def _make(service: Service, cell: Cell, due: Due, sealed: Sealed, main: Main) -> Overlay:
-    local = main.objects[f"{due.folder}/{LOCAL}"]
-    shall = render_files(service, cell, due.spec, sealed.of(due.spec), local=local)
-    overlay = Overlay(due, shall, standing=main.objects[due.folder])
+class _NotItsFault(Exception):
+    """Says why a tenant cannot be published that is no worse than others."""
+
+
+def _make(
+    service: Service, cell: Cell, due: Due, sealed: Sealed, main: Main, examples: Examples
+) -> Overlay:
+    standing, local = main.trees[due.folder], main.trees[f"{due.folder}/{LOCAL}"]
+    ciphertext = _ciphertext(due, sealed)
+    overlay = Overlay(due, render_files(service, cell, due.spec, ciphertext, local=local), standing)
     if not overlay.stands:
-        _require_ours(cell, due, overlay.standing)
-        _check(cell, overlay, main)
+        _require_ours(cell, due, standing)
+        _check(service, cell, overlay, main, examples)
     return overlay
+
+
+def _ciphertext(due: Due, sealed: Sealed) -> Mapping[str, str]:
+    try:
+        return sealed.of(due.spec)
+    except VaultError as error:
+        if sealed.is_vault_whole:
+            raise
+        raise _NotItsFault(f"the vault opens little of what is stored: {error}") from error
 
 
 def _require_ours(cell: Cell, due: Due, standing: str | None) -> None:
@@ -121,21 +140,30 @@ def _require_ours(cell: Cell, due: Due, standing: str | None) -> None:
         return
     if standing is None:
         raise HandEdited("the tenant's folder was removed from main by hand")
-    if not _is_one_but_for_local(cell, standing, [tree for tree in ours if tree]):
+    if standing == NOT_A_TREE:
+        raise HandEdited("on main there is something else in place of the tenant's folder")
+    if not adopted.find(cell, [(standing, tree) for tree in ours if tree]):
         raise HandEdited
 
 
-def _is_one_but_for_local(cell: Cell, standing: str, trees: Sequence[str]) -> bool:
-    """Whether only `local/` was changed since one of the trees stood; what was intended may never
-    have been pushed, and so be unknown here.
-    """
-    known = cell.repository.object_ids((tree, "") for tree in trees)
-    return any(
-        known[tree, ""] and cell.repository.same_but(standing, tree, LOCAL) for tree in trees
-    )
-
-
-def _check(cell: Cell, overlay: Overlay, main: Main) -> None:
+def _check(service: Service, cell: Cell, overlay: Overlay, main: Main, examples: Examples) -> None:
     spec, shall = overlay.due.spec, overlay.shall
-    local = cell.repository.files(shall.keeps[LOCAL]) if shall.keeps else {}
-    cell.checker.verify(spec, shall.files, platform=main.platforms[spec.platform], local=local)
+    if fault := examples.known_fault(spec):
+        raise _NotItsFault(fault)
+    platform = founding.platform_files(service, cell, main.trees, spec.platform)
+    try:
+        local = _read_local(cell, shall)
+        cell.checker.verify(spec, shall.files, platform=platform, local=local)
+    except OverlayRefused as error:
+        if fault := examples.find_fault(spec):
+            raise _NotItsFault(fault) from error
+        raise
+
+
+def _read_local(cell: Cell, shall: RenderedFiles) -> Mapping[str, bytes]:
+    if not shall.keeps:
+        return {}
+    try:
+        return cell.repository.files(shall.keeps[LOCAL])
+    except ProductError as error:
+        raise OverlayRefused([str(error)]) from error

@@ -12,7 +12,13 @@ from __future__ import annotations
 
 import structlog
 
-from tenantry.core.errors import DatabaseUnavailable, HistoryRewritten, LeaseLost, TenantryError
+from tenantry.core.errors import (
+    DatabaseUnavailable,
+    HistoryRewritten,
+    LeaseLost,
+    PushRefused,
+    TenantryError,
+)
 from tenantry.flows import due, pace, retry
 from tenantry.flows.ahead import sealing_ahead
 from tenantry.flows.batch import Published, publish_batch
@@ -28,8 +34,9 @@ def publish_due(service: Service, cell: Cell) -> Published:
     wait for, one of what is due with many others. Nothing where nothing is due, another worker is
     at it, or the repository failed a moment ago.
 
-    Raises HistoryRewritten where an operator must act first. Any other error has been recorded,
-    with the time of the next try; it is safe to call again.
+    Raises HistoryRewritten where an operator must act first. Any other error but
+    DatabaseUnavailable has been recorded, with the time of the next try. After any of them it is
+    safe to call again.
     """
     if not _is_time(service, cell) or cell.lease.held_by_another() or not cell.lease.take():
         return Published()
@@ -46,7 +53,7 @@ def publish_due(service: Service, cell: Cell) -> Published:
 def _is_time(service: Service, cell: Cell) -> bool:
     now = service.now()
     with service.database.read() as session:
-        if not due.is_any_behind(session, cell, now):
+        if not due.is_any_due(session, cell, now):
             return False
         repository = retry.read_repository(session, cell)
         if repository.halted:
@@ -57,18 +64,28 @@ def _is_time(service: Service, cell: Cell) -> bool:
 def _publish(service: Service, cell: Cell) -> Published:
     try:
         waited_for = _publish_lane(service, cell, is_bulk=False, limit=service.publish_batch)
-        bulk = _publish_lane(service, cell, is_bulk=True, limit=pace.bulk_allowance(service, cell))
+        return waited_for | _publish_bulk(service, cell)
     except (LeaseLost, DatabaseUnavailable):
         raise
     except TenantryError as error:
         error.retry_after = retry.postpone_repository(service, cell, error)
         raise
-    return waited_for | bulk
+
+
+def _publish_bulk(service: Service, cell: Cell) -> Published:
+    """One batch of what is due with many others. That the server refuses all of it is no reason for
+    signups to wait.
+    """
+    try:
+        return _publish_lane(service, cell, is_bulk=True, limit=pace.bulk_allowance(service))
+    except PushRefused as refusal:
+        retry.postpone_bulk(service, cell, refusal)
+        return Published(trouble=str(refusal))
 
 
 def _publish_lane(service: Service, cell: Cell, *, is_bulk: bool, limit: int) -> Published:
     now = service.now()
-    customers = due.customers_behind(service, cell, is_bulk=is_bulk, limit=2 * limit, now=now)
+    customers = due.customers_due(service, cell, is_bulk=is_bulk, limit=2 * limit, now=now)
     if not customers:
         return Published()
     with sealing_ahead(service, cell, customers[limit:]):

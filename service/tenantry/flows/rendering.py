@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tenantry.adapters.git import NOT_A_TREE
+from tenantry.core import naming
 from tenantry.core.errors import OverlayRefused
 from tenantry.core.gittree import tree_id
 from tenantry.core.model import TenantSpec
@@ -30,8 +32,11 @@ def render_files(
     local: str | None,
 ) -> RenderedFiles:
     """The folder that the tenant shall have on main; `local` is the tree id of its `local/` there,
-    None where it has none. OverlayRefused where it cannot be rendered.
+    None where it has none. OverlayRefused where it cannot be rendered, ProductError where that is
+    the templates' fault.
     """
+    if local == NOT_A_TREE:
+        raise OverlayRefused([f"{naming.folder(spec.name)}/{LOCAL} is no folder"])
     lacking = service.product.secret.keys.keys() - spec.secret_versions.keys()
     if lacking:
         raise OverlayRefused([f"{spec.name} has no value for {', '.join(sorted(lacking))}"])

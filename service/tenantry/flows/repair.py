@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, Tenant
+from tenantry.adapters.database.tables import Tenant
 from tenantry.core.finding import Finding, Kind, seen
-from tenantry.flows import bulk
 from tenantry.flows.audit import Report
 from tenantry.flows.bulk import ACTOR, PAGE, split
-from tenantry.flows.change import raise_generation, take_back
+from tenantry.flows.change import raise_generation, try_again
+from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 
 Kinds = Mapping[str, Sequence[str]]  # of findings, by customer id
@@ -71,7 +71,7 @@ def repair(service: Service, report: Report, overwrite: Collection[str]) -> Iter
         with service.database.write() as session:
             tenants = [
                 each
-                for each in bulk.locked(session, page)
+                for each in locked(session, page)
                 if seen(each) == report.seen[each.customer_id]
             ]
             for each in tenants:
@@ -87,17 +87,7 @@ def _is_named(finding: Finding, overwrite: Collection[str]) -> bool:
 def _mend(service: Service, session: Session, tenant: Tenant, plan: Plan) -> None:
     now, kinds = service.now(), [kind.value for kind in plan.kinds]
     if plan.is_retry:
-        take_back(tenant)
-        details = {"generation": tenant.generation, "findings": kinds}
-        session.add(
-            Audit(
-                at=now,
-                actor=ACTOR,
-                action="tenant.retry",
-                customer_id=tenant.customer_id,
-                details=details,
-            )
-        )
+        try_again(session, tenant, actor=ACTOR, now=now, details={"findings": kinds})
         return
     raise_generation(
         session,

@@ -12,10 +12,8 @@ from tenantry.adapters.database.session import upsert
 from tenantry.adapters.database.tables import Audit, Repository, Tenant
 from tenantry.core.errors import RepositoryError
 from tenantry.core.finding import Finding, Kind
-from tenantry.flows import retry
+from tenantry.flows import history, retry
 from tenantry.flows.service import Cell, Service
-
-ACCEPT = "restore main, or let it be so: `tenantry repo accept-history`"
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def find_rewritten(heads: Heads) -> Iterator[Finding]:
     if heads.is_halted or heads.is_rewritten:
         message = f"main was at {heads.known} and is at {heads.now or 'nothing'}"
         message += "; nothing is published" if heads.is_halted else ""
-        yield Finding(Kind.HISTORY_REWRITTEN, message, ACCEPT)
+        yield Finding(Kind.HISTORY_REWRITTEN, message, history.ACCEPT)
 
 
 def accept_history(
@@ -106,7 +104,5 @@ def accept_history(
 
 
 def _compare(cell: Cell, row: Repository, head: str | None) -> Heads:
-    rewritten = row.head not in (None, head) and not (
-        head and cell.repository.descends(head, str(row.head))
-    )
+    rewritten = history.is_rewritten(cell, row.head, head)
     return Heads(row.head, head, row.halted is not None, rewritten)

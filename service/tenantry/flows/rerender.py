@@ -18,6 +18,7 @@ from tenantry.flows import bulk
 from tenantry.flows.bulk import ACTOR, Marked, Selection
 from tenantry.flows.change import is_behind, raise_generation
 from tenantry.flows.rendering import render_files
+from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
 
@@ -111,7 +112,7 @@ def _read_local(cell: Cell, head: str | None, customer_ids: Sequence[str]) -> di
     if head is None:
         return dict.fromkeys(customer_ids)
     places = {each: f"{naming.folder_of(each)}/{LOCAL}" for each in customer_ids}
-    found = cell.repository.object_ids((head, path) for path in places.values())
+    found = cell.repository.trees((head, path) for path in places.values())
     return {each: found[head, path] for each, path in places.items()}
 
 
@@ -125,7 +126,7 @@ def _mark(
     with service.database.write() as session:
         tenants = [
             each
-            for each in bulk.locked(session, page if chosen is None else list(chosen))
+            for each in locked(session, page if chosen is None else list(chosen))
             if chosen is None or each.generation == chosen[each.customer_id]
         ]
         for each in tenants:

@@ -15,6 +15,7 @@ from tenantry.adapters.database.tables import SealedValue, Tenant
 from tenantry.flows import bulk
 from tenantry.flows.bulk import ACTOR, Marked, Selection
 from tenantry.flows.change import is_behind, raise_generation
+from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
 
@@ -28,7 +29,7 @@ def mark_for_resealing(
     fingerprint = cell.certificate().fingerprint
     for page in bulk.pages(service, cell, selection):
         with service.database.write() as session:
-            tenants = bulk.locked(session, page)
+            tenants = locked(session, page)
             if everything:
                 session.execute(delete(SealedValue).where(SealedValue.customer_id.in_(page)))
             else:

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, and_, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tenantry.adapters.database.session import upsert
 from tenantry.adapters.database.tables import Repository, Tenant
 from tenantry.core.backoff import Backoff
-from tenantry.core.errors import HistoryRewritten, TenantryError
+from tenantry.core.errors import HistoryRewritten, PushRefused, TenantryError
+from tenantry.flows.rows import IS_DUE, in_order, lock
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
@@ -25,10 +26,17 @@ OF_REPOSITORY = Backoff(first=timedelta(seconds=0.5), longest=timedelta(seconds=
 OF_TENANT = Backoff(first=timedelta(seconds=2), longest=timedelta(minutes=5))
 
 
-def may_try(tenant: type[Tenant], now: datetime) -> ColumnElement[bool]:
-    """The condition that a tenant's own wait is over; `Backoff.is_over` in SQL."""
-    waits = and_(tenant.retry_at > now, tenant.retry_at <= now + OF_TENANT.longest)
-    return or_(tenant.retry_at.is_(None), ~waits)
+def may_try(
+    retry_at: InstrumentedAttribute[datetime | None], backoff: Backoff, now: datetime
+) -> ColumnElement[bool]:
+    """`Backoff.is_over` in SQL."""
+    waits = and_(retry_at > now, retry_at <= now + backoff.longest)
+    return or_(retry_at.is_(None), ~waits)
+
+
+def forget(tenant: Tenant) -> None:
+    """Let the tenant's failures count no longer."""
+    tenant.attempts, tenant.retry_at, tenant.last_error = 0, None, None
 
 
 def read_repository(session: Session, cell: Cell) -> Repository:
@@ -43,7 +51,10 @@ def postpone_repository(service: Service, cell: Cell, error: TenantryError) -> f
     now = service.now()
     with service.database.write() as session:
         attempts = read_repository(session, cell).attempts + 1
-        wait = OF_REPOSITORY.wait(30 if error.permanent else attempts, random.random())  # noqa: S311
+        draw = random.random()  # noqa: S311 - no secret
+        wait = OF_REPOSITORY.wait(attempts, draw)
+        if error.permanent:
+            wait = OF_REPOSITORY.longest_wait(draw)
         row = {"cell": cell.name, "attempts": attempts, "retry_at": now + wait}
         row["last_error"] = str(error)
         if isinstance(error, HistoryRewritten):
@@ -58,10 +69,27 @@ def postpone_tenants(service: Service, errors: Mapping[str, str]) -> None:
         return
     now = service.now()
     with service.database.write() as session:
-        rows = select(Tenant.customer_id, Tenant.attempts).where(Tenant.customer_id.in_(errors))
-        for customer_id, attempts in session.execute(rows.order_by(Tenant.customer_id)).all():
+        rows = in_order(select(Tenant.customer_id, Tenant.attempts).where(IS_DUE), errors)
+        for customer_id, attempts in session.execute(rows).all():
             wait = OF_TENANT.wait(attempts + 1, random.random())  # noqa: S311 - no secret
             row = update(Tenant).where(Tenant.customer_id == customer_id)
             failed = {"attempts": attempts + 1, "last_error": errors[customer_id]}
             session.execute(row.values(**failed, retry_at=now + wait))
             log.warning("tenant.postponed", customer_id=customer_id, detail=errors[customer_id])
+
+
+def postpone_bulk(service: Service, cell: Cell, refusal: PushRefused) -> None:
+    """Let all of the cell's tenants wait that are due with many others, and no signup: whether the
+    server minds them or takes nothing is not known. Those that wait for their own sake do so for
+    longer, so that the next batch begins with others.
+    """
+    now = service.now()
+    bulk = (IS_DUE, Tenant.cell == cell.name, Tenant.is_bulk)
+    waiting = (*bulk, may_try(Tenant.retry_at, OF_TENANT, now))
+    with service.database.write() as session:
+        session.execute(lock(select(Tenant.customer_id).where(*bulk)))
+        attempts = (session.scalar(select(func.max(Tenant.attempts)).where(*waiting)) or 0) + 1
+        wait = OF_REPOSITORY.wait(attempts, random.random())  # noqa: S311 - no secret
+        rows = update(Tenant).where(*waiting)
+        session.execute(rows.values(attempts=Tenant.attempts + 1, retry_at=now + wait))
+        log.warning("bulk.postponed", cell=cell.name, detail=str(refusal))

@@ -15,14 +15,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 from sqlalchemy import Float, delete, func, literal_column, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement
 
 from tenantry.adapters.database.session import Database
 from tenantry.adapters.database.tables import LeaseRow
-from tenantry.core.errors import DatabaseUnavailable
+from tenantry.core.errors import DatabaseUnavailable, frames
 
+log = structlog.get_logger()
 LENGTH = 3.0  # seconds
 BEATS = 3  # heartbeats within one length
 
@@ -110,6 +112,9 @@ class Lease:
                 self.take()
             except DatabaseUnavailable:
                 continue  # it runs out if this lasts, and the pass sees that
+            except Exception as error:  # noqa: BLE001 - logged, without the values it may quote
+                log.error("lease.crashed", lease=self._name, frames=frames(error))
+                return
 
     def _now(self) -> ColumnElement[float]:
         """The database's clock, in seconds since 1970."""

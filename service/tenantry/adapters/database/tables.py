@@ -52,6 +52,20 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Told(TypeDecorator[str]):
+    """A text of which others wrote a part, such as a path in Git: what no database can hold (lone
+    surrogates, NUL) is written as an escape.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _: Dialect) -> str | None:
+        if value is None:
+            return None
+        return value.encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
 class Base(DeclarativeBase):
     metadata = MetaData(
         naming_convention={
@@ -115,7 +129,7 @@ class Subscription(Base):
     created_at: Mapped[datetime]
 
 
-_IS_BEHIND = text("generation > published_generation AND set_aside IS NULL")
+_IS_DUE = text("generation > published_generation AND set_aside IS NULL")
 
 
 class Tenant(Base):
@@ -135,8 +149,8 @@ class Tenant(Base):
             "cell",
             "is_bulk",
             "customer_id",
-            sqlite_where=_IS_BEHIND,
-            postgresql_where=_IS_BEHIND,
+            sqlite_where=_IS_DUE,
+            postgresql_where=_IS_DUE,
         ),
         Index("ix_tenants_status", "status"),
     )
@@ -153,20 +167,21 @@ class Tenant(Base):
     published_commit: Mapped[str | None] = mapped_column(String(64))
     published_at: Mapped[datetime | None]
     accepted_tree: Mapped[str | None] = mapped_column(String(64))
-    set_aside: Mapped[str | None] = mapped_column(doc="why the publisher cannot publish it")
+    set_aside: Mapped[str | None] = mapped_column(Told, doc="why the publisher cannot publish it")
     replaces: Mapped[str | None] = mapped_column(
-        String(64), doc="tree id (or `missing`) on main that an operator lets us replace, once"
+        String(64),
+        doc="tree id (or `missing`) on main that an operator lets the next publication replace",
     )
     is_bulk: Mapped[bool] = mapped_column(
         default=False, doc="due with many others: gives way to what a customer waits for"
     )
-    attempts: Mapped[int] = mapped_column(default=0, doc="failed in a row, of this tenant alone")
+    attempts: Mapped[int] = mapped_column(default=0, doc="failed in a row")
     retry_at: Mapped[datetime | None]
-    last_error: Mapped[str | None]
+    last_error: Mapped[str | None] = mapped_column(Told, doc="of this tenant alone")
 
     status: Mapped[str] = mapped_column(String(16))
     reason_code: Mapped[str] = mapped_column(String(64), default="", doc="core.reasons.REASONS")
-    detail: Mapped[str] = mapped_column(default="", doc="for the operator")
+    detail: Mapped[str] = mapped_column(Told, default="", doc="for the operator")
     status_since: Mapped[datetime]
 
 
@@ -197,11 +212,11 @@ class Repository(Base):
         String(64), doc="main as last seen: what main is from then on descends from it"
     )
     halted: Mapped[str | None] = mapped_column(
-        doc="why nothing is published before an operator acts"
+        Told, doc="why nothing is published before an operator acts"
     )
     attempts: Mapped[int] = mapped_column(default=0, doc="failed in a row")
     retry_at: Mapped[datetime | None]
-    last_error: Mapped[str | None]
+    last_error: Mapped[str | None] = mapped_column(Told)
 
 
 class LeaseRow(Base):
@@ -333,7 +348,7 @@ class Event(Base):
     )
     status: Mapped[str] = mapped_column(String(16))
     reason_code: Mapped[str] = mapped_column(String(64))
-    detail: Mapped[str]
+    detail: Mapped[str] = mapped_column(Told)
 
 
 class Deployment(Base):
@@ -383,4 +398,4 @@ class Outbox(Base):
     withheld_at: Mapped[datetime | None] = mapped_column(doc="when it was chosen not to send it")
     retry_at: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(default=0)
-    last_error: Mapped[str | None]
+    last_error: Mapped[str | None] = mapped_column(Told)

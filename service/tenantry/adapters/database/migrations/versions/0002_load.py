@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 IS_UNSENT = sa.text("sent_at IS NULL AND withheld_at IS NULL")
-IS_BEHIND = sa.text("generation > published_generation AND set_aside IS NULL")
+IS_DUE = sa.text("generation > published_generation AND set_aside IS NULL")
 
 
 def upgrade() -> None:
@@ -73,8 +73,8 @@ def widen_tenants() -> None:
         "ix_tenants_due",
         "tenants",
         ["cell", "is_bulk", "customer_id"],
-        sqlite_where=IS_BEHIND,
-        postgresql_where=IS_BEHIND,
+        sqlite_where=IS_DUE,
+        postgresql_where=IS_DUE,
     )
 
 

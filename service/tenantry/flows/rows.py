@@ -1,0 +1,33 @@
+"""Tenants' rows: which of them the publisher has to act on, and in which order they are locked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVarTuple
+
+from sqlalchemy import Select, and_, select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Tenant
+
+Columns = TypeVarTuple("Columns")
+
+# The publisher is about to publish it: main is behind, and nothing keeps it from being brought up.
+IS_DUE = and_(Tenant.generation > Tenant.published_generation, Tenant.set_aside.is_(None))
+
+
+def lock(rows: Select[*Columns]) -> Select[*Columns]:
+    """The tenants' rows, locked in the one order in which everybody locks them; before any other
+    row of these customers.
+    """
+    return rows.order_by(Tenant.customer_id).with_for_update()
+
+
+def in_order(rows: Select[*Columns], customer_ids: Iterable[str]) -> Select[*Columns]:
+    """Of the rows those of these customers, locked in that order."""
+    return lock(rows.where(Tenant.customer_id.in_(list(customer_ids))))
+
+
+def locked(session: Session, customer_ids: Iterable[str]) -> Sequence[Tenant]:
+    """These customers' tenants, locked in that order."""
+    return session.scalars(in_order(select(Tenant), customer_ids)).all()
