@@ -58,10 +58,9 @@ def follow(
         ours = [each for each in published.tenants if waiting.pop(each, None) is not None]
         step = Step(len(ours)) if ours else _look(service, waiting)
         yield step
-        if ours:
-            continue
-        pause = POLL if step.published or step.failed else min(2 * pause, LONGEST_POLL)
-        wait(pause)
+        if waiting and not ours:
+            pause = POLL if step.published or step.failed else min(2 * pause, LONGEST_POLL)
+            wait(pause)
 
 
 def _look(service: Service, waiting: dict[str, int]) -> Step:
