@@ -272,7 +272,7 @@ def _read_trees(cell: Cell, found: Sequence[tuple[Watched, Application | None]])
     for tenant, commit in named:
         if commit in known:
             places |= {(commit, tenant.folder), (commit, tenant.platform_folder)}
-    return TreesAt(repository.object_ids(places), head)
+    return TreesAt(repository.trees(places), head)
 
 
 def _record(service: Service, tenant: Watched, verdict: Verdict, now: datetime) -> bool:
