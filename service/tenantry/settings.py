@@ -179,7 +179,9 @@ class Settings(BaseSettings):
         description="proxies in front that append to X-Forwarded-For: a client's "
         "address is the entry of the outermost; 0: none, the connection's counts",
     )
-    publish_batch: int = Field(200, ge=1, le=5000, description="most tenants in one push")
+    publish_batch: int = Field(
+        200, ge=1, le=5000, description="most tenants that customers wait for in one push"
+    )
     bulk_batch: int = Field(
         250, ge=1, le=5000, description="most tenants of a bulk change in one push"
     )
