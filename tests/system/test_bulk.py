@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -86,6 +87,8 @@ def test_only_those_that_are_named_are_touched(world: World, tmp_path: Path) -> 
     assert marked(mark_for_resealing(world.service, world.cell, named)) == {ids[1]: 2}
     assert bulk.unknown(world.service, [world.cell], [*ids, "cust-nobody"]) == ["cust-nobody"]
     assert bulk.count(world.service, world.cell, named) == 1
+    elsewhere = replace(world.cell, name="other")
+    assert bulk.count(world.service, elsewhere, named) == 0
 
 
 def test_what_a_customer_waits_for_keeps_its_place(world: World, tmp_path: Path) -> None:
