@@ -8,7 +8,6 @@ import base64
 import ipaddress
 import os
 import pwd
-import socket
 import ssl
 import subprocess
 import threading
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from tenantry.adapters.git import Access, create_bare
+from tests.ports import free_port, is_open
 from tests.programs import require
 from tests.replay import Fake, Handler, serve
 
@@ -222,7 +222,7 @@ def ssh_host(folder: Path) -> Iterator[SshHost]:
         make_key(folder / name)
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where it locks itself in; only root needs it
-    host = SshHost(folder, _free_port())
+    host = SshHost(folder, free_port())
     host.allow()
     host.known_hosts.write_text(known_host(host.port, folder / "host.pub"))
     (folder / "sshd_config").write_text(_sshd_config(host))
@@ -263,17 +263,10 @@ MaxStartups 100
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _wait_for(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
     give_up = time.monotonic() + 30
     while time.monotonic() < give_up and child.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if is_open(port):
+            return
         threading.Event().wait(0.02)
     raise AssertionError(f"sshd does not listen:\n{log.read_text()}")

@@ -12,6 +12,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_port_and_next() -> int:
+    """A port that is free, as is the next one."""
+    while True:
+        with socket.socket() as one, socket.socket() as next_one:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            try:
+                next_one.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
 def is_open(port: int) -> bool:
     """Whether something listens at a loopback port."""
     try:

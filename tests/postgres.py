@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 
+from tests.ports import free_port
 from tests.programs import require
 
 
@@ -28,7 +28,7 @@ class Server:
         if self._owner:
             shutil.chown(folder, self._owner)
         self._folder = folder
-        port = _free_port()
+        port = free_port()
         self.url = f"postgresql://tenantry@127.0.0.1:{port}/postgres"
         self._options = ["-p", str(port), "-h", "127.0.0.1", "-k", "", "-F"]
         self._options += ["-c", "max_connections=60"]
@@ -94,12 +94,6 @@ def _unprivileged_user() -> str | None:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(url: str, child: subprocess.Popen[bytes]) -> None:

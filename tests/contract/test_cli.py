@@ -23,6 +23,7 @@ from tenantry.adapters.database import schema
 from tenantry.adapters.git import create_bare
 from tenantry.flows import keys
 from tests import postgres
+from tests.ports import free_port
 from tests.programs import require
 
 VECTORS = Path(__file__).parent.parent / "data" / "kubeseal"
@@ -87,12 +88,6 @@ class Installation:
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
     return Installation(tmp_path)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait(condition: Callable[[], bool], child: subprocess.Popen[bytes], log: Path) -> None:

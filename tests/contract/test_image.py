@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port, is_open
 from tests.programs import require
 from tools.programs import PROGRAMS, find_go, version_of
 from tools.work import ROOT, exclusively
@@ -264,9 +264,8 @@ def serving(prefix: Path, variables: Mapping[str, str], log: Path) -> Iterator[N
 def wait_for_port(port: int, service: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_DEADLINE
     while time.monotonic() < deadline and service.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        if is_open(port):
+            return
         time.sleep(0.05)
     raise AssertionError(f"the service does not listen:\n{log.read_text()}")
 
@@ -282,12 +281,6 @@ def contents(folder: Path) -> dict[str, tuple[int, int]]:
     return {
         str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*")
     }
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 _LIST_PACKAGES = """

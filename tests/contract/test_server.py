@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.ports import free_port
+
 PROCESSES, THREADS = 1, 4
 
 
@@ -22,9 +24,7 @@ PROCESSES, THREADS = 1, 4
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a `tenantry serve` with few threads."""
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     environment = {
         **os.environ,
         "TENANTRY_DATA_DIR": str(folder),

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from tenantry.adapters.git import create_bare
 from tenantry.adapters.http import make_session
 from tenantry.core.errors import DatabaseUnavailable
 from tenantry.flows.service import Cell, Service
+from tests.ports import free_port
 from tests.programs import require
 from tests.system.world import VECTORS
 
@@ -285,12 +285,6 @@ def running(site: Site, service: Service) -> Iterator[None]:
 
 def cell_of(service: Service) -> Cell:
     return service.cells["main"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def send(pid: int, number: signal.Signals) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from tenantry.flows.signup import SignedUp
 from tenantry.flows.status import StatusView, read_status
 from tenantry.flows.watch import Watcher
 from tests.invariants import check_invariants
+from tests.ports import free_port
 from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD, VECTORS, World, make_world
 
@@ -110,12 +110,6 @@ def make_cluster(
         yield Cluster(world, stand_in, Watcher(world.service, world.cell))
     check_invariants(world.service, canaries=[PASSWORD, TOKEN, WEBHOOK_SECRET])
     world.service.database.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import yaml
 from tenantry import settings, wiring
 from tenantry.cli.demo_stack import Stack, settings_of
 from tests.invariants import check_invariants
+from tests.ports import free_port_and_next
 from tests.programs import require
 
 PASSWORD = "SecurePass123"
@@ -89,7 +89,7 @@ class Demo:
 def demo(folder: Path) -> Iterator[Demo]:
     for program in ("kubeseal", "kustomize"):
         require(program)
-    stack = Stack(folder / "demo", free_port())
+    stack = Stack(folder / "demo", free_port_and_next())
     process = subprocess.Popen(
         [sys.executable, "-m", "tenantry", "demo", "--data", str(stack.data),
          "--port", str(stack.port)],
@@ -106,19 +106,6 @@ def demo(folder: Path) -> Iterator[Demo]:
     finally:
         process.kill()
         process.communicate()
-
-
-def free_port() -> int:
-    """A port that is free, as is the next one."""
-    while True:
-        with socket.socket() as one, socket.socket() as next_one:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            try:
-                next_one.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 @pytest.mark.timeout(240)
@@ -221,7 +208,7 @@ def test_once_with_json_prints_one_line_and_leaves_no_process(tmp_path: Path) ->
         require(program)
     ended = subprocess.run(
         [sys.executable, "-m", "tenantry", "demo", "--once", "--json",
-         "--data", str(tmp_path / "demo"), "--port", str(free_port())],
+         "--data", str(tmp_path / "demo"), "--port", str(free_port_and_next())],
         check=False, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -239,7 +226,7 @@ def test_once_with_json_prints_one_line_and_leaves_no_process(tmp_path: Path) ->
 def test_killed_demo_leaves_no_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tenantry", "demo", "--data", str(tmp_path / "demo"),
-         "--port", str(free_port())],
+         "--port", str(free_port_and_next())],
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout

@@ -21,7 +21,7 @@ import pytest
 from tenantry import settings, wiring
 from tenantry.adapters.git import create_bare
 from tests.invariants import check_invariants
-from tests.ports import free_port
+from tests.ports import free_port, is_open
 
 PROBLEM = {"type", "title", "status", "detail", "instance", "error", "message", "code",
            "request_id"}  # fmt: skip
@@ -87,11 +87,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def wait_until_open(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
     give_up = time.monotonic() + 60
     while child.poll() is None and time.monotonic() < give_up:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            continue
-        else:
+        if is_open(port):
             return
     raise AssertionError(log.read_text())
 
