@@ -182,7 +182,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tenants", type=int, help="in the repository beforehand")
     parser.add_argument("--json", action="store_true", help="write JSON to standard output")
     parser.add_argument("--write", action="store_true", help=f"into {DOCUMENT.name}, too")
-    return parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    if chosen.quick and chosen.write:
+        parser.error("--quick measures too little to be written")
+    return chosen
 
 
 def _measure(

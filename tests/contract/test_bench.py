@@ -47,9 +47,10 @@ def test_each_suite_measures_what_it_promises(part: int) -> None:
         assert bool(checks) is (result["name"] != "signup")  # which publishes nothing
 
 
-def test_an_unknown_suite_is_a_usage_error() -> None:
+@pytest.mark.parametrize("arguments", [["nonsense"], ["signup", "--quick", "--write"]])
+def test_what_makes_no_sense_is_a_usage_error(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["nonsense"])
+        main(arguments)
     assert caught.value.code == 2
 
 
