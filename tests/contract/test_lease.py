@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import select, update
+from structlog.testing import capture_logs
 
 from tenantry.adapters.database import schema
 from tenantry.adapters.database.lease import Lease
@@ -15,6 +16,7 @@ from tenantry.adapters.database.session import Database
 from tenantry.adapters.database.tables import LeaseRow
 
 WITHIN = 20.0  # seconds; only a broken lease takes them
+VALUE = "what must not be logged"
 
 
 @pytest.fixture
@@ -115,3 +117,22 @@ def test_database_whose_clock_was_set_back_locks_nobody_out(database: Database) 
         session.execute(update(LeaseRow).values(until=LeaseRow.until + 3600))
     assert not Lease(database, "l").held_by_another()
     assert Lease(database, "l").take()
+
+
+def test_crash_of_the_heartbeat_is_logged_without_the_values_it_quotes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(database, "l", length=0.3)
+    assert lease.take()
+
+    def crash() -> bool:
+        raise KeyError(VALUE)
+
+    monkeypatch.setattr(lease, "take", crash)
+    with capture_logs() as entries, lease.kept():
+        give_up = time.monotonic() + WITHIN
+        while not entries and time.monotonic() < give_up:
+            threading.Event().wait(0.02)
+    (entry,) = entries
+    assert entry["event"] == "lease.crashed"
+    assert VALUE not in str(entry)

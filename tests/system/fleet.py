@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from tenantry.adapters.database.tables import SealedValue
+from tenantry.adapters.database.tables import SealedValue, Tenant
 from tenantry.adapters.git import TenantsRepository
 from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.seal import parse_certificate
@@ -30,6 +30,13 @@ def publish_all(world: World, count: int) -> list[str]:
     ids = sorted(world.sign_up().customer_id for _ in range(count))
     world.publish()
     return ids
+
+
+def in_bulk(world: World, *customer_ids: str) -> None:
+    """Have what is due of these be one of many."""
+    with world.service.database.write() as session:
+        rows = update(Tenant).where(Tenant.customer_id.in_(customer_ids))
+        session.execute(rows.values(is_bulk=True))
 
 
 def marked(pages: Iterator[Marked]) -> dict[str, int]:

@@ -19,10 +19,11 @@ from tenantry.core.errors import HistoryRewritten, PushRefused, RepositoryError
 from tenantry.flows.publish import Published, publish_due
 from tenantry.flows.repository import accept_history
 from tests.programs import require
+from tests.system.fleet import in_bulk
 from tests.system.world import World
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-# FACTS of servers: how each says that the ref is not where the push left from.
+# How servers say that the ref is not where the push left from.
 RACED = [
     "[rejected] (fetch first)",
     "[rejected] (non-fast-forward)",
@@ -52,12 +53,18 @@ def test_every_wording_of_a_rejection_is_read_again_and_rebuilt(
     assert read_repository(world).attempts == 0
 
 
-def test_remote_that_refuses_everything_is_tried_again_and_blames_nobody(world: World) -> None:
-    customers = {world.sign_up().customer_id for _ in range(5)}
-    hook(world, "pre-receive", "echo 'closed for repair' >&2; exit 1")
+@pytest.mark.parametrize("count", [5, 20])
+def test_remote_that_refuses_everything_is_tried_again_and_blames_nobody(
+    world: World, count: int
+) -> None:
+    customers = {world.sign_up().customer_id for _ in range(count)}
+    tries = world.folder / "tries"
+    hook(world, "pre-receive", f"echo x >> {tries}; echo 'closed for repair' >&2; exit 1")
     for attempt in (1, 2):
+        tries.write_text("")
         with pytest.raises(PushRefused, match="closed for repair"):
             world.publish()
+        assert len(tries.read_text().split()) <= 14, "what one tenant can cause, and some more"
         kept = read_repository(world)
         assert (kept.attempts, kept.retry_at is not None) == (attempt, True)
         assert "closed for repair" in str(kept.last_error)
@@ -107,6 +114,62 @@ def test_lone_refused_tenant_keeps_nobody_waiting_that_comes_after_it(world: Wor
     assert world.publish().tenants.keys() == {refused}
 
 
+def test_refused_tenants_that_come_first_keep_nobody_waiting_for_long(world: World) -> None:
+    """So many of them that a pass gives up before anything has landed."""
+    customers = sorted(world.sign_up().customer_id for _ in range(20))
+    offenders = set(customers[:8])
+    refuse(world, *offenders)
+    with pytest.raises(PushRefused):
+        world.publish()
+    world.wait(seconds(0.5))
+    assert world.publish().tenants.keys() == set(customers) - offenders
+    for _ in range(5):  # with each that lands beside them, some are proven to be minded
+        world.wait()
+        world.sign_up()
+        with suppress(PushRefused):
+            world.publish()
+    assert all("policy" in str(world.tenant(each).set_aside) for each in offenders)
+    world.wait()
+    world.publish()
+    release(world, *offenders)
+
+
+def test_change_to_many_that_is_refused_makes_no_signup_wait(world: World) -> None:
+    world.sign_up()
+    world.publish()
+    many = sorted(world.sign_up().customer_id for _ in range(3))
+    in_bulk(world, *many)
+    refuse(world, *many)
+    assert "policy: not this one" in world.publish().trouble
+    assert read_repository(world).attempts == 0
+    signup = world.sign_up().customer_id
+    assert world.publish() == Published(
+        {signup: str(world.tenant(signup).published_commit)}, pushes=1
+    ), "and the many are not tried at once again"
+    assert {world.tenant(each).set_aside for each in many} == {None}
+    open_again(world, "update")
+    world.wait()
+    assert world.publish().tenants.keys() == set(many)
+
+
+def test_change_to_many_goes_on_while_signups_are_refused(world: World) -> None:
+    many = {world.sign_up().customer_id for _ in range(2)}
+    in_bulk(world, *many)
+    signups = {world.sign_up().customer_id for _ in range(2)}
+    refuse(world, *signups)
+    with pytest.raises(PushRefused):
+        world.publish()
+    world.wait(seconds(0.5))
+    assert world.publish().tenants.keys() == many
+    open_again(world, "update")
+    world.wait()
+    assert world.publish().tenants.keys() == signups
+
+
+def seconds(number: float) -> float:
+    return number / 60
+
+
 def test_connection_that_is_lost_after_the_push_landed_doubles_nothing(world: World) -> None:
     signed_up = world.sign_up()
     killing = '[ "$1" = committed ] && grep -q refs/heads/main && kill -9 $PPID; exit 0'
@@ -148,7 +211,7 @@ def test_rewritten_history_stops_everything_until_an_operator_says_so(
         world.publish()
     head = world.git("rev-parse", "main")
     waiting = world.sign_up().customer_id
-    world.git("hash-object", "-t", "tree", "-w", "--stdin")
+    world.git("hash-object", "-t", "tree", "-w", "/dev/null")
     rewrite(world)
     rewritten = world.git("for-each-ref")
     for _ in range(3):

@@ -8,19 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.tables import Repository, Tenant
-from tenantry.core.errors import (
-    HistoryRewritten,
-    PushRefused,
-    RepositoryError,
-    SettingsError,
-)
-from tenantry.flows import batch, overlays, rendering
+from tenantry.core.errors import HistoryRewritten, PushRefused, RepositoryError, SettingsError
+from tenantry.flows import ledger, overlays, rendering, retry
+from tenantry.flows.ledger import Refusal
 from tenantry.flows.publish import publish_due
 from tenantry.flows.service import Service
+from tests.system.fleet import accept, in_bulk, second_clone
 from tests.system.renaming import rename_company
 from tests.system.world import World
 
@@ -28,13 +25,6 @@ from tests.system.world import World
 def repository_of(world: World) -> Repository:
     with world.service.database.read() as session:
         return session.get_one(Repository, "main")
-
-
-def in_bulk(world: World, *customer_ids: str) -> None:
-    with world.service.database.write() as session:
-        session.execute(
-            update(Tenant).where(Tenant.customer_id.in_(customer_ids)).values(is_bulk=True)
-        )
 
 
 def another_worker(world: World) -> Service:
@@ -57,19 +47,6 @@ def forbid_push(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception)
 
     monkeypatch.setattr(world.cell.repository, "push", push)
     return tried
-
-
-def refuse(world: World, *customer_ids: str) -> None:
-    """The server refuses every push that touches one of these tenants."""
-    names = "|".join(world.folder_of(customer_id) for customer_id in customer_ids)
-    hook = world.remote / "hooks" / "update"
-    hook.write_text(
-        "#!/bin/sh\n"
-        '[ "$2" = 0000000000000000000000000000000000000000 ] && range="$3" || range="$2..$3"\n'
-        f"git log --format= --name-only $range | grep -qE '{names}' || exit 0\n"
-        "echo 'policy: this tenant is not welcome' >&2; exit 1\n"
-    )
-    hook.chmod(0o755)
 
 
 # Who
@@ -125,19 +102,15 @@ def test_publisher_that_slept_past_its_lease_pushes_nothing(
     monkeypatch.setattr(world.cell.repository, "build", build_and_sleep)
     pushed = forbid_push(world, monkeypatch, AssertionError("pushed without the lease"))
     other_cell = other.cells["main"]
-    other = replace(other, cells={"main": replace(other_cell, repository=_second_clone(world))})
+    other = replace(other, cells={"main": replace(other_cell, repository=second_clone(world))})
     assert world.publish().tenants == {}
     assert (pushed[0], done) == (0, [{signed_up.customer_id}] * 2)
-
-
-def _second_clone(world: World) -> Any:
-    return type(world.cell.repository)(str(world.remote), world.folder / "clones" / "second.git")
 
 
 # What goes first
 
 
-def test_signup_overtakes_a_bulk_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signup_overtakes_a_bulk_change(world: World) -> None:
     bulk = [world.sign_up().customer_id for _ in range(6)]
     in_bulk(world, *bulk)
     service = replace(world.service, bulk_batch=2)
@@ -192,9 +165,7 @@ def test_failing_repository_makes_all_workers_wait(
     assert (known.attempts, known.retry_at, known.last_error) == (0, None, None)
 
 
-def test_what_only_a_person_can_mend_waits_longest(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_only_a_person_can_mend_waits_longest(world: World) -> None:
     world.sign_up()
     cell = replace(world.cell, certificate=_fail(SettingsError("no certificate")))
     with pytest.raises(SettingsError) as raised:
@@ -210,58 +181,6 @@ def _fail(error: Exception) -> Callable[..., Any]:
         raise error
 
     return failing
-
-
-@pytest.mark.parametrize("position", [0, 5, 11])
-def test_tenant_that_the_server_refuses_is_set_aside_beside_others(
-    world: World, position: int
-) -> None:
-    customers = sorted(world.sign_up().customer_id for _ in range(12))
-    refuse(world, customers[position])
-    published = world.publish()
-    assert published.tenants.keys() == set(customers) - {customers[position]}
-    assert "not welcome" in published.set_aside[customers[position]]
-    assert "not welcome" in str(world.tenant(customers[position]).set_aside)
-    assert repository_of(world).attempts == 0
-
-
-def test_several_that_the_server_refuses_are_found_in_one_pass(world: World) -> None:
-    customers = sorted(world.sign_up().customer_id for _ in range(12))
-    poisoned = {customers[0], customers[1], customers[7]}
-    refuse(world, *poisoned)
-    published = world.publish()
-    assert published.set_aside.keys() == poisoned
-    assert published.tenants.keys() == set(customers) - poisoned
-
-
-def test_server_that_refuses_all_is_no_tenants_fault(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    customers = {world.sign_up().customer_id for _ in range(20)}
-    with monkeypatch.context() as patch:
-        tried = forbid_push(world, patch, PushRefused("closed for today"))
-        with pytest.raises(PushRefused):
-            world.publish()
-    assert tried[0] <= 14, "as many refusals as one tenant can cause, and some more"
-    assert all(world.tenant(customer_id).set_aside is None for customer_id in customers)
-    assert repository_of(world).last_error == "closed for today"
-    world.wait()
-    assert world.publish().tenants.keys() == customers
-
-
-def test_tenant_refused_alone_waits_alone(world: World) -> None:
-    """Whether the server minds it or everything is not known; a signup after it must not wait."""
-    first = world.sign_up().customer_id
-    refuse(world, first)
-    assert "not welcome" in world.publish().postponed[first]
-    assert world.tenant(first).set_aside is None
-    second = world.sign_up().customer_id
-    assert world.publish().tenants.keys() == {second}
-    world.wait()
-    third = world.sign_up().customer_id
-    published = world.publish()
-    assert published.tenants.keys() == {third}
-    assert published.set_aside.keys() == {first}
 
 
 def test_tenant_whose_rendering_crashes_waits_alone(
@@ -298,45 +217,7 @@ def test_tenant_whose_row_is_not_readable_is_set_aside(world: World) -> None:
         session.get_one(Tenant, poisoned.customer_id).approved = kept
 
 
-def test_clock_set_back_makes_nobody_wait_longer(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.sign_up()
-    with monkeypatch.context() as patch:
-        forbid_push(world, patch, RepositoryError("away"))
-        with pytest.raises(RepositoryError):
-            world.publish()
-    world.wait(minutes=-60)
-    assert world.publish().tenants
-
-
 # A main that is not the one that was published to
-
-
-@pytest.mark.parametrize("rewrite", ["back", "unrelated", "gone"])
-def test_rewritten_main_is_not_touched_until_an_operator_decides(
-    world: World, rewrite: str
-) -> None:
-    world.sign_up()
-    world.publish()
-    if rewrite == "gone":
-        world.git("update-ref", "-d", "refs/heads/main")
-    else:
-        onto = "main~1" if rewrite == "back" else world.git("commit-tree", "main^{tree}", "-m", "x")
-        world.git("update-ref", "refs/heads/main", onto)
-    rewritten = world.git("for-each-ref")
-    late = world.sign_up()
-    for _ in range(2):
-        world.wait()
-        with pytest.raises(HistoryRewritten, match="accept-history"):
-            world.publish()
-    assert world.git("for-each-ref") == rewritten
-    restored = repository_of(world).head
-    world.git("update-ref", "refs/heads/main", str(restored))
-    with world.service.database.write() as session:
-        session.get_one(Repository, "main").halted = None
-    world.wait()
-    assert world.publish().tenants.keys() == {late.customer_id}
 
 
 def test_commits_of_others_are_no_rewriting(world: World) -> None:
@@ -355,7 +236,7 @@ def test_publishers_at_once_double_nothing(world: World) -> None:
     services = [
         replace(
             other,
-            cells={"main": replace(other.cells["main"], repository=_second_clone(world))},
+            cells={"main": replace(other.cells["main"], repository=second_clone(world))},
             publish_batch=2,
         )
         for other in (another_worker(world) for _ in range(4))
@@ -380,9 +261,61 @@ def _is_any_behind(service: Service) -> bool:
         return session.scalar(behind) is not None
 
 
-def test_refusals_in_a_row_are_bounded_by_what_one_tenant_can_cause() -> None:
-    for tenants in (2, 3, 7, 20, 200, 5000):
-        alone, size = 1, tenants
-        while size > 1:
-            size, alone = (size + 1) // 2, alone + 1
-        assert batch._most_refusals(tenants) >= alone
+# What is recorded
+
+
+def test_head_that_a_watcher_fetches_during_a_push_is_not_taken_for_ours(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody rewrites main right after the push, and the clone has it before we look."""
+    world.sign_up()
+    world.publish()
+    late, push = world.sign_up(), world.cell.repository.push
+
+    def push_and_rewrite() -> None:
+        push()
+        pushed.append(world.git("rev-parse", "main"))
+        world.git("update-ref", "refs/heads/main", "main~1")
+        world.cell.repository.fetch()
+
+    pushed = list[str]()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.cell.repository, "push", push_and_rewrite)
+        assert world.publish().tenants == {late.customer_id: pushed[0]}
+    assert repository_of(world).head == pushed[0]
+    waiting = world.sign_up()
+    with pytest.raises(HistoryRewritten):
+        world.publish()
+    world.git("update-ref", "refs/heads/main", pushed[0])
+    accept(world, pushed[0])
+    assert world.publish().tenants.keys() == {waiting.customer_id}
+
+
+def test_what_another_published_meanwhile_is_not_set_aside(world: World) -> None:
+    signed_up = world.sign_up()
+    world.publish()
+    late = {signed_up.customer_id: Refusal(1, PushRefused("too late"))}
+    assert ledger.set_aside(world.service, late) == {}
+    assert world.tenant(signed_up.customer_id).set_aside is None
+
+
+def test_permission_to_overwrite_ends_where_the_tenant_is_set_aside(world: World) -> None:
+    customer_id = world.sign_up().customer_id
+    with world.service.database.write() as session:
+        session.get_one(Tenant, customer_id).replaces = "0" * 40
+    refused = {customer_id: Refusal(1, PushRefused("not this one"))}
+    assert ledger.set_aside(world.service, refused) == {customer_id: "not this one"}
+    assert world.tenant(customer_id).replaces is None
+    rename_company(world.service, customer_id, "New", actor="t", now=world.clock())
+    assert world.publish().tenants.keys() == {customer_id}
+
+
+def test_reason_that_no_database_can_hold_is_written_as_an_escape(world: World) -> None:
+    customer_id = world.sign_up().customer_id
+    error = RepositoryError("local/\udcff: \0")
+    retry.postpone_tenants(world.service, {customer_id: str(error)})
+    assert world.tenant(customer_id).last_error == "local/\\udcff: \\0"
+    retry.postpone_repository(world.service, world.cell, error)
+    assert repository_of(world).last_error == "local/\\udcff: \\0"
+    ledger.set_aside(world.service, {customer_id: Refusal(1, error)})
+    assert world.tenant(customer_id).set_aside == "local/\\udcff: \\0"

@@ -14,6 +14,7 @@ import jwt
 import pytest
 import yaml
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from tenantry.adapters import process
 from tenantry.adapters.database.tables import Audit, Deployment, SealedValue, Secret, Tenant
@@ -23,7 +24,7 @@ from tenantry.core.errors import SealingError, VaultError
 from tenantry.core.model import TenantSpec
 from tenantry.core.product import Source
 from tenantry.core.trial import LicenseDates
-from tenantry.flows import keys
+from tenantry.flows import ahead, keys
 from tenantry.flows.ahead import sealing_ahead
 from tenantry.flows.license import issue_license
 from tenantry.flows.publish import publish_due
@@ -35,6 +36,7 @@ from tests.programs import require
 from tests.system.world import PASSWORD, VECTORS, World, make_world
 
 THROWAWAY_KEY = VECTORS / "throwaway-key.pem"
+VALUE = "what must not be logged"
 
 
 class Counting(Kubeseal):
@@ -284,6 +286,24 @@ def test_what_fails_ahead_is_left_to_its_own_turn(world: World) -> None:
     with sealing_ahead(service, world.cell, [signed_up.customer_id]):
         assert kept(world) == {}
     assert world.publish().tenants.keys() == {signed_up.customer_id}
+
+
+def test_crash_ahead_is_logged_without_the_values_it_quotes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise KeyError(VALUE)
+
+    signed_up = world.sign_up()
+    monkeypatch.setattr(ahead, "sealed_values", crash)
+    with (
+        capture_logs() as entries,
+        sealing_ahead(world.service, world.cell, [signed_up.customer_id]),
+    ):
+        pass
+    (entry,) = entries
+    assert entry["event"] == "sealing.ahead_crashed"
+    assert VALUE not in str(entry)
 
 
 def test_lost_vault_key_stores_nothing_and_says_so(world: World) -> None:

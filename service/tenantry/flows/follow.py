@@ -55,6 +55,8 @@ def follow(
                 yield Step(trouble=(told := str(error)))
             wait(pause := min(2 * pause, LONGEST_POLL))
             continue
+        if published.trouble not in ("", told):
+            yield Step(trouble=(told := published.trouble))
         ours = [each for each in published.tenants if waiting.pop(each, None) is not None]
         step = Step(len(ours)) if ours else _look(service, waiting)
         yield step
