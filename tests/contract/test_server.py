@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,14 +23,19 @@ PROCESSES, THREADS = 1, 4
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a `tenantry serve` with few threads."""
-    folder = tmp_path_factory.mktemp("server")
+    with serving(tmp_path_factory.mktemp("server"), processes=PROCESSES, threads=THREADS) as port:
+        yield port
+
+
+@contextmanager
+def serving(folder: Path, *, processes: int, threads: int) -> Iterator[int]:
     port = free_port()
     environment = {
         **os.environ,
         "TENANTRY_DATA_DIR": str(folder),
         "TENANTRY_PORT": str(port),
-        "TENANTRY_WEB_PROCESSES": str(PROCESSES),
-        "TENANTRY_WEB_THREADS": str(THREADS),
+        "TENANTRY_WEB_PROCESSES": str(processes),
+        "TENANTRY_WEB_THREADS": str(threads),
     }
     log = folder / "serve.log"
     with log.open("wb") as out:
@@ -86,6 +91,17 @@ def test_half_sent_requests_do_not_stop_the_service(port: int, beginning: bytes)
         for _ in range(2 * PROCESSES * THREADS):
             connections.enter_context(connect(port)).sendall(beginning)
         assert is_alive(port, within=30)
+
+
+def test_process_that_is_busy_leaves_connections_to_others(tmp_path: Path) -> None:
+    """As many as would otherwise hardly all come to the one that is free."""
+    with serving(tmp_path, processes=2, threads=1) as port, connect(port) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        answers = [is_alive(port, within=30) for _ in range(20)]
+        slow.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            slow.recv(1)  # it was not even cut off meanwhile: nobody had to wait for that
+    assert all(answers)
 
 
 @pytest.mark.parametrize("size", [b"zz", b"-2"])

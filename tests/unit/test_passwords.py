@@ -17,7 +17,12 @@ CORES = os.cpu_count() or 1
 WITHIN = 20.0  # seconds; only what is broken takes them
 
 
-def test_no_more_are_hashed_at_once_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("processes", "at_once"), [(1, CORES), (CORES, 1), (100, 1)])
+def test_no_more_are_hashed_at_once_than_this_process_has_cores(
+    monkeypatch: pytest.MonkeyPatch, processes: int, at_once: int
+) -> None:
+    monkeypatch.setattr(passwords, "_turns", None)  # put back afterwards
+    passwords.share_cores(processes)
     at_work, most, go_on = list[str](), list[int](), threading.Event()
 
     class Hasher:
@@ -29,8 +34,8 @@ def test_no_more_are_hashed_at_once_than_there_are_cores(monkeypatch: pytest.Mon
             return f"hash of {password}"
 
     monkeypatch.setattr(passwords, "_HASHER", Hasher())
-    waiting: Any = passwords._AT_ONCE._cond._waiters  # type: ignore[attr-defined]
-    words = [f"password {number}" for number in range(CORES + 5)]
+    waiting: Any = passwords._turns._cond._waiters  # type: ignore[attr-defined]
+    words = [f"password {number}" for number in range(at_once + 5)]
     with ThreadPoolExecutor(len(words)) as pool:
         hashed = pool.map(passwords.hash_password, words)
         end = time.monotonic() + WITHIN
@@ -39,7 +44,7 @@ def test_no_more_are_hashed_at_once_than_there_are_cores(monkeypatch: pytest.Mon
         beside = len(waiting)
         go_on.set()
         assert list(hashed) == [f"hash of {word}" for word in words]
-    assert (max(most), beside) == (CORES, 5)
+    assert (max(most), beside) == (at_once, 5)
 
 
 def test_a_failure_lets_the_next_one_in(monkeypatch: pytest.MonkeyPatch) -> None:

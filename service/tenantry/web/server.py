@@ -14,6 +14,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import gthread
 
 from tenantry import wiring
+from tenantry.adapters.passwords import share_cores
 from tenantry.core.errors import SettingsError
 from tenantry.settings import Settings
 from tenantry.web.app import create_app
@@ -36,12 +37,26 @@ class PlainLogger(Logger):
 class DeadlineWorker(gthread.ThreadWorker):
     """gunicorn's threads, kept from clients that dawdle: a thread waits for no first byte, and for
     a whole request not for long. Otherwise as many such clients as there are threads would
-    stop the service.
+    stop the service. And a process whose threads are all at work leaves new connections to the
+    others: whichever wakes first would else take more than it can do, while others are idle.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._begun: dict[gthread.TConn, float] = {}
+        self._at_work = 0  # connections that were given to threads
+
+    def set_accept_enabled(self, enabled: bool | None) -> None:
+        super().set_accept_enabled(bool(enabled) and self._at_work < self.cfg.threads)
+
+    def enqueue_req(self, conn: gthread.TConn) -> None:
+        self._at_work += 1
+        super().enqueue_req(conn)
+        self.set_accept_enabled(self.alive)
+
+    def finish_request(self, conn: gthread.TConn, fs: Any) -> None:
+        self._at_work -= 1
+        super().finish_request(conn, fs)
 
     def handle(self, conn: gthread.TConn) -> Any:
         if not conn.initialized and not conn.wait_for_data(0):
@@ -134,4 +149,5 @@ class Server(BaseApplication):
                 self.cfg.set(name, value)
 
     def load(self) -> Flask:  # type: ignore[override] # WSGI, whatever Flask's types say
+        share_cores(self.configured.web_processes)
         return create_app(wiring.build(self.configured))
