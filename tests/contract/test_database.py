@@ -124,6 +124,17 @@ def test_exception_rolls_everything_back(database: Database) -> None:
         assert session.get(Customer, "cust-1") is None
 
 
+def test_what_is_changed_in_a_read_is_not_kept(database: Database) -> None:
+    with database.write() as session:
+        session.add(customer(1))
+    with database.read() as session:
+        session.get_one(Customer, "cust-1").company_name = "Another"
+        session.add(customer(2))
+        assert len(session.scalars(select(Customer.customer_id)).all()) == 1
+    with database.read() as session:
+        assert session.scalars(select(Customer.company_name)).all() != ["Another"]
+
+
 def test_writers_queue_up_instead_of_failing(database: Database) -> None:
     """On SQLite, reading and then writing would fail in one of two, but for BEGIN IMMEDIATE."""
 
