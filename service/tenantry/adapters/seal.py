@@ -34,6 +34,7 @@ KUBESEAL_REMEDY = "run `make tools`, or put kubeseal 0.38.4 or newer on PATH"
 SPLIT_FROM = 64  # values; below, a second process costs more than it saves
 # One process a core, so no threads beside it; and memory for time: it ends soon.
 ENVIRONMENT = {"KUBECONFIG": os.devnull, "GOMAXPROCS": "1", "GOGC": "400"}
+CORES = os.cpu_count() or 1
 GCM_TAG = 16  # bytes
 LENGTH_PREFIX = 2  # bytes
 
@@ -106,9 +107,14 @@ class Kubeseal:
         self.deadline = deadline
 
     def seal(
-        self, secrets: Sequence[PlainSecret], certificate: SealingCertificate, *, now: datetime
+        self,
+        secrets: Sequence[PlainSecret],
+        certificate: SealingCertificate,
+        *,
+        now: datetime,
+        cores: int = CORES,
     ) -> list[dict[str, str]]:
-        """Ciphertext by key for each secret, in order; all or nothing.
+        """Ciphertext by key for each secret, in order; all or nothing. A batch uses so many cores.
 
         Raises SealingError (or ProgramMissing, ProgramTimeout) and returns nothing where any
         document comes back other than asked for.
@@ -116,8 +122,9 @@ class Kubeseal:
         if not secrets:
             return []
         certificate.check(now)
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-            parts = pool.map(lambda part: self._seal_part(part, certificate), _split(secrets))
+        with ThreadPoolExecutor(max_workers=cores) as pool:
+            split = _split(secrets, cores)
+            parts = pool.map(lambda part: self._seal_part(part, certificate), split)
             return [sealed for part in parts for sealed in part]
 
     def _seal_part(
@@ -152,9 +159,9 @@ class Kubeseal:
             raise ProgramMissing("kubeseal is not installed", remedy=KUBESEAL_REMEDY) from error
 
 
-def _split(secrets: Sequence[PlainSecret]) -> list[Sequence[PlainSecret]]:
+def _split(secrets: Sequence[PlainSecret], cores: int) -> list[Sequence[PlainSecret]]:
     values = sum(len(secret.values) for secret in secrets)
-    parts = (os.cpu_count() or 1) if values >= SPLIT_FROM else 1
+    parts = cores if values >= SPLIT_FROM else 1
     size = -(-len(secrets) // parts)
     return [secrets[start : start + size] for start in range(0, len(secrets), size)]
 

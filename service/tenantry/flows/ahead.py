@@ -12,12 +12,14 @@ from contextlib import contextmanager
 
 import structlog
 
+from tenantry.adapters.seal import CORES
 from tenantry.core.errors import TenantryError, frames
 from tenantry.flows.due import read_due
 from tenantry.flows.sealing import sealed_values
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
+LEFT = max(1, CORES - 1)  # cores: one is Git's, or both would be late
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def sealing_ahead(service: Service, cell: Cell, customer_ids: Sequence[str]) -> 
 def _seal(service: Service, cell: Cell, customer_ids: Sequence[str]) -> None:
     try:
         read = read_due(service, cell, customer_ids)
-        sealed_values(service, cell, [each.spec for each in read.due])
+        sealed_values(service, cell, [each.spec for each in read.due], cores=LEFT)
     except TenantryError as error:
         log.info("sealing.ahead_failed", cell=cell.name, code=error.code, detail=str(error))
     except Exception as error:  # noqa: BLE001 - logged, without the values it may quote

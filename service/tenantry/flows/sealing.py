@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import upsert
 from tenantry.adapters.database.tables import LicenseRow, SealedValue, Secret, Tenant
-from tenantry.adapters.seal import PlainSecret, SealingCertificate
+from tenantry.adapters.seal import CORES, PlainSecret, SealingCertificate
 from tenantry.core.errors import VaultError
 from tenantry.core.model import TenantSpec
 from tenantry.core.product import Source
@@ -50,8 +50,10 @@ class Sealed:
         return self.ciphertexts[spec.customer_id]
 
 
-def sealed_values(service: Service, cell: Cell, specs: Sequence[TenantSpec]) -> Sealed:
-    """The tenants' ciphertext; what is missing or outdated is sealed and stored.
+def sealed_values(
+    service: Service, cell: Cell, specs: Sequence[TenantSpec], *, cores: int = CORES
+) -> Sealed:
+    """The tenants' ciphertext; what is missing or outdated is sealed, on so many cores, and stored.
 
     Raises SealingError; then nothing was stored.
     """
@@ -65,7 +67,7 @@ def sealed_values(service: Service, cell: Cell, specs: Sequence[TenantSpec]) -> 
     sealing = [each for each in missing if each.spec.customer_id in plain]
     if sealing:
         values = [plain[each.spec.customer_id] for each in sealing]
-        fresh = service.kubeseal.seal(values, certificate, now=service.now())
+        fresh = service.kubeseal.seal(values, certificate, now=service.now(), cores=cores)
         kept |= _store(service, sealing, fresh, certificate)
     return Sealed(kept, refused, is_vault_whole)
 
