@@ -63,11 +63,13 @@ class Kind(StrEnum):
     HANG_BEFORE = "deadline, nothing done"
     HANG_AFTER = "deadline, but done"
     SLOW = "done late"
+    TOLD_LATE = "done, and told late"
 
 
-AFTER = frozenset({Kind.DIE_AFTER, Kind.FAIL_AFTER, Kind.HANG_AFTER})
+AFTER = frozenset({Kind.DIE_AFTER, Kind.FAIL_AFTER, Kind.HANG_AFTER, Kind.TOLD_LATE})
 DEATHS = frozenset({Kind.DIE_BEFORE, Kind.DIE_AFTER})
 HANGS = frozenset({Kind.HANG_BEFORE, Kind.HANG_AFTER})
+LATE = frozenset({Kind.SLOW, Kind.TOLD_LATE})
 
 # The adapter's own errors, by step or by adapter: how it fails, and how its deadline reads.
 _OF_DATABASE = DatabaseUnavailable("the database failed: server closed the connection")
@@ -141,7 +143,7 @@ def faults_at(step: str, nth: int, kind: Kind, meanwhile: Callable[[], object]) 
     if not _is_another_case(step, kind):
         return
     deadline = DEADLINES[step.partition(".")[0]]
-    if kind in DEATHS or kind is Kind.SLOW:
+    if kind in DEATHS | LATE:
         yield Fault(step, nth, kind, meanwhile=meanwhile)
     elif kind not in HANGS:
         yield from (Fault(step, nth, kind, error) for error in failures(step))
@@ -158,6 +160,8 @@ def _is_another_case(step: str, kind: Kind) -> bool:
         return kind is Kind.DIE_BEFORE
     if kind is Kind.SLOW:
         return step not in ("database.read", "database.commit")
+    if kind is Kind.TOLD_LATE:
+        return step == "repository.push"  # after any other, it is before the next
     if kind in AFTER | DEATHS:
         return step in CHANGING and (step, kind) != ("database.commit", Kind.DIE_BEFORE)
     return step != "database.begin"
@@ -211,7 +215,7 @@ class Life:
         if fault.kind in DEATHS:
             self.is_over = True
             raise Died
-        if fault.kind is Kind.SLOW:
+        if fault.kind in LATE:
             fault.meanwhile()
             return
         raise fault.failure()

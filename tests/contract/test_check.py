@@ -128,6 +128,30 @@ def test_a_build_that_fails_is_a_problem_of_the_overlay(checker: ClassChecker) -
     assert "/tmp" not in str(caught.value)  # noqa: S108 - it is what must not be there
 
 
+def test_a_build_that_does_not_end_is_a_problem_of_the_overlay(tmp_path: Path) -> None:
+    slow = tmp_path / "kustomize"
+    slow.write_text("#!/bin/sh\nexec sleep 100\n")
+    slow.chmod(0o755)
+    checker = ClassChecker(Kustomize(str(slow), deadline=0.2), product(), vendor().templates)
+    with pytest.raises(OverlayRefused, match="did not end within"):
+        _verify(checker, FIRST)
+
+
+@pytest.mark.parametrize("path", ["../../../../more.yaml", "a/./more.yaml", "a//more.yaml"])
+def test_a_path_that_leads_out_of_its_folder_is_refused_and_never_written(
+    checker: ClassChecker, kustomize: Counting, path: str
+) -> None:
+    """Git's trees may hold such names, though no checkout does."""
+    with pytest.raises(OverlayRefused, match="no path that a checkout can have"):
+        _verify(
+            checker,
+            FIRST,
+            files=rendered(FIRST, has_local=True),
+            local={**LOCAL, path: LOCAL["more.yaml"]},
+        )
+    assert kustomize.builds == 0
+
+
 def test_a_missing_program_is_no_problem_of_the_overlay(tmp_path: Path) -> None:
     gone = Kustomize(str(tmp_path / "kustomize"))
     with pytest.raises(ProgramMissing):

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from tenantry import settings, wiring
 from tenantry.adapters.git import create_bare
 from tenantry.flows.service import Cell, Service
-from tests.faults import Kind, Life, live
+from tests.faults import LATE, Life, live
 from tests.programs import require
 from tests.system.world import VECTORS, Clock
 
@@ -111,7 +111,7 @@ class Worker:
     def has_failed(self) -> bool:
         """Whether the fault in store for it made something fail; delay is no excuse."""
         fault = self.life.fault
-        return self.life.has_happened and fault is not None and fault.kind is not Kind.SLOW
+        return self.life.has_happened and fault is not None and fault.kind not in LATE
 
     def reborn(self) -> None:
         """A process that knows nothing but what is stored; 3 s have passed until it is up."""

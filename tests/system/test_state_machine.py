@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 )
 
 from tenantry.core import naming
-from tests.faults import HANGS, Kind, failures
+from tests.faults import HANGS, LATE, Kind, failures
 from tests.system.model import Person
 from tests.system.mutations import MUTATIONS
 from tests.system.playground import Playground
@@ -49,7 +49,7 @@ POINTS = st.sampled_from(
     ]
 )
 UNTOLD = [Kind.DIE_AFTER, Kind.FAIL_AFTER]
-FAULTS = st.sampled_from(sorted(set(Kind) - {Kind.SLOW}))
+FAULTS = st.sampled_from(sorted(set(Kind) - LATE))
 
 Anyone = TypeVar("Anyone")
 
@@ -133,16 +133,16 @@ class Machine(RuleBasedStateMachine):
         error = None if kind in HANGS else errors[how % len(errors)]
         self.town.tick_with(point, kind, error)
 
-    @rule(step=st.sampled_from(["repository.push", "repository.head"]), who=WHO)
-    def another_process_is_quicker(self, step: str, who: int) -> None:
+    @rule(kind=st.sampled_from(sorted(LATE)), who=WHO)
+    def another_process_is_quicker(self, kind: Kind, who: int) -> None:
         """Before the push, or between it and its record."""
         self.town.repair()
-        self.on_someone(self.intact(), who, partial(self.is_overtaken, step))
+        self.on_someone(self.intact(), who, partial(self.is_overtaken, kind))
 
-    def is_overtaken(self, step: str, person: Person) -> None:
+    def is_overtaken(self, kind: Kind, person: Person) -> None:
         self.town.rename(person)
         meanwhile = partial(self.town.overtake, person)
-        self.town.tick_with((step, 1), Kind.SLOW, meanwhile=meanwhile)
+        self.town.tick_with(("repository.push", 1), kind, meanwhile=meanwhile)
 
     @rule(kind=st.sampled_from(UNTOLD), who=WHO, is_changed=st.booleans())
     def push_lands_and_nobody_is_told(self, kind: Kind, who: int, is_changed: bool) -> None:

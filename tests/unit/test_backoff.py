@@ -37,3 +37,8 @@ def test_wait_binds_until_it_is_over(attempts: int, draw: float) -> None:
 def test_clock_set_back_locks_nobody_out(attempts: int, draw: float) -> None:
     retry_at = NOON + BACKOFF.wait(attempts, draw)
     assert BACKOFF.is_over(retry_at, NOON - timedelta(hours=1))
+
+
+@given(draws)
+def test_longest_wait_is_spread_as_the_others(draw: float) -> None:
+    assert BACKOFF.longest / 2 <= BACKOFF.longest_wait(draw) <= BACKOFF.longest
