@@ -47,10 +47,10 @@ class Counting(Kubeseal):
         self.asked: list[set[str]] = []
 
     def seal(
-        self, secrets: Sequence[PlainSecret], certificate: SealingCertificate, *, now: datetime
+        self, secrets: Sequence[PlainSecret], certificate: SealingCertificate, **options: Any
     ) -> list[dict[str, str]]:
         self.asked += [set(secret.values) for secret in secrets]
-        return super().seal(secrets, certificate, now=now)
+        return super().seal(secrets, certificate, **options)
 
 
 class Failing(Kubeseal):
