@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bench.results import Figure, Result
 from bench.stage import Stage
-from tenantry.flows.audit import audit
+from tenantry.flows.auditing.audit import audit
 
 REACH_BY_TREES = 10  # seconds
 REACH_IN_FULL = 60  # seconds

@@ -17,9 +17,9 @@ from bench.fleet import import_people
 from bench.results import Figure, Result
 from bench.scripts import Script, make_script
 from bench.stage import Stage, timed
-from tenantry.flows.bulk import Selection
-from tenantry.flows.follow import follow
-from tenantry.flows.reseal import mark_for_resealing
+from tenantry.flows.fleet.bulk import Selection
+from tenantry.flows.fleet.follow import follow
+from tenantry.flows.fleet.reseal import mark_for_resealing
 
 REACH_RATE = 300  # tenants a second, on two cores
 REACH_PLAIN = 500  # times the plain script

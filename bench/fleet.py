@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 
 from tenantry.core.importing import Imported
 from tenantry.core.signup import Person
-from tenantry.flows.bulk import split
-from tenantry.flows.follow import follow
-from tenantry.flows.importing import PAGE, import_customers
+from tenantry.flows.fleet.bulk import split
+from tenantry.flows.fleet.follow import follow
+from tenantry.flows.fleet.importing import PAGE, import_customers
 from tenantry.flows.service import Service
 
 Progress = Callable[[int], object]  # is called with how many more tenants are on main

@@ -18,7 +18,7 @@ from bench.fleet import import_people
 from bench.results import Figure, Result
 from bench.stage import Stage, make_stage, wait_until
 from tenantry.core.errors import TenantryError
-from tenantry.flows.publish import publish_due
+from tenantry.flows.publishing.publish import publish_due
 
 REACH_KILL = 5.0  # seconds
 REACH_DRAIN = 60.0  # seconds

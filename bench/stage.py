@@ -23,7 +23,7 @@ from tenantry.adapters.database.tables import Tenant
 from tenantry.adapters.git import create_bare
 from tenantry.core.signup import parse_signup
 from tenantry.flows.service import Service
-from tenantry.flows.signup import SignedUp, signup
+from tenantry.flows.signups.signup import SignedUp, signup
 from tenantry.settings import Settings
 from tests.ports import free_port, is_open
 

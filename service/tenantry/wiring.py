@@ -36,7 +36,7 @@ from tenantry.core.overlay import CellFacts
 from tenantry.core.repository import BRANCH, PROJECT, render_argocd
 from tenantry.core.signup import Rules
 from tenantry.flows import keys, outbox
-from tenantry.flows.check import ClassChecker
+from tenantry.flows.publishing.check import ClassChecker
 from tenantry.flows.service import Announce, Cell, Service
 from tenantry.settings import CellSettings, Settings, read_secret
 

@@ -19,7 +19,7 @@ from tenantry.core.backoff import Backoff
 from tenantry.core.errors import TenantryError, frames
 from tenantry.flows.housekeeping import forget_old
 from tenantry.flows.outbox import send_due
-from tenantry.flows.publish import publish_due
+from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.watch import Watcher
 from tenantry.settings import Settings

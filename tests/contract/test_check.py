@@ -18,8 +18,8 @@ from tenantry.core.document import load
 from tenantry.core.errors import NotFound, OverlayRefused, ProductError, ProgramMissing
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.printer import dump
-from tenantry.flows.check import ClassChecker
 from tenantry.flows.check_repository import Report, check_repository
+from tenantry.flows.publishing.check import ClassChecker
 from tests.overlays import product, rendered, spec, vendor, write_repository
 from tests.programs import require
 

@@ -28,7 +28,7 @@ from tenantry.adapters.git import Access, TenantsRepository
 from tenantry.cli.main import cli
 from tenantry.core.errors import TenantryError
 from tenantry.flows import outbox
-from tenantry.flows.publish import publish_due
+from tenantry.flows.publishing.publish import publish_due
 from tenantry.web.app import create_app
 from tenantry.worker import Loop
 from tests.system.world import VECTORS, World, make_world
@@ -133,9 +133,12 @@ def fail_in_the_web(client: FlaskClient) -> list[str]:
     """A bug whose exception quotes what it was given, and one of the database."""
     crash = ValueError(f"cannot hash {PASSWORD!r}")
     answers = []
-    with patch("tenantry.flows.signup.hash_password", side_effect=crash):
+    hashing = "tenantry.flows.signups.signup.hash_password"
+    with patch(hashing, side_effect=crash):
         answers.append(client.post(ADDRESS, json=body("second@example.com")))
-    with patch("tenantry.flows.signup.hash_password", return_value=None):  # a NOT NULL column
+    with patch(
+        "tenantry.flows.signups.signup.hash_password", return_value=None
+    ):  # a NOT NULL column
         answers.append(client.post(ADDRESS, json=body("second@example.com")))
     assert {answer.status_code for answer in answers} == {500}
     return [answer.text + str(answer.headers) for answer in answers]

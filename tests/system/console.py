@@ -19,7 +19,7 @@ TENANTRY = [sys.executable, "-m", "tenantry"]
 # Pages of two tenants, and before each it says so and waits to be told to go on.
 PAUSING = """
 import sys
-from tenantry.flows import bulk
+from tenantry.flows.fleet import bulk
 bulk.PAGE, pages = 2, bulk.pages
 def pause(*arguments):
     for page in pages(*arguments):

@@ -15,12 +15,13 @@ from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.seal import parse_certificate
 from tenantry.core.finding import Kind
 from tenantry.core.overlay import load_templates
-from tenantry.flows import keys, repository
-from tenantry.flows.audit import Report, audit
-from tenantry.flows.bulk import Marked, Selection
-from tenantry.flows.check import ClassChecker
-from tenantry.flows.follow import Step, follow
-from tenantry.flows.repair import repair
+from tenantry.flows import keys
+from tenantry.flows.auditing import repository
+from tenantry.flows.auditing.audit import Report, audit
+from tenantry.flows.auditing.repair import repair
+from tenantry.flows.fleet.bulk import Marked, Selection
+from tenantry.flows.fleet.follow import Step, follow
+from tenantry.flows.publishing.check import ClassChecker
 from tests.system.world import World
 
 ALL = Selection()

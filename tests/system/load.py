@@ -20,7 +20,7 @@ from tenantry.adapters.http import make_session
 from tenantry.core.errors import DatabaseUnavailable
 from tenantry.core.signup import parse_signup
 from tenantry.flows.service import Service
-from tenantry.flows.signup import signup
+from tenantry.flows.signups.signup import signup
 from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD
 

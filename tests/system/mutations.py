@@ -21,18 +21,10 @@ from tenantry.adapters.database.tables import Tenant
 from tenantry.adapters.git import TenantsRepository, remote
 from tenantry.core import signup as signup_rules
 from tenantry.core.errors import PushRejected
-from tenantry.flows import (
-    batch,
-    change,
-    customer,
-    due,
-    ledger,
-    overlays,
-    repeats,
-    sealing,
-    signup,
-)
+from tenantry.flows import change
+from tenantry.flows.publishing import batch, due, ledger, overlays, sealing
 from tenantry.flows.service import Service
+from tenantry.flows.signups import customer, repeats, signup
 
 
 class DoesNotFit(Exception):

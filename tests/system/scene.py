@@ -31,9 +31,9 @@ from tenantry.core.limits import Limit, Limits
 from tenantry.core.model import Status
 from tenantry.core.signup import parse_signup
 from tenantry.flows import outbox
-from tenantry.flows.publish import publish_due
+from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.service import Service
-from tenantry.flows.signup import Attempt, SignedUp, signup
+from tenantry.flows.signups.signup import Attempt, SignedUp, signup
 from tenantry.flows.watch import Watcher
 from tests.faults import Died, Life, live
 from tests.invariants import check_invariants

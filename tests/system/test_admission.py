@@ -27,9 +27,10 @@ from tenantry.core.errors import (
 )
 from tenantry.core.limits import Limit, Limits
 from tenantry.core.signup import SignupRequest, parse_signup
-from tenantry.flows import admission, housekeeping, repeats
+from tenantry.flows import housekeeping
 from tenantry.flows.service import Service
-from tenantry.flows.signup import Attempt, SignedUp, signup
+from tenantry.flows.signups import admission, repeats
+from tenantry.flows.signups.signup import Attempt, SignedUp, signup
 from tests.system.world import PASSWORD, World
 
 KEYED = Attempt(network="192.0.2.1", key="the-key")
@@ -150,7 +151,7 @@ def test_who_lost_the_claim_stores_nothing(world: World, monkeypatch: pytest.Mon
         done.append(sign_up(world))
         return "$argon2id$late"
 
-    monkeypatch.setattr("tenantry.flows.signup.hash_password", oversleep)
+    monkeypatch.setattr("tenantry.flows.signups.signup.hash_password", oversleep)
     with pytest.raises(RequestRunning):
         sign_up(world)
     assert sign_up(world) == replace(done[0], is_replay=True)

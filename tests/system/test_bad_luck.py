@@ -25,7 +25,7 @@ from tenantry.adapters.database.session import Database
 from tenantry.adapters.database.tables import Customer, LeaseRow, Outbox
 from tenantry.core.errors import DatabaseUnavailable, RepositoryError
 from tenantry.flows import outbox
-from tenantry.flows.signup import SignedUp
+from tenantry.flows.signups.signup import SignedUp
 from tests.faults import Died, Fault, Kind, Life, live
 from tests.invariants import check_invariants
 from tests.postgres import Server, new_database, own_server

@@ -16,8 +16,8 @@ from tenantry.adapters.database.tables import Repository
 from tenantry.adapters.git import TenantsRepository
 from tenantry.core import naming
 from tenantry.core.errors import HistoryRewritten, PushRefused, RepositoryError
-from tenantry.flows.publish import Published, publish_due
-from tenantry.flows.repository import accept_history
+from tenantry.flows.auditing.repository import accept_history
+from tenantry.flows.publishing.publish import Published, publish_due
 from tests.programs import require
 from tests.system.fleet import in_bulk
 from tests.system.world import World

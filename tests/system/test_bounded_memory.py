@@ -12,11 +12,11 @@ from tenantry.adapters.customer_list import Line
 from tenantry.adapters.database.tables import Customer, Tenant
 from tenantry.core.finding import Facts
 from tenantry.core.importing import Imported
-from tenantry.flows import bulk, importing
-from tenantry.flows.audit import audit
-from tenantry.flows.importing import import_lines
-from tenantry.flows.rerender import Current, mark_for_rendering
-from tenantry.flows.reseal import mark_for_resealing
+from tenantry.flows.auditing.audit import audit
+from tenantry.flows.fleet import bulk, importing
+from tenantry.flows.fleet.importing import import_lines
+from tenantry.flows.fleet.rerender import Current, mark_for_rendering
+from tenantry.flows.fleet.reseal import mark_for_resealing
 from tests.system.fleet import ALL, publish_all
 from tests.system.world import World
 

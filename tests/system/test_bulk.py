@@ -11,12 +11,14 @@ from sqlalchemy import select
 
 from tenantry.adapters.database.tables import Audit, Tenant
 from tenantry.core.errors import HistoryRewritten
-from tenantry.flows import bulk, fleet, retry
-from tenantry.flows.bulk import Selection
-from tenantry.flows.follow import follow
-from tenantry.flows.publish import Published
-from tenantry.flows.rerender import mark_for_rendering
-from tenantry.flows.reseal import mark_for_resealing
+from tenantry.flows.fleet import bulk
+from tenantry.flows.fleet import tenants as fleet
+from tenantry.flows.fleet.bulk import Selection
+from tenantry.flows.fleet.follow import follow
+from tenantry.flows.fleet.rerender import mark_for_rendering
+from tenantry.flows.fleet.reseal import mark_for_resealing
+from tenantry.flows.publishing import retry
+from tenantry.flows.publishing.publish import Published
 from tests.system.fleet import (
     ALL,
     certificates,
@@ -188,7 +190,7 @@ def test_what_others_publish_is_noticed(world: World, monkeypatch: pytest.Monkey
     def wait(_seconds: float) -> None:
         world.publish()
 
-    monkeypatch.setattr("tenantry.flows.follow.publish_due", lambda *_: Published())
+    monkeypatch.setattr("tenantry.flows.fleet.follow.publish_due", lambda *_: Published())
     found = list(follow(world.service, world.cell, generations, wait=wait))
     assert [step.published for step in found] == [0, 3]
 
@@ -205,7 +207,7 @@ def test_it_looks_less_often_while_nothing_happens(
         if len(waited) == 5:
             world.publish()
 
-    monkeypatch.setattr("tenantry.flows.follow.publish_due", lambda *_: Published())
+    monkeypatch.setattr("tenantry.flows.fleet.follow.publish_due", lambda *_: Published())
     list(follow(world.service, world.cell, generations, wait=wait))
     assert waited == [0.5, 1, 2, 2, 2]
 

@@ -22,7 +22,7 @@ from tenantry.adapters.database.session import Database
 from tenantry.core.errors import DatabaseUnavailable
 from tenantry.core.limits import Limit, Limits
 from tenantry.core.signup import parse_signup
-from tenantry.flows.signup import Attempt, signup
+from tenantry.flows.signups.signup import Attempt, signup
 from tests.invariants import check_invariants
 from tests.postgres import new_database
 from tests.system.world import PASSWORD, World, make_world

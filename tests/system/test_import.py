@@ -10,8 +10,9 @@ from sqlalchemy import func, select
 from tenantry.adapters.customer_list import Line, read_customers
 from tenantry.adapters.database.tables import Audit, Customer, LicenseHistory, Outbox
 from tenantry.adapters.passwords import NO_PASSWORD, hash_password
-from tenantry.flows import importing, outbox
-from tenantry.flows.importing import Taken, import_lines
+from tenantry.flows import outbox
+from tenantry.flows.fleet import importing
+from tenantry.flows.fleet.importing import Taken, import_lines
 from tests.system.world import PASSWORD, World
 
 

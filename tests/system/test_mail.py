@@ -20,7 +20,7 @@ from tenantry.adapters.database.tables import LicenseRow, Outbox, Secret
 from tenantry.adapters.mail import Letter, MailFolder
 from tenantry.adapters.vault import Vault
 from tenantry.flows import outbox
-from tenantry.flows.signup import SignedUp
+from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import read_status
 from tests.system.world import PASSWORD, World
 

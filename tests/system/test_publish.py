@@ -16,9 +16,9 @@ from tenantry.adapters.database.tables import Customer, SealedValue, Secret, Ten
 from tenantry.adapters.seal import Kubeseal
 from tenantry.core.errors import EmailTaken, ProgramMissing, RepositoryError, SealingError
 from tenantry.core.model import Status
-from tenantry.flows import ledger
-from tenantry.flows.publish import publish_due
-from tenantry.flows.signup import SignedUp
+from tenantry.flows.publishing import ledger
+from tenantry.flows.publishing.publish import publish_due
+from tenantry.flows.signups.signup import SignedUp
 from tests.system.renaming import rename_company
 from tests.system.world import World
 

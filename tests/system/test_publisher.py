@@ -13,9 +13,9 @@ from sqlalchemy import select
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.tables import Repository, Tenant
 from tenantry.core.errors import HistoryRewritten, PushRefused, RepositoryError, SettingsError
-from tenantry.flows import ledger, overlays, rendering, retry
-from tenantry.flows.ledger import Refusal
-from tenantry.flows.publish import publish_due
+from tenantry.flows.publishing import ledger, overlays, rendering, retry
+from tenantry.flows.publishing.ledger import Refusal
+from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.service import Service
 from tests.system.fleet import accept, in_bulk, second_clone
 from tests.system.renaming import rename_company

@@ -13,9 +13,9 @@ from sqlalchemy import select
 from tenantry.adapters.database.tables import Audit, Deployment, Tenant
 from tenantry.core.errors import RepositoryError
 from tenantry.core.finding import Kind
-from tenantry.flows import repository
-from tenantry.flows.audit import audit
-from tenantry.flows.repair import plan, repair
+from tenantry.flows.auditing import repository
+from tenantry.flows.auditing.audit import audit
+from tenantry.flows.auditing.repair import plan, repair
 from tests.system.fleet import (
     accept,
     edit,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tenantry.flows import repository
+from tenantry.flows.auditing import repository
 from tests.system.console import Operator
 from tests.system.fleet import edit, look, mend, publish_all, remove
 from tests.system.test_tenants_command import generations, publish_in_both, two_cells

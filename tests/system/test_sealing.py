@@ -24,13 +24,14 @@ from tenantry.core.errors import SealingError, VaultError
 from tenantry.core.model import TenantSpec
 from tenantry.core.product import Source
 from tenantry.core.trial import LicenseDates
-from tenantry.flows import ahead, keys
-from tenantry.flows.ahead import sealing_ahead
+from tenantry.flows import keys
 from tenantry.flows.license import issue_license
-from tenantry.flows.publish import publish_due
-from tenantry.flows.sealing import sealed_values
+from tenantry.flows.publishing import ahead
+from tenantry.flows.publishing.ahead import sealing_ahead
+from tenantry.flows.publishing.publish import publish_due
+from tenantry.flows.publishing.sealing import sealed_values
 from tenantry.flows.service import Cell, Service
-from tenantry.flows.signup import SignedUp
+from tenantry.flows.signups.signup import SignedUp
 from tests.invariants import check_invariants
 from tests.programs import require
 from tests.system.world import PASSWORD, VECTORS, World, make_world

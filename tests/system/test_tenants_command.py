@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from tenantry.adapters.database.tables import Customer, Tenant
-from tenantry.flows import importing
-from tenantry.flows.publish import publish_due
+from tenantry.flows.fleet import importing
+from tenantry.flows.publishing.publish import publish_due
 from tests.invariants import check_invariants
 from tests.system.console import WITHIN, Operator, wait, write_csv
 from tests.system.fleet import publish_all

@@ -24,8 +24,8 @@ from tenantry.core.errors import ArgoError, ArgoTokenBad, ArgoUnreachable, NotFo
 from tenantry.core.model import Status
 from tenantry.devcluster import DevCluster, DevClusterSettings
 from tenantry.flows import outbox
-from tenantry.flows.importing import import_lines
-from tenantry.flows.signup import SignedUp
+from tenantry.flows.fleet.importing import import_lines
+from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import StatusView, read_status
 from tenantry.flows.watch import Watcher
 from tests.invariants import check_invariants

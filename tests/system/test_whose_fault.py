@@ -18,10 +18,10 @@ from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.vault import Vault
 from tenantry.core import naming
 from tenantry.flows import keys
-from tenantry.flows.bulk import Marked
-from tenantry.flows.check import ClassChecker
-from tenantry.flows.publish import publish_due
-from tenantry.flows.rerender import mark_for_rendering
+from tenantry.flows.fleet.bulk import Marked
+from tenantry.flows.fleet.rerender import mark_for_rendering
+from tenantry.flows.publishing.check import ClassChecker
+from tenantry.flows.publishing.publish import publish_due
 from tests.programs import require
 from tests.system.fleet import ALL, look, marked, mend
 from tests.system.renaming import rename_company

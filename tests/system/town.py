@@ -20,9 +20,9 @@ from tenantry.core.errors import (
     TenantryError,
 )
 from tenantry.core.signup import parse_signup
-from tenantry.flows import publish
-from tenantry.flows.publish import Published
-from tenantry.flows.signup import Attempt, signup
+from tenantry.flows.publishing import publish
+from tenantry.flows.publishing.publish import Published
+from tenantry.flows.signups.signup import Attempt, signup
 from tests.faults import Died, Fault, Kind
 from tests.invariants import check_invariants
 from tests.system.model import NONE, Model, Person

@@ -16,9 +16,9 @@ from tenantry.adapters.database.tables import Tenant
 from tenantry.adapters.git import create_bare
 from tenantry.core import naming
 from tenantry.core.signup import parse_signup
-from tenantry.flows.publish import Published, publish_due
+from tenantry.flows.publishing.publish import Published, publish_due
 from tenantry.flows.service import Cell, Service
-from tenantry.flows.signup import SignedUp, signup
+from tenantry.flows.signups.signup import SignedUp, signup
 from tests.programs import require
 
 VECTORS = Path(__file__).parent.parent / "data" / "kubeseal"

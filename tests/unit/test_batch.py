@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.flows import batch
+from tenantry.flows.publishing import batch
 
 
 def test_refusals_in_a_row_are_bounded_by_what_one_tenant_can_cause() -> None:

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tenantry.core.errors import ArgoUnreachable, SettingsError, TenantryError
-from tenantry.flows import nudge
+from tenantry.flows.publishing import nudge
 
 
 def cell(announce: Any) -> Any:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from tenantry import worker
 from tenantry.core.errors import RepositoryError
-from tenantry.flows.publish import Published
+from tenantry.flows.publishing.publish import Published
 from tenantry.settings import Settings
 from tenantry.worker import OF_LOOP, Loop, Worker
 

@@ -20,7 +20,7 @@ from tenantry.core import naming
 from tenantry.core.errors import EmailTaken, NotFound
 from tenantry.core.model import Status
 from tenantry.core.signup import Rules, SignupRequest
-from tenantry.flows.signup import Attempt, SignedUp
+from tenantry.flows.signups.signup import Attempt, SignedUp
 from tenantry.flows.status import StatusView, Step
 from tenantry.web.app import create_app
 

@@ -21,7 +21,7 @@ from tenantry.adapters.vault import Vault
 from tenantry.core.errors import DatabaseUnavailable, RequestRunning, TenantryError
 from tenantry.flows import housekeeping
 from tenantry.flows.service import Service
-from tenantry.flows.signup import signup
+from tenantry.flows.signups.signup import signup
 from tenantry.web import idempotency
 from tenantry.web.app import create_app
 
@@ -153,7 +153,7 @@ def test_a_key_of_a_process_that_died_is_taken_over(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("tenantry.flows.signup.hash_password", die)
+        patch.setattr("tenantry.flows.signups.signup.hash_password", die)
         with pytest.raises(KeyboardInterrupt):
             post(client, "died")
     clock.time += timedelta(seconds=59)

@@ -18,9 +18,9 @@ from tenantry import settings, wiring
 from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
 from tenantry.core.errors import TenantryError
-from tenantry.flows import bulk
-from tenantry.flows.bulk import Marked
-from tenantry.flows.follow import follow
+from tenantry.flows.fleet import bulk
+from tenantry.flows.fleet.bulk import Marked
+from tenantry.flows.fleet.follow import follow
 from tenantry.flows.service import Cell, Service
 
 INTERRUPTED = 130

@@ -20,13 +20,14 @@ from tenantry.cli.bulk import (
 from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
 from tenantry.core.errors import TenantryError
-from tenantry.flows import bulk, repository
-from tenantry.flows.audit import Report
-from tenantry.flows.audit import audit as audit_cell
-from tenantry.flows.bulk import ACTOR, Selection
-from tenantry.flows.repair import Kinds
-from tenantry.flows.repair import repair as repair_cell
-from tenantry.flows.repository import Heads
+from tenantry.flows.auditing import repository
+from tenantry.flows.auditing.audit import Report
+from tenantry.flows.auditing.audit import audit as audit_cell
+from tenantry.flows.auditing.repair import Kinds
+from tenantry.flows.auditing.repair import repair as repair_cell
+from tenantry.flows.auditing.repository import Heads
+from tenantry.flows.fleet import bulk
+from tenantry.flows.fleet.bulk import ACTOR, Selection
 from tenantry.flows.service import Cell, Service
 
 

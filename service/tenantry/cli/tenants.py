@@ -23,11 +23,12 @@ from tenantry.cli.bulk import (
 from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
 from tenantry.core.model import Status
-from tenantry.flows import bulk, fleet
-from tenantry.flows.bulk import Marked, Selection
-from tenantry.flows.importing import import_lines
-from tenantry.flows.rerender import mark_for_rendering
-from tenantry.flows.reseal import mark_for_resealing
+from tenantry.flows.fleet import bulk
+from tenantry.flows.fleet import tenants as fleet
+from tenantry.flows.fleet.bulk import Marked, Selection
+from tenantry.flows.fleet.importing import import_lines
+from tenantry.flows.fleet.rerender import mark_for_rendering
+from tenantry.flows.fleet.reseal import mark_for_resealing
 from tenantry.flows.service import Cell, Service
 
 GO_ON = "to go on: the same command"

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Audit, Deployment, Tenant
-from tenantry.flows import retry
+from tenantry.flows.publishing import retry
 
 
 def raise_generation(

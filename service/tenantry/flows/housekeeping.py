@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from tenantry.flows import limiting, repeats
 from tenantry.flows.service import Service
+from tenantry.flows.signups import limiting, repeats
 
 _BITE = 500  # rows in one transaction: nobody waits for it long
 

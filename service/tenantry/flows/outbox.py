@@ -31,7 +31,7 @@ from tenantry.adapters.mail import Letter
 from tenantry.core import trial
 from tenantry.core.backoff import Backoff
 from tenantry.core.errors import MailError, ProductError, TenantryError
-from tenantry.flows.retry import may_try
+from tenantry.flows.publishing.retry import may_try
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()

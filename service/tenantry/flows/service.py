@@ -18,8 +18,8 @@ from tenantry.core.limits import Limits
 from tenantry.core.overlay import CellFacts, Templates
 from tenantry.core.product import Product
 from tenantry.core.signup import Rules
-from tenantry.flows.check import ClassChecker
 from tenantry.flows.keys import Keyring
+from tenantry.flows.publishing.check import ClassChecker
 
 # Tells Argo CD of a push: main's head before (None: there was none) and after, changed paths.
 Announce = Callable[[str | None, str, Sequence[str]], None]

@@ -27,7 +27,8 @@ from tenantry.core.application import Application
 from tenantry.core.errors import ArgoError, ArgoTokenBad, ArgoUnreachable, RepositoryError
 from tenantry.core.model import State, Status, TenantSpec
 from tenantry.core.readiness import TARGETS, Trees, Verdict, Wanted, judge
-from tenantry.flows import nudge, outbox, status
+from tenantry.flows import outbox, status
+from tenantry.flows.publishing import nudge
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()

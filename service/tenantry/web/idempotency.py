@@ -16,8 +16,8 @@ from flask import request
 
 from tenantry.core.errors import InvalidInput, RequestRunning
 from tenantry.core.signup import SignupRequest
-from tenantry.flows.repeats import canonical
-from tenantry.flows.signup import SignedUp
+from tenantry.flows.signups.repeats import canonical
+from tenantry.flows.signups.signup import SignedUp
 from tenantry.web.context import current_service
 
 HEADER = "Idempotency-Key"

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 
 from tenantry.core.errors import EmailTaken, TenantryError
 from tenantry.core.signup import SignupRequest, parse_signup
-from tenantry.flows.signup import Attempt, SignedUp, signup
+from tenantry.flows.signups.signup import Attempt, SignedUp, signup
 from tenantry.web import idempotency
 from tenantry.web.api.models import (
     CustomerPart,

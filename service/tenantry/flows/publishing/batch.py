@@ -27,11 +27,11 @@ from tenantry.core.errors import (
     PushRejected,
     RepositoryError,
 )
-from tenantry.flows import founding, history, ledger, nudge, retry
-from tenantry.flows.due import read_due
-from tenantry.flows.ledger import Landed, Refusal
-from tenantry.flows.overlays import Main, Overlay, make_overlays, read_main
-from tenantry.flows.sealing import sealed_values
+from tenantry.flows.publishing import founding, history, ledger, nudge, retry
+from tenantry.flows.publishing.due import read_due
+from tenantry.flows.publishing.ledger import Landed, Refusal
+from tenantry.flows.publishing.overlays import Main, Overlay, make_overlays, read_main
+from tenantry.flows.publishing.sealing import sealed_values
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()

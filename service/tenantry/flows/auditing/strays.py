@@ -18,7 +18,7 @@ from tenantry.core import naming
 from tenantry.core.finding import Finding, Kind
 from tenantry.core.overlay import LOCAL
 from tenantry.core.plain_secret import holds_plain_secret
-from tenantry.flows.bulk import PAGE, split
+from tenantry.flows.fleet.bulk import PAGE, split
 from tenantry.flows.service import Cell, Service
 
 _FOLDER = re.compile(rf"(tenants/[0-9a-f]{{2}}/customer-{naming.KEY.pattern})/(.+)", re.DOTALL)

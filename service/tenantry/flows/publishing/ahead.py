@@ -14,8 +14,8 @@ import structlog
 
 from tenantry.adapters.seal import CORES
 from tenantry.core.errors import TenantryError, frames
-from tenantry.flows.due import read_due
-from tenantry.flows.sealing import sealed_values
+from tenantry.flows.publishing.due import read_due
+from tenantry.flows.publishing.sealing import sealed_values
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()

@@ -16,10 +16,10 @@ from tenantry.adapters.database.tables import Customer
 from tenantry.core.addresses import UNKNOWN
 from tenantry.core.errors import EmailTaken
 from tenantry.core.signup import SignupRequest
-from tenantry.flows import limiting, repeats
-from tenantry.flows.customer import SignedUp
-from tenantry.flows.repeats import Claim
 from tenantry.flows.service import Service
+from tenantry.flows.signups import limiting, repeats
+from tenantry.flows.signups.customer import SignedUp
+from tenantry.flows.signups.repeats import Claim
 
 
 @dataclass(frozen=True)

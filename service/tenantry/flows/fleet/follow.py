@@ -14,8 +14,8 @@ from sqlalchemy import select
 
 from tenantry.adapters.database.tables import Tenant
 from tenantry.core.errors import TenantryError
-from tenantry.flows.bulk import PAGE, split
-from tenantry.flows.publish import publish_due
+from tenantry.flows.fleet.bulk import PAGE, split
+from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.service import Cell, Service
 
 POLL = 0.25  # seconds between looks at what others publish

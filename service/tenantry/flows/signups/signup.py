@@ -14,11 +14,11 @@ from sqlalchemy.exc import IntegrityError
 
 from tenantry.adapters.passwords import hash_password
 from tenantry.core.signup import SignupRequest
-from tenantry.flows import repeats
-from tenantry.flows.admission import Attempt, admit, refuse_known_email
-from tenantry.flows.customer import SignedUp, create_customer
-from tenantry.flows.repeats import Claim
 from tenantry.flows.service import Service
+from tenantry.flows.signups import repeats
+from tenantry.flows.signups.admission import Attempt, admit, refuse_known_email
+from tenantry.flows.signups.customer import SignedUp, create_customer
+from tenantry.flows.signups.repeats import Claim
 
 __all__ = ["Attempt", "SignedUp", "signup"]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from tenantry.core.errors import OverlayRefused, ProductError
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.overlay import made_up
-from tenantry.flows import founding
-from tenantry.flows.rendering import render_files
+from tenantry.flows.publishing import founding
+from tenantry.flows.publishing.rendering import render_files
 from tenantry.flows.service import Cell, Service
 
 Class = tuple[str, str, State]  # platform version, plan, state

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import Tenant
-from tenantry.flows import bulk
-from tenantry.flows.bulk import ACTOR, PAGE, Marked, Selection
 from tenantry.flows.change import is_behind, try_again
+from tenantry.flows.fleet import bulk
+from tenantry.flows.fleet.bulk import ACTOR, PAGE, Marked, Selection
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 

@@ -19,9 +19,9 @@ from tenantry.adapters.database.tables import Customer
 from tenantry.adapters.passwords import NO_PASSWORD
 from tenantry.core.errors import InvalidInput
 from tenantry.core.importing import Imported, parse_customer
-from tenantry.flows.bulk import split
-from tenantry.flows.customer import create_customer
+from tenantry.flows.fleet.bulk import split
 from tenantry.flows.service import Service
+from tenantry.flows.signups.customer import create_customer
 
 log = structlog.get_logger()
 ACTOR = "import"

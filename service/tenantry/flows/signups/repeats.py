@@ -23,8 +23,8 @@ from tenantry.adapters.database.session import insert_new
 from tenantry.adapters.database.tables import IdempotencyKey
 from tenantry.core.errors import DatabaseUnavailable, KeyReused, RequestRunning
 from tenantry.core.signup import SignupRequest
-from tenantry.flows.customer import SignedUp
 from tenantry.flows.service import Service
+from tenantry.flows.signups.customer import SignedUp
 
 KEPT_FOR = timedelta(hours=24)
 TAKEN_OVER_AFTER = timedelta(seconds=60)

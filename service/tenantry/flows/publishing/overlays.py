@@ -24,12 +24,12 @@ from tenantry.core.errors import (
 )
 from tenantry.core.finding import MISSING
 from tenantry.core.overlay import LOCAL
-from tenantry.flows import adopted, founding
-from tenantry.flows.due import Due
-from tenantry.flows.example import Examples
-from tenantry.flows.ledger import Push, Refusal
-from tenantry.flows.rendering import RenderedFiles, render_files
-from tenantry.flows.sealing import Sealed
+from tenantry.flows.publishing import adopted, founding
+from tenantry.flows.publishing.due import Due
+from tenantry.flows.publishing.example import Examples
+from tenantry.flows.publishing.ledger import Push, Refusal
+from tenantry.flows.publishing.rendering import RenderedFiles, render_files
+from tenantry.flows.publishing.sealing import Sealed
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()

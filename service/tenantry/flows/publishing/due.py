@@ -14,9 +14,9 @@ from tenantry.adapters.database.tables import Tenant
 from tenantry.core import naming
 from tenantry.core.errors import OverlayRefused
 from tenantry.core.model import TenantSpec
-from tenantry.flows import ledger
-from tenantry.flows.ledger import Push, Refusal
-from tenantry.flows.retry import OF_TENANT, may_try
+from tenantry.flows.publishing import ledger
+from tenantry.flows.publishing.ledger import Push, Refusal
+from tenantry.flows.publishing.retry import OF_TENANT, may_try
 from tenantry.flows.rows import IS_DUE
 from tenantry.flows.service import Cell, Service
 

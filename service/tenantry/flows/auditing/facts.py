@@ -1,7 +1,7 @@
 """What rows and main say of tenants, read for an audit: a page at a time, a few processes for all.
 
 Rows are read after the head, so what they say may be newer: a finding holds only if it is found
-again, see `flows.audit`.
+again, see `flows.auditing.audit`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import Publication, Tenant
 from tenantry.core import naming
 from tenantry.core.finding import Facts
-from tenantry.flows import adopted, ledger
-from tenantry.flows.rerender import read_current, rendered_trees
-from tenantry.flows.reseal import sealed_otherwise
+from tenantry.flows.fleet.rerender import read_current, rendered_trees
+from tenantry.flows.fleet.reseal import sealed_otherwise
+from tenantry.flows.publishing import adopted, ledger
 from tenantry.flows.service import Cell, Service
 
 

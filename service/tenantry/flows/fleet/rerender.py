@@ -14,10 +14,10 @@ from tenantry.core import naming
 from tenantry.core.errors import OverlayRefused, ProductError
 from tenantry.core.model import TenantSpec
 from tenantry.core.overlay import LOCAL
-from tenantry.flows import bulk
-from tenantry.flows.bulk import ACTOR, Marked, Selection
 from tenantry.flows.change import is_behind, raise_generation
-from tenantry.flows.rendering import render_files
+from tenantry.flows.fleet import bulk
+from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
+from tenantry.flows.publishing.rendering import render_files
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 

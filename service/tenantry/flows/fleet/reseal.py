@@ -12,9 +12,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import SealedValue, Tenant
-from tenantry.flows import bulk
-from tenantry.flows.bulk import ACTOR, Marked, Selection
 from tenantry.flows.change import is_behind, raise_generation
+from tenantry.flows.fleet import bulk
+from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 

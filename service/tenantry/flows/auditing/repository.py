@@ -12,7 +12,7 @@ from tenantry.adapters.database.session import upsert
 from tenantry.adapters.database.tables import Audit, Repository, Tenant
 from tenantry.core.errors import RepositoryError
 from tenantry.core.finding import Finding, Kind
-from tenantry.flows import history, retry
+from tenantry.flows.publishing import history, retry
 from tenantry.flows.service import Cell, Service
 
 

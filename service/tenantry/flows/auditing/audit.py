@@ -4,7 +4,7 @@ Rows and head are read at different moments, while workers publish. So what look
 looked at once more: rows, then a fetch, then rows again; it is a finding only where the rows did
 not move in between and it is still wrong.
 
-Owns: no change. What is repaired is `flows.repair`'s.
+Owns: no change. What is repaired is `flows.auditing.repair`'s.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tenantry.core.finding import Facts, Finding, Kind, judge, seen
-from tenantry.flows import bulk
-from tenantry.flows.bulk import PAGE, Selection, split
-from tenantry.flows.facts import read_facts
-from tenantry.flows.repository import find_rewritten, read_heads
+from tenantry.flows.auditing.facts import read_facts
+from tenantry.flows.auditing.repository import find_rewritten, read_heads
+from tenantry.flows.auditing.strays import find_strays
+from tenantry.flows.fleet import bulk
+from tenantry.flows.fleet.bulk import PAGE, Selection, split
 from tenantry.flows.service import Cell, Service
-from tenantry.flows.strays import find_strays
 
 Progress = Callable[[int], object]  # is called with how many more tenants were looked at
 Seen = Mapping[str, tuple[object, ...]]  # by customer id: what a finding was made of

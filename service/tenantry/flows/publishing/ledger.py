@@ -24,7 +24,8 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import Status
-from tenantry.flows import retry, status
+from tenantry.flows import status
+from tenantry.flows.publishing import retry
 from tenantry.flows.rows import in_order
 from tenantry.flows.service import Cell, Service
 

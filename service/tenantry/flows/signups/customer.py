@@ -37,7 +37,7 @@ ACTOR = "signup"
 class SignedUp:
     """What the new customer is answered (R4). License and status token are theirs alone.
 
-    Kept for a day where the request has a key (see `flows.repeats`): a new member needs a default.
+    Kept for a day where the request has a key (see `repeats`): a new member needs a default.
     """
 
     customer_id: str

@@ -19,9 +19,9 @@ from tenantry.core.errors import (
     PushRefused,
     TenantryError,
 )
-from tenantry.flows import due, pace, retry
-from tenantry.flows.ahead import sealing_ahead
-from tenantry.flows.batch import Published, publish_batch
+from tenantry.flows.publishing import due, pace, retry
+from tenantry.flows.publishing.ahead import sealing_ahead
+from tenantry.flows.publishing.batch import Published, publish_batch
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()

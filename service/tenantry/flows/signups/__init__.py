@@ -1,0 +1,1 @@
+"""A signup: admitted once, limited, stored in one transaction."""
