@@ -6,6 +6,8 @@ export PYTHON
 
 bin := .venv/bin
 setup := @sh tools/setup.sh
+# One more than cores, since many tests wait for processes; four at most.
+tests = $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 1 : 4)))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -20,7 +22,7 @@ demo: ## See a signup become a running tenant; ARGS="--once --json" for one, in 
 
 test: $(if $(ARGS),,lint) ## Check and test everything; ARGS="tests/unit -k license" hands its own to pytest
 	$(setup) environment programs neighbors
-	@exec $(bin)/python -m pytest $(or $(ARGS),--quiet --numprocesses auto --maxprocesses 4)
+	@exec $(bin)/python -m pytest $(or $(ARGS),--quiet --numprocesses $(tests))
 
 soak: ## Kill processes under load, 1,000 times (an hour); ARGS="--kills 200 --seed 7"
 	$(setup) environment programs neighbors

@@ -28,8 +28,8 @@ from tests.ports import free_port_and_next
 from tests.programs import require
 
 PASSWORD = "SecurePass123"
-BURST = 200
-PUSHES = 20  # at most, for a burst
+BURST = 100
+PUSHES = 10  # at most, for a burst
 
 
 @dataclass(frozen=True)

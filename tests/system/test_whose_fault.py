@@ -95,7 +95,7 @@ def strange(world: World) -> World:
     program.write_text(STRANGE_KUSTOMIZE.replace("{real}", require("kustomize")))
     program.chmod(0o755)
     service = world.service
-    kustomize = Kustomize(str(program), deadline=5)
+    kustomize = Kustomize(str(program), deadline=3)
     checker = ClassChecker(kustomize, service.product, service.templates)
     world.service = replace(service, cells={"main": replace(world.cell, checker=checker)})
     return world
@@ -108,7 +108,7 @@ def strange(world: World) -> World:
         (make_local_a_link, "local is no folder"),
         (make_it_a_file, "something else in place"),
         (make_it_a_link, "something else in place"),
-        (build_without_end, "did not end within 5 s"),
+        (build_without_end, "did not end within 3 s"),
         (build_without_bounds, "more than"),
         (build_nonsense, "cannot be read"),
         (add_a_name_that_is_no_text, "'secretGenerator' is not allowed"),
