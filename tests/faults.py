@@ -34,7 +34,7 @@ from tenantry.core.errors import (
     ArgoUnreachable,
     DatabaseUnavailable,
     MailError,
-    ProgramError,
+    ProgramStopped,
     ProgramTimeout,
     PushRefused,
     PushRejected,
@@ -80,7 +80,7 @@ FAILURES: Mapping[str, Sequence[TenantryError]] = {
     "repository": [_OF_GIT],
     "repository.push": [_OF_GIT, PushRejected("fetch first"), PushRefused("hook declined")],
     "kubeseal": [SealingError("kubeseal: killed")],
-    "checker": [ProgramError("kustomize could not be started")],
+    "checker": [ProgramStopped("kustomize was ended by signal 9")],
     "argocd": [_OF_ARGOCD, ArgoError("Argo CD answered 502")],
     "announce": [_OF_ARGOCD],
     "probe": [ArgoError("not answering")],  # never raised: `_Probe` makes an answer of it

@@ -15,7 +15,13 @@ from tenantry.adapters.product_folder import read_product_folder
 from tenantry.cli.check import check
 from tenantry.core import naming
 from tenantry.core.document import load
-from tenantry.core.errors import NotFound, OverlayRefused, ProductError, ProgramMissing
+from tenantry.core.errors import (
+    NotFound,
+    OverlayRefused,
+    ProductError,
+    ProgramMissing,
+    ProgramStopped,
+)
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.printer import dump
 from tenantry.flows.check_repository import Report, check_repository
@@ -128,12 +134,17 @@ def test_a_build_that_fails_is_a_problem_of_the_overlay(checker: ClassChecker) -
     assert "/tmp" not in str(caught.value)  # noqa: S108 - it is what must not be there
 
 
-def test_a_build_that_does_not_end_is_a_problem_of_the_overlay(tmp_path: Path) -> None:
-    slow = tmp_path / "kustomize"
-    slow.write_text("#!/bin/sh\nexec sleep 100\n")
-    slow.chmod(0o755)
-    checker = ClassChecker(Kustomize(str(slow), deadline=0.2), product(), vendor().templates)
-    with pytest.raises(OverlayRefused, match="did not end within"):
+@pytest.mark.parametrize(
+    ("does", "says"), [("exec sleep 100", "did not end within"), ("kill -9 $$", "by signal 9")]
+)
+def test_a_build_that_was_stopped_is_no_problem_of_the_overlay(
+    tmp_path: Path, does: str, says: str
+) -> None:
+    stopped = tmp_path / "kustomize"
+    stopped.write_text(f"#!/bin/sh\n{does}\n")
+    stopped.chmod(0o755)
+    checker = ClassChecker(Kustomize(str(stopped), deadline=0.5), product(), vendor().templates)
+    with pytest.raises(ProgramStopped, match=says):
         _verify(checker, FIRST)
 
 

@@ -32,6 +32,7 @@ COMPONENT = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
 STRANGE_KUSTOMIZE = """\
 #!/bin/sh
 [ -f "$2/local/hang" ] && exec sleep 100
+[ -f "$2/local/killed" ] && kill -9 $$
 [ -f "$2/local/flood" ] && exec head -c 40000000 /dev/zero
 [ -f "$2/local/garble" ] && exec echo '{['
 exec {real} "$@"
@@ -108,7 +109,6 @@ def strange(world: World) -> World:
         (make_local_a_link, "local is no folder"),
         (make_it_a_file, "something else in place"),
         (make_it_a_link, "something else in place"),
-        (build_without_end, "did not end within 3 s"),
         (build_without_bounds, "more than"),
         (build_nonsense, "cannot be read"),
         (add_a_name_that_is_no_text, "'secretGenerator' is not allowed"),
@@ -133,6 +133,34 @@ def test_what_is_pushed_to_one_folder_keeps_no_other_tenant_from_being_published
     late = world.sign_up().customer_id
     assert world.publish().tenants.keys() == {late}
     restore(world, world.folder_of(one), before)
+
+
+def kill_builds(folder: Path) -> None:
+    add_local(folder, "killed")
+
+
+@pytest.mark.parametrize(
+    ("push", "says"),
+    [(build_without_end, "did not end within 3 s"), (kill_builds, "ended by signal 9")],
+)
+def test_build_that_was_stopped_is_tried_again(
+    strange: World, push: Callable[[Path], None], says: str
+) -> None:
+    """It may have been the machine's fault, so nobody is set aside; and nobody else waits."""
+    world = strange
+    one, other = (world.sign_up().customer_id for _ in range(2))
+    world.publish()
+    before = world.git("rev-parse", "main")
+    with world.work_tree() as place:
+        push(place / world.folder_of(one))
+    rename(world, one, other)
+    published = world.publish()
+    assert published.tenants.keys() == {other}
+    assert says in published.postponed[one]
+    assert world.tenant(one).set_aside is None
+    restore(world, world.folder_of(one), before)
+    world.wait(minutes=5)
+    assert world.publish().tenants.keys() == {one}
 
 
 def restore(world: World, folder: str, commit: str) -> None:

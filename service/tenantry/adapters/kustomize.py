@@ -13,7 +13,7 @@ from typing import Any
 
 from tenantry.adapters.process import run
 from tenantry.core.document import load_all
-from tenantry.core.errors import ProductError, ProgramError
+from tenantry.core.errors import ProductError, ProgramError, ProgramStopped
 
 KUSTOMIZE_REMEDY = "run `make tools`, or put kustomize 5.8 or newer on PATH"
 
@@ -28,10 +28,12 @@ class Kustomize:
     def build(self, folder: Path, *, root: Path | None = None) -> list[dict[str, Any]]:
         """The objects that the overlay in `folder` makes.
 
-        `root` is left out of messages. Raises ProgramMissing, ProgramTimeout, and ProgramError with
-        Kustomize's own reason.
+        `root` is left out of messages. Raises ProgramMissing, ProgramStopped (ProgramTimeout), and
+        ProgramError with Kustomize's own reason.
         """
         completed = run([self.program, "build", str(folder)], deadline=self.deadline)
+        if completed.returncode < 0:
+            raise ProgramStopped(f"kustomize was ended by signal {-completed.returncode}")
         if completed.returncode:
             raise ProgramError(f"kustomize: {_reason(completed.stderr, root or folder)}")
         try:

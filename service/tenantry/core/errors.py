@@ -126,7 +126,15 @@ class ProgramMissing(ProgramError):
     permanent = True
 
 
-class ProgramTimeout(ProgramError):
+class ProgramStopped(ProgramError):
+    """A program was ended from outside, as the system does where memory is short. That says nothing
+    of what it was given.
+    """
+
+    code = "program_stopped"
+
+
+class ProgramTimeout(ProgramStopped):
     """A program did not end in time and was stopped."""
 
     code = "program_timeout"

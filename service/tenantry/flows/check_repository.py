@@ -11,7 +11,7 @@ from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.schemas import MISSING, Schemas
 from tenantry.core import naming
 from tenantry.core.checks import Expected
-from tenantry.core.errors import NotFound
+from tenantry.core.errors import NotFound, ProgramStopped
 from tenantry.core.overlay import Templates
 from tenantry.core.problem import Problem
 from tenantry.core.product import Product
@@ -154,9 +154,12 @@ class _RepositoryCheck:
 
     def _build(self, record: Record, files: Mapping[str, bytes], folder: str) -> None:
         self.builds += 1
-        problems = build_and_check(
-            self.kustomize, self.root, folder, _expected(record), self.product, self.schemas
-        )
+        try:
+            problems = build_and_check(
+                self.kustomize, self.root, folder, _expected(record), self.product, self.schemas
+            )
+        except ProgramStopped as error:
+            problems = [Problem(folder, error.message)]
         self.problems += problems
         shapes = self.shapes.setdefault(_class(record), [])
         shape = None if problems else find_shape(files, self.templates)

@@ -21,7 +21,7 @@ from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.schemas import Schemas
 from tenantry.core import naming
 from tenantry.core.checks import Expected, check_objects
-from tenantry.core.errors import OverlayRefused, ProgramError, ProgramMissing
+from tenantry.core.errors import OverlayRefused, ProgramError, ProgramMissing, ProgramStopped
 from tenantry.core.model import TenantSpec
 from tenantry.core.overlay import LOCAL, Templates
 from tenantry.core.problem import Problem
@@ -54,7 +54,7 @@ class ClassChecker:
         """OverlayRefused with every problem, unless the rendered `files` may be published.
 
         `platform` is the content of platform/<version>/, `local` that of the tenant's local/, by
-        path relative to it. ProgramMissing: no Kustomize.
+        path relative to it. ProgramMissing: no Kustomize. ProgramStopped: it was ended.
         """
         key = class_key(
             spec,
@@ -116,12 +116,12 @@ def build_and_check(
     product: Product,
     schemas: Schemas | None = None,
 ) -> list[Problem]:
-    """Build the overlay in `root/folder`, and the problems of what comes out; that nothing does, in
-    time and of a size that can be read, is one. ProgramMissing: no Kustomize.
+    """Build the overlay in `root/folder`, and the problems of what comes out; that nothing does, of
+    a size that can be read, is one. ProgramMissing: no Kustomize. ProgramStopped: it was ended.
     """
     try:
         objects = kustomize.build(root / folder, root=root)
-    except ProgramMissing:
+    except (ProgramMissing, ProgramStopped):
         raise
     except ProgramError as error:
         return [Problem(folder, error.message)]

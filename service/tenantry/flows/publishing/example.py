@@ -10,7 +10,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tenantry.core.errors import OverlayRefused, ProductError
+from tenantry.core.errors import OverlayRefused, ProductError, ProgramStopped
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.overlay import made_up
 from tenantry.flows.publishing import founding
@@ -55,12 +55,10 @@ class Examples:
         try:
             rendered = render_files(service, cell, spec, ciphertext, local=None)
             shared = founding.platform_files(service, cell, self.main, platform)
-        except (OverlayRefused, ProductError) as error:
+            found = cell.checker.find_problems(spec, rendered.files, platform=shared)
+        except (OverlayRefused, ProductError, ProgramStopped) as error:
             return [str(error)]
-        return [
-            str(problem)
-            for problem in cell.checker.find_problems(spec, rendered.files, platform=shared)
-        ]
+        return [str(problem) for problem in found]
 
 
 def _class(spec: TenantSpec) -> Class:

@@ -1,8 +1,9 @@
 """The overlays of tenants that are due: rendered, compared with what main holds, and checked.
 
 Owns: whose an error is. What is wrong with one tenant, or with its folder on main, sets it aside.
-What is wrong with templates, the vault or a platform version is nobody's own: whoever needs them
-waits, and is tried again. Neither keeps another tenant from being published.
+What is wrong with templates, the vault or a platform version is nobody's own, and a build that was
+stopped proves nothing: whoever meets that waits, and is tried again. None of it keeps another
+tenant from being published.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tenantry.core.errors import (
     HandEdited,
     OverlayRefused,
     ProductError,
+    ProgramStopped,
     TenantryError,
     VaultError,
     frames,
@@ -98,7 +100,7 @@ def make_overlays(
             made.append(_make(service, cell, each, sealed, main, examples))
         except (OverlayRefused, HandEdited, VaultError) as error:
             refused[customer_id] = Refusal(each.generation, error)
-        except (_NotItsFault, ProductError) as error:
+        except (_NotItsFault, ProductError, ProgramStopped) as error:
             failed[customer_id] = str(error)
         except TenantryError:
             raise  # a neighbor's, such as a program that is missing: the same for all
@@ -154,7 +156,7 @@ def _check(service: Service, cell: Cell, overlay: Overlay, main: Main, examples:
     try:
         local = _read_local(cell, shall)
         cell.checker.verify(spec, shall.files, platform=platform, local=local)
-    except OverlayRefused as error:
+    except (OverlayRefused, ProgramStopped) as error:
         if fault := examples.find_fault(spec):
             raise _NotItsFault(fault) from error
         raise
