@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from pathlib import Path
 
 import click
 
 from tenantry import logs
+from tenantry.cli import stopping
 from tenantry.core.errors import SettingsError
 from tenantry.devcluster import DevCluster, DevClusterSettings
 from tenantry.devcluster.settings import ACCOUNTS
@@ -56,12 +55,10 @@ def cluster(
         time_scale=time_scale,
         audience=audience,
     )
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    told = stopping.listen()
     with DevCluster(settings) as running:
         click.echo(f"development stand-in for Argo CD and a cluster: {running.url}/")
-        stop.wait()
+        stopping.wait(told)
 
 
 def read_tokens(file: Path) -> dict[str, str]:

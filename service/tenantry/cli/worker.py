@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-
 import click
 
 from tenantry import logs, settings, wiring
+from tenantry.cli import stopping
 from tenantry.worker import Worker
 
 
@@ -18,11 +16,8 @@ def worker() -> None:
     logs.configure(configured.log_format)
     service = wiring.build(configured)
     running = Worker(service, configured)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    told = stopping.listen()
     running.start()
-    while not stopping.wait(1.0):  # a signal that another thread received wakes no sleeper
-        pass
+    stopping.wait(told)
     running.stop()
     service.database.close()
