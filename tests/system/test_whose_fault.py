@@ -21,7 +21,7 @@ from tenantry.flows import keys
 from tenantry.flows.fleet.bulk import Marked
 from tenantry.flows.fleet.rerender import mark_for_rendering
 from tenantry.flows.publishing.check import ClassChecker
-from tenantry.flows.publishing.publish import publish_due
+from tenantry.flows.publishing.publish import Published, publish_due
 from tests.programs import require
 from tests.system.fleet import ALL, look, marked, mend
 from tests.system.renaming import rename_company
@@ -102,6 +102,21 @@ def strange(world: World) -> World:
     return world
 
 
+def publish_beside(world: World, push: Callable[[Path], None]) -> tuple[str, str, Published]:
+    """Two tenants change, one of them after the push to its folder: the other is published. The
+    head of main before, the one, and what the pass did.
+    """
+    one, other = (world.sign_up().customer_id for _ in range(2))
+    world.publish()
+    before = world.git("rev-parse", "main")
+    with world.work_tree() as place:
+        push(place / world.folder_of(one))
+    rename(world, one, other)
+    published = world.publish()
+    assert published.tenants.keys() == {other}
+    return before, one, published
+
+
 @pytest.mark.parametrize(
     ("push", "says"),
     [
@@ -118,14 +133,7 @@ def test_what_is_pushed_to_one_folder_keeps_no_other_tenant_from_being_published
     strange: World, push: Callable[[Path], None], says: str
 ) -> None:
     world = strange
-    one, other = (world.sign_up().customer_id for _ in range(2))
-    world.publish()
-    before = world.git("rev-parse", "main")
-    with world.work_tree() as place:
-        push(place / world.folder_of(one))
-    rename(world, one, other)
-    published = world.publish()
-    assert published.tenants.keys() == {other}
+    before, one, published = publish_beside(world, push)
     assert says in str(world.tenant(one).set_aside)
     assert published.set_aside.keys() == {one}
     mend(world, look(world, full=True))
@@ -148,14 +156,7 @@ def test_build_that_was_stopped_is_tried_again(
 ) -> None:
     """It may have been the machine's fault, so nobody is set aside; and nobody else waits."""
     world = strange
-    one, other = (world.sign_up().customer_id for _ in range(2))
-    world.publish()
-    before = world.git("rev-parse", "main")
-    with world.work_tree() as place:
-        push(place / world.folder_of(one))
-    rename(world, one, other)
-    published = world.publish()
-    assert published.tenants.keys() == {other}
+    before, one, published = publish_beside(world, push)
     assert says in published.postponed[one]
     assert world.tenant(one).set_aside is None
     restore(world, world.folder_of(one), before)

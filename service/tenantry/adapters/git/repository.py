@@ -78,14 +78,6 @@ class TenantsRepository:
             set(commits) - objects.in_history(self._clone, head, commits) if head else set(commits)
         )
 
-    def object_ids(self, places: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
-        """What stands at each (commit, path): of a folder its tree id; None where nothing is.
-        One process for all.
-        """
-        asked = list(places)
-        found = objects.look_up(self._clone, (f"{commit}:{path}" for commit, path in asked))
-        return dict(zip(asked, found, strict=True))
-
     def trees(self, places: Iterable[Place]) -> dict[Place, str | None]:
         """The id of the tree at each (commit, path), where a commit may be a tree; None where
         nothing is, NOT_A_TREE where something else is. A few processes for all.
