@@ -39,14 +39,14 @@ def key_of(name: str) -> str:
     return _checked(key)
 
 
-def shard(name: str) -> str:
-    """Two hex digits that spread tenants evenly over folders and ApplicationSets."""
+def prefix(name: str) -> str:
+    """Two hex digits that spread tenants evenly over folders, and so over shards."""
     return hashlib.sha256(name.encode()).hexdigest()[:2]
 
 
 def folder(name: str) -> str:
     """The tenant's folder in the tenants repository, without trailing slash."""
-    return f"tenants/{shard(name)}/{name}"
+    return f"tenants/{prefix(name)}/{name}"
 
 
 def folder_of(customer_id: str) -> str:
