@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tenantry import assets
 from tenantry.adapters.product_folder import ProductFolder, read_files, read_product_folder
 from tenantry.core import naming
+from tenantry.core.argocd_files import ArgoCDFacts, render_argocd
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.overlay import CellFacts, render
 from tenantry.core.product import Product
@@ -23,7 +24,9 @@ CELL = CellFacts(
     ingress_class="nginx",
     ingress_annotations={"nginx.ingress.kubernetes.io/ssl-redirect": "true"},
     cluster_issuer="letsencrypt-prod",
+    ingress_namespace="ingress-nginx",
 )
+ARGOCD = ArgoCDFacts("http://git.example/acme/tenants.git", "https://{host}", shards=1)
 DATA = Path(__file__).parent / "data" / "overlay"
 
 
@@ -107,10 +110,15 @@ def rendered(tenant: TenantSpec, *, seed: str = "", has_local: bool = False) -> 
     )
 
 
+def argocd_templates() -> dict[str, bytes]:
+    """The files that a repository's argocd/ is made from."""
+    return read_files(assets.path("tenants") / "argocd")
+
+
 def write_repository(root: Path, *tenants: TenantSpec) -> Path:
     """A checked-out tenants repository with these tenants; returns `root`."""
     _write(root / naming.platform_folder(product().platform), dict(vendor().platform))
-    _write(root / "argocd", read_files(assets.path("tenants") / "argocd"))
+    _write(root / "argocd", render_argocd(argocd_templates(), ARGOCD))
     for tenant in tenants:
         _write(root / naming.folder(tenant.name), rendered(tenant, seed=tenant.name))
     return root

@@ -21,8 +21,8 @@ from tenantry.adapters.git import remote_head
 from tenantry.adapters.kustomize import KUSTOMIZE_REMEDY
 from tenantry.adapters.product_folder import read_product_folder
 from tenantry.adapters.seal import KUBESEAL_REMEDY
+from tenantry.core.argocd_files import BRANCH
 from tenantry.core.errors import ProgramError, SettingsError, TenantryError
-from tenantry.core.repository import BRANCH
 from tenantry.flows import keys
 from tenantry.settings import CellSettings, Settings, load, unknown_variables
 

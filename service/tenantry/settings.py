@@ -68,6 +68,9 @@ class CellSettings(BaseModel):
         60.0, description="seconds for an exchange with the repository; the first has 30 minutes"
     )
     domain: str = Field("localhost", description="tenants answer at <customer-id>.<domain>")
+    shards: int = Field(
+        64, description="ApplicationSets that share the tenants: a power of two, 256 at most"
+    )
     instance_url: str = Field(
         "https://{host}",
         pattern=r"^https?://[^/]*\{host\}",

@@ -27,13 +27,13 @@ from tenantry.adapters.mail import MailFolder
 from tenantry.adapters.probe import answers
 from tenantry.adapters.product_folder import (
     ProductFolder,
+    read_files,
     read_mail_templates,
     read_product_folder,
 )
 from tenantry.adapters.seal import Kubeseal, SealingCertificate, parse_certificate
 from tenantry.core.errors import KeysMissing, SettingsError
 from tenantry.core.overlay import CellFacts
-from tenantry.core.repository import BRANCH, PROJECT, render_argocd
 from tenantry.core.signup import Rules
 from tenantry.flows import keys, outbox
 from tenantry.flows.publishing.check import ClassChecker
@@ -42,6 +42,7 @@ from tenantry.settings import CellSettings, Settings, read_secret
 
 PROBE_WITHIN = 5.0  # seconds
 
+_ARGOCD = "argocd/"
 
 def utc_now() -> datetime:
     """The clock."""
@@ -202,13 +203,12 @@ def _check_git_file(variable: str, path: Path) -> None:
 
 
 def _founding_files(cell: CellSettings) -> dict[str, bytes]:
-    folder = assets.path("tenants")
-    argocd_files = render_argocd(
-        _texts(folder / "argocd"), repository_url=cell.repository_url_for_argocd
-    )
-    return {
-        "README.md": (folder / "README.md").read_bytes(),
-        **{f"argocd/{name}": content for name, content in argocd_files.items()},
+    files = read_files(assets.path("tenants"))
+    facts = ArgoCDFacts(cell.repository_url_for_argocd, cell.instance_url, cell.shards)
+    argocd_files = {
+        path.removeprefix(_ARGOCD): files.pop(path)
+        for path in list(files)
+        if path.startswith(_ARGOCD)
     }
 
 
@@ -217,6 +217,8 @@ def _certificate(cell: CellSettings, settings: Settings) -> Callable[[], Sealing
     with a development certificate cannot be taken back.
     """
     read = partial(sealing_certificate, cell, production=settings.is_production)
+    rendered = render_argocd(argocd_files, facts)
+    return files | {f"{_ARGOCD}{path}": content for path, content in rendered.items()}
     if settings.is_production:
         read()
     return read
@@ -290,7 +292,3 @@ def _address(cell: CellSettings) -> tuple[str, int] | None:
     if not host or not port.isdecimal():
         raise SettingsError("probe_connect_to is not host:port", remedy="such as 127.0.0.1:8443")
     return host, int(port)
-
-
-def _texts(folder: Path) -> dict[str, str]:
-    return {path.name: path.read_text("utf-8") for path in sorted(folder.iterdir())}

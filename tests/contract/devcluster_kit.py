@@ -472,7 +472,7 @@ spec:
           - FailOnSharedResource=true
         retry: {{limit: 5, backoff: {{duration: 5s, factor: 2, maxDuration: 3m}}, refresh: true}}
 """
-ARGOCD = {"argocd/appproject.yaml": PROJECT, "argocd/applicationset.yaml": SETS}
+ARGOCD = {"argocd/appproject.yaml": PROJECT, "argocd/applicationsets.yaml": SETS}
 
 
 @pytest.fixture(scope="session")

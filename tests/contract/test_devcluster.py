@@ -175,7 +175,7 @@ def test_set_that_is_not_understood_is_refused_loudly(
     named: str,
 ) -> None:
     assert old in SETS
-    world.repository.push({"argocd/applicationset.yaml": SETS.replace(old, new, 1)})
+    world.repository.push({"argocd/applicationsets.yaml": SETS.replace(old, new, 1)})
     world.start()
     page = eventually(lambda: _page_with_problem(world))
     assert named in page
@@ -227,7 +227,7 @@ def update_server_info(repository: Path) -> None:
 def test_index_reads_items_of_lists(world: World) -> None:
     labels = "        tenantry.dev/shard: '{{ index .path.segments 1 }}'\n"
     sets = SETS.replace("      annotations:", f"{labels}      annotations:", 1)
-    world.repository.push({"argocd/applicationset.yaml": sets})
+    world.repository.push({"argocd/applicationsets.yaml": sets})
     world.start()
     world.push_tenant("alpha")
     one = world.await_ready("alpha")

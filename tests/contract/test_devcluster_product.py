@@ -36,12 +36,9 @@ class Shipped:
             for path in root.rglob("*")
             if path.is_file()
         }
-        for name in ("argocd/appproject.yaml", "argocd/applicationset.yaml"):
-            files[name] = (
-                files[name]
-                .replace('repoURL: ""', f"repoURL: {devcluster_kit.URL}")
-                .replace("sourceRepos: []", f'sourceRepos: ["{devcluster_kit.URL}"]')
-            )
+        # one repository without a publisher has no branches of shards
+        sets = files["argocd/applicationsets.yaml"]
+        files["argocd/applicationsets.yaml"] = sets.replace("heads/shard/00", "heads/main")
         world.repository = Repository(folder)
         world.repository.push(files)
 

@@ -67,7 +67,7 @@ def test_first_push_founds_the_repository(world: World) -> None:
     world.publish()
     top = world.git("ls-tree", "--name-only", "main").split()
     assert top == ["README.md", "argocd", "platform", "tenants"]
-    assert str(world.remote) in world.git("show", "main:argocd/applicationset.yaml")
+    assert str(world.remote) in world.git("show", "main:argocd/applicationsets.yaml")
 
 
 def test_founding_overwrites_nothing_that_people_wrote(world: World) -> None:

@@ -1,6 +1,6 @@
 """ApplicationSets: from files of the repository to the Applications that there should be.
 
-Read from `argocd/applicationset.yaml` of the repository itself. Only what is understood is
+Read from `argocd/applicationsets.yaml` of the repository itself. Only what is understood is
 accepted: Go templates, one Git files generator, `applicationsSync: create-update`. What asks for
 more is refused by name, never approximated.
 """
@@ -135,14 +135,14 @@ class ApplicationSet:
 
 
 def load_sets(text: str) -> list[dict[str, Any]]:
-    """The manifests in argocd/applicationset.yaml; UnsupportedSet names what is not understood."""
+    """The manifests in argocd/applicationsets.yaml; UnsupportedSet names what is not understood."""
     try:
         manifests = [one for one in yaml.load_all(text, yaml.CSafeLoader) if one is not None]
     except yaml.YAMLError as error:
-        raise UnsupportedSet(f"applicationset.yaml: {error}") from error
+        raise UnsupportedSet(f"applicationsets.yaml: {error}") from error
     for manifest in manifests:
         if not isinstance(manifest, dict) or manifest.get("kind") != "ApplicationSet":
-            raise UnsupportedSet("applicationset.yaml holds something other than ApplicationSets")
+            raise UnsupportedSet("applicationsets.yaml holds something other than ApplicationSets")
         _check(manifest)
     return manifests
 
@@ -165,27 +165,27 @@ def _check(manifest: Mapping[str, Any]) -> None:
     policy = spec.get("syncPolicy") or {}
     _refuse_unknown("spec.syncPolicy", policy, _SYNC_POLICY)
     if spec.get("goTemplate") is not True:
-        raise UnsupportedSet("applicationset.yaml: only goTemplate: true is understood here")
+        raise UnsupportedSet("applicationsets.yaml: only goTemplate: true is understood here")
     if policy.get("applicationsSync") != "create-update":
-        raise UnsupportedSet("applicationset.yaml: only applicationsSync: create-update is safe")
+        raise UnsupportedSet("applicationsets.yaml: only applicationsSync: create-update is safe")
     generators = spec.get("generators") or []
     if len(generators) != 1 or set(generators[0]) != {"git"}:
-        raise UnsupportedSet("applicationset.yaml: exactly one Git generator is understood here")
+        raise UnsupportedSet("applicationsets.yaml: exactly one Git generator is understood here")
     git = generators[0]["git"]
     _refuse_unknown("spec.generators[0].git", git, _GIT)
     if not git.get("files") or any(set(rule) != {"path"} for rule in git["files"]):
-        raise UnsupportedSet("applicationset.yaml: the generator must name files by path")
+        raise UnsupportedSet("applicationsets.yaml: the generator must name files by path")
     if any("**" in rule["path"] for rule in git["files"]):
-        raise UnsupportedSet("applicationset.yaml: ** in a path is not understood here")
+        raise UnsupportedSet("applicationsets.yaml: ** in a path is not understood here")
     try:
         gotemplate.check(spec["template"])
     except gotemplate.UnsupportedTemplate as error:
-        raise UnsupportedSet(f"applicationset.yaml: {error}") from error
+        raise UnsupportedSet(f"applicationsets.yaml: {error}") from error
 
 
 def _refuse_unknown(where: str, given: Mapping[str, Any], known: set[str]) -> None:
     if unknown := sorted(set(given) - known):
-        raise UnsupportedSet(f"applicationset.yaml: {where}.{unknown[0]} is not understood here")
+        raise UnsupportedSet(f"applicationsets.yaml: {where}.{unknown[0]} is not understood here")
 
 
 def _parse(path: str, content: bytes) -> dict[str, Any]:

@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 MAIN = "refs/heads/main"
 PROJECT_FILE = "argocd/appproject.yaml"
-SETS_FILE = "argocd/applicationset.yaml"
+SETS_FILE = "argocd/applicationsets.yaml"
 
 
 class SetController:
@@ -140,7 +140,7 @@ class SetController:
             if one is None or one.manifest != manifest:
                 one = ApplicationSet(manifest)
             if one.spec["template"]["spec"].get("project") != project.name:
-                raise UnsupportedSet(f"applicationset.yaml: set {name} is of another project")
+                raise UnsupportedSet(f"applicationsets.yaml: set {name} is of another project")
             self.sets[name] = one
 
     def _reconcile_set(self, one: ApplicationSet) -> None:
