@@ -44,6 +44,7 @@ PROBE_WITHIN = 5.0  # seconds
 
 _ARGOCD = "argocd/"
 
+
 def utc_now() -> datetime:
     """The clock."""
     return datetime.now(UTC)
@@ -210,6 +211,8 @@ def _founding_files(cell: CellSettings) -> dict[str, bytes]:
         for path in list(files)
         if path.startswith(_ARGOCD)
     }
+    rendered = render_argocd(argocd_files, facts)
+    return files | {f"{_ARGOCD}{path}": content for path, content in rendered.items()}
 
 
 def _certificate(cell: CellSettings, settings: Settings) -> Callable[[], SealingCertificate]:
@@ -217,8 +220,6 @@ def _certificate(cell: CellSettings, settings: Settings) -> Callable[[], Sealing
     with a development certificate cannot be taken back.
     """
     read = partial(sealing_certificate, cell, production=settings.is_production)
-    rendered = render_argocd(argocd_files, facts)
-    return files | {f"{_ARGOCD}{path}": content for path, content in rendered.items()}
     if settings.is_production:
         read()
     return read
