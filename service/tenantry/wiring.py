@@ -32,6 +32,7 @@ from tenantry.adapters.product_folder import (
     read_product_folder,
 )
 from tenantry.adapters.seal import Kubeseal, SealingCertificate, parse_certificate
+from tenantry.core.argocd_files import BRANCH, PROJECT, ArgoCDFacts, render_argocd
 from tenantry.core.errors import KeysMissing, SettingsError
 from tenantry.core.overlay import CellFacts
 from tenantry.core.signup import Rules
@@ -41,7 +42,6 @@ from tenantry.flows.service import Announce, Cell, Service
 from tenantry.settings import CellSettings, Settings, read_secret
 
 PROBE_WITHIN = 5.0  # seconds
-
 _ARGOCD = "argocd/"
 
 
