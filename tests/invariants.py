@@ -21,9 +21,9 @@ import jwt
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tenantry.adapters.database.base import Base
 from tenantry.adapters.database.tables import (
     Audit,
-    Base,
     Customer,
     Deployment,
     Event,

@@ -17,8 +17,9 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tenantry.adapters.database import schema
+from tenantry.adapters.database.base import Base
 from tenantry.adapters.database.session import Database, upsert
-from tenantry.adapters.database.tables import Audit, Base, Customer
+from tenantry.adapters.database.tables import Audit, Customer
 from tenantry.core.errors import SettingsError
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)

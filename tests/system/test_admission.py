@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tenantry.adapters.database.base import Base
 from tenantry.adapters.database.session import Database
-from tenantry.adapters.database.tables import Base, Customer, IdempotencyKey, RateLimit
+from tenantry.adapters.database.tables import Customer, IdempotencyKey, RateLimit
 from tenantry.core.errors import (
     DatabaseUnavailable,
     EmailTaken,

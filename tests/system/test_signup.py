@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from tenantry.adapters.database.tables import Base, LicenseHistory, Tenant
+from tenantry.adapters.database.base import Base
+from tenantry.adapters.database.tables import LicenseHistory, Tenant
 from tenantry.core.model import Status
 from tenantry.flows import outbox
 from tests.system.world import World

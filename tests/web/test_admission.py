@@ -16,7 +16,7 @@ from sqlalchemy import func, select, text
 from werkzeug.test import TestResponse
 
 from tenantry import settings, wiring
-from tenantry.adapters.database.tables import Base
+from tenantry.adapters.database.base import Base
 from tenantry.adapters.vault import Vault
 from tenantry.core.errors import DatabaseUnavailable, RequestRunning, TenantryError
 from tenantry.flows import housekeeping

@@ -26,8 +26,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from tenantry.adapters.database.base import Base
 from tenantry.adapters.database.engine import Deadlines, make_engine
-from tenantry.adapters.database.tables import Base
 from tenantry.core.errors import DatabaseUnavailable
 
 _FAILURES = (DatabaseError, InterfaceError, PoolTimeout)

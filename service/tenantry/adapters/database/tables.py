@@ -8,85 +8,14 @@ that is not sent yet (`outbox`), and of signups that may be repeated for a day (
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
 
+from tenantry.adapters.database.base import Base, CustomerId, RowId, Told
 from tenantry.core.model import Status
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime, on databases with and without time zones."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a datetime without time zone cannot be stored")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, _: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Told(TypeDecorator[str]):
-    """A text of which others wrote a part, such as a path in Git: what no database can hold (lone
-    surrogates, NUL) is written as an escape.
-    """
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, _: Dialect) -> str | None:
-        if value is None:
-            return None
-        return value.encode(errors="backslashreplace").decode().replace("\0", "\\0")
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy, never changed
-        datetime: UtcDateTime,
-        dict[str, Any]: JSON,
-        str: Text,
-        bytes: LargeBinary,
-    }
-
-
-# SQLite numbers rows by itself only where the key is exactly INTEGER.
-RowId = BigInteger().with_variant(Integer, "sqlite")
-CustomerId = String(32)
 
 
 def _status_check(column: str) -> CheckConstraint:
@@ -217,6 +146,19 @@ class Repository(Base):
     attempts: Mapped[int] = mapped_column(default=0, doc="failed in a row")
     retry_at: Mapped[datetime | None]
     last_error: Mapped[str | None] = mapped_column(Told)
+
+
+class Platform(Base):
+    """A platform version that a cell's main got: from then on, its number stands for this tree."""
+
+    __tablename__ = "platforms"
+
+    cell: Mapped[str] = mapped_column(String(64), primary_key=True)
+    version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    tree: Mapped[str] = mapped_column(String(64), doc="Git tree of platform/<version>/")
+    commit: Mapped[str] = mapped_column(String(64), doc="that it was found in first")
+    published_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None] = mapped_column(doc="it may come back, as the same tree")
 
 
 class LeaseRow(Base):

@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from tenantry.adapters.database.tables import Base
+from tenantry.adapters.database.tables import Tenant
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=Tenant.metadata,
     render_as_batch=True,
 )
 with context.begin_transaction():

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from tenantry.adapters.database.tables import UtcDateTime
+from tenantry.adapters.database.base import UtcDateTime
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from tenantry.adapters.database.tables import RowId, UtcDateTime
+from tenantry.adapters.database.base import RowId, UtcDateTime
 
 revision = "0001"
 down_revision = None

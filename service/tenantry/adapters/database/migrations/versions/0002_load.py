@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from tenantry.adapters.database.tables import UtcDateTime
+from tenantry.adapters.database.base import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"
