@@ -163,7 +163,7 @@ def _form(schema: dict[str, Any]) -> str:
     if found.get("type") in ("integer", "number"):
         return _range(found)
     return {"path": "path", "uri": "URL", "password": "secret"}.get(
-        found.get("format", ""), "JSON" if found.get("type") == "object" else "text"
+        found.get("format", ""), "JSON" if found.get("type") in ("object", "array") else "text"
     )
 
 
@@ -174,7 +174,7 @@ def _range(schema: dict[str, Any]) -> str:
 
 
 def _default(value: object) -> str:
-    return _code(str(value)) if value not in (None, "", {}) else "–"
+    return _code(str(value)) if value not in (None, "", {}, ()) else "–"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 # one address below the second; the third keeps a flood from filling repository and cluster.
 _PRODUCTION_LIMITS = ("5/hour", "20/hour", "600/hour")
 _NO_LIMITS = ("none", "none", "none")
+_JSON = {"INGRESS_ANNOTATIONS", "INGRESS_CIDRS"}  # settings of a cell
 
 
 class CellSettings(BaseModel):
@@ -67,10 +69,10 @@ class CellSettings(BaseModel):
     git_deadline: Seconds = Field(
         60.0, description="seconds for an exchange with the repository; the first has 30 minutes"
     )
-    domain: str = Field("localhost", description="tenants answer at <customer-id>.<domain>")
     shards: int = Field(
         64, description="ApplicationSets that share the tenants: a power of two, 256 at most"
     )
+    domain: str = Field("localhost", description="tenants answer at <customer-id>.<domain>")
     instance_url: str = Field(
         "https://{host}",
         pattern=r"^https?://[^/]*\{host\}",
@@ -80,7 +82,21 @@ class CellSettings(BaseModel):
     ingress_annotations: dict[str, str] = Field(
         {}, description="annotations of the Ingress, as JSON: what the controller asks for"
     )
-    cluster_issuer: str = Field("letsencrypt-prod", description="cert-manager ClusterIssuer")
+    ingress_namespace: str = Field(
+        "ingress-nginx",
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description="namespace of the ingress controller; its pods may reach the tenants'",
+    )
+    ingress_cidrs: tuple[str, ...] = Field(
+        (),
+        description="addresses that may reach them too, as a JSON list: the nodes', for a "
+        "controller on the hosts' network",
+    )
+    cluster_issuer: str = Field(
+        "letsencrypt-prod",
+        description="cert-manager ClusterIssuer; empty: the ingress controller's own certificate "
+        "is good for all hosts (`*.<domain>`)",
+    )
     sealing_certificate: Path | None = Field(
         None, description="PEM file with the sealed-secrets controller's certificate"
     )
@@ -116,6 +132,13 @@ class CellSettings(BaseModel):
                 "them in GIT_TOKEN_FILE (https) or GIT_SSH_KEY_FILE (ssh) of the cell"
             )
         return url
+
+    @field_validator("ingress_cidrs")
+    @classmethod
+    def _are_networks(cls, cidrs: tuple[str, ...]) -> tuple[str, ...]:
+        for cidr in cidrs:
+            ip_network(cidr)
+        return cidrs
 
     @property
     def repository_url_for_argocd(self) -> str:
@@ -263,7 +286,7 @@ def _not_json() -> list[str]:
     return sorted(
         name
         for name, value in os.environ.items()
-        if name.upper() == "TENANTRY_CELLS" or _is_cell(name, {"INGRESS_ANNOTATIONS"})
+        if name.upper() == "TENANTRY_CELLS" or _is_cell(name, _JSON)
         if not _is_json(value)
     )
 

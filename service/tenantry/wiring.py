@@ -142,7 +142,13 @@ def _cell(
         founding_files=_founding_files(cell),
         certificate=_certificate(cell, settings),
         checker=ClassChecker(kustomize, folder.product, folder.templates),
-        facts=CellFacts(cell.ingress_class, cell.ingress_annotations, cell.cluster_issuer),
+        facts=CellFacts(
+            cell.ingress_class,
+            cell.ingress_annotations,
+            cell.cluster_issuer,
+            cell.ingress_namespace,
+            cell.ingress_cidrs,
+        ),
         argocd=argocd(cell),
         announce=_announce(cell),
         probe=partial(

@@ -49,6 +49,7 @@ title: Acme
 environment: production
 platform: v1
 estimated_time: 2-3 minutes
+images: {web: web:1}
 trial: {plan: small, days: 14, warn_days: 7, grace_days: 3}
 plans:
   small: {title: Small, features: {reports: true}, limits: {seats: 5}, volumes: {data: 1Gi}}
@@ -57,7 +58,7 @@ license:
   issuer: acme-licensing
   claims: CLAIMS
 ingress: {routes: [{path: /, service: web, port: 80}]}
-ready: {path: /}
+ready: {paths: [/]}
 """
 
 ISSUED = datetime(2026, 11, 22, 12, tzinfo=UTC)

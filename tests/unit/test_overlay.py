@@ -118,7 +118,7 @@ def test_the_components_are_plan_state_and_local_in_that_order(has_local: bool) 
 
 
 def test_ingress_is_made_for_the_cell() -> None:
-    cell = CellFacts("traefik", {"b/y": "1", "a/x": "true"}, "internal-ca")
+    cell = CellFacts("traefik", {"b/y": "1", "a/x": "true"}, "internal-ca", "traefik")
     files = render(
         spec(),
         sealed(),

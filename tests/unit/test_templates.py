@@ -7,16 +7,8 @@ from typing import Any
 import pytest
 
 from tenantry.core.errors import ProductError
-from tenantry.core.templates import (
-    Expression,
-    Template,
-    compile_leaves,
-    dump,
-    evaluate,
-    load,
-    make_scope,
-    parse_leaf,
-)
+from tenantry.core.expressions import Expression, parse_leaf
+from tenantry.core.templates import Template, compile_leaves, dump, evaluate, load, make_scope
 
 HOSTILE = ["{{7*7}}", "{% raw %}", "$(id)", "1e3", ": -", "a: b\nc: d", '"', "'", "#", "- x"]
 
@@ -28,9 +20,22 @@ def test_a_value_is_neither_evaluated_nor_read_as_structure(value: str) -> None:
     assert load(dump(result), "f") == {"a": value, "b": f"<{value}>"}
 
 
-@pytest.mark.parametrize("value", [5, True, None, 1.5, {"k": "v"}, ["a"], "1e3"])
+@pytest.mark.parametrize("value", [5, True, 1.5, {"k": "v"}, ["a"], "1e3"])
 def test_a_leaf_that_is_one_expression_keeps_its_type(value: Any) -> None:
     assert evaluate({"a": "{{ x }}"}, {"x": value}, file="f") == {"a": value}
+
+
+def test_a_leaf_that_is_none_leaves_its_key_out() -> None:
+    tree = {"a": {"b": "{{ x }}"}, "c": ["{{ x }}"], "d": None}
+    assert evaluate(tree, {"x": None}, file="f") == {"a": {}, "c": [None], "d": None}
+
+
+@pytest.mark.parametrize("values", [(1, None), (None, 1), (None, None), (1, 1)])
+def test_a_template_leaves_out_what_is_none_each_time_anew(values: tuple[Any, Any]) -> None:
+    template = Template({"l": [{"a": "{{ x }}", "b": "{{ y }}"}]}, file="f")
+    for x, y in ((1, 2), values, (1, 2)):
+        written = {key: value for key, value in (("a", x), ("b", y)) if value is not None}
+        assert template.render(make_scope({"x": x, "y": y})) == dump({"l": [written]})
 
 
 def test_keys_are_never_evaluated() -> None:
@@ -112,9 +117,27 @@ def test_a_broken_leaf_is_found_before_it_is_needed(leaf: str) -> None:
 def test_a_leaf_tells_what_it_reads() -> None:
     assert parse_leaf("a-{{ tenant.volumes['x'] }}-{{ name }}") == (
         "a-",
-        Expression((("tenant", "volumes"),), is_plain=True),
+        Expression((("tenant", "volumes"),), is_plain=True, is_something=True),
         "-",
-        Expression((("name",),), is_plain=True),
+        Expression((("name",),), is_plain=True, is_something=True),
     )
     (both,) = parse_leaf("{{ tenant.name ~ (cell.x | upper) }}")
-    assert both == Expression((("cell", "x"), ("tenant", "name")), is_plain=False)
+    assert both == Expression(
+        (("cell", "x"), ("tenant", "name")), is_plain=False, is_something=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("leaf", "is_something"),
+    [
+        ("{{ x }}", True), ("{{ x.y['z'] }}", True), ("{{ x ~ none }}", True), ("{{ 1 }}", True),
+        ("{{ x | upper }}", True), ("{{ 'a' if x else x.y }}", True), ("{{ [x] }}", True),
+        ("{{ none }}", False), ("{{ x | first }}", False), ("{{ 'a' if x else none }}", False),
+        ("{{ none if x else 'a' }}", False), ("{{ 'a' if x }}", False), ("{{ x and none }}", False),
+        ("{{ [none][x] }}", False), ("{{ x.get('y') }}", False), ("{{ x or none }}", False),
+    ],
+)  # fmt: skip
+def test_a_leaf_tells_whether_it_can_be_none(leaf: str, is_something: bool) -> None:
+    (expression,) = parse_leaf(leaf)
+    assert isinstance(expression, Expression)
+    assert expression.is_something is is_something

@@ -9,6 +9,7 @@ from pathlib import Path
 from tenantry.core.errors import ProductError
 from tenantry.core.naming import platform_folder
 from tenantry.core.overlay import Templates, load_templates
+from tenantry.core.platform import complete
 from tenantry.core.product import Product, load_product
 
 
@@ -18,7 +19,7 @@ class ProductFolder:
 
     product: Product
     templates: Templates
-    platform: Mapping[str, bytes]  # platform/<version for new tenants>/: path within it -> content
+    platform: Mapping[str, bytes]  # as `read_platform`
 
 
 def read_product_folder(folder: Path) -> ProductFolder:
@@ -26,7 +27,7 @@ def read_product_folder(folder: Path) -> ProductFolder:
     product = load_product(_read_text(folder / "product.yaml"), "product.yaml")
     overlay = {path.name: _read_text(path) for path in sorted((folder / "overlay").glob("*.yaml"))}
     templates = load_templates(overlay, product)
-    return ProductFolder(product, templates, _read_platform(folder, product))
+    return ProductFolder(product, templates, read_platform(folder, product))
 
 
 def read_mail_templates(folder: Path) -> dict[str, str]:
@@ -35,18 +36,12 @@ def read_mail_templates(folder: Path) -> dict[str, str]:
     return {path.name: _read_text(path) for path in paths}
 
 
-def _read_platform(folder: Path, product: Product) -> Mapping[str, bytes]:
+def read_platform(folder: Path, product: Product) -> dict[str, bytes]:
+    """The platform version for new tenants, complete: path within it -> content; ProductError with
+    file, line and hint for what is not usable.
+    """
     name = platform_folder(product.platform)
-    files = read_files(folder / name)
-    wanted = [
-        "base/kustomization.yaml",
-        *(f"plans/{plan}/kustomization.yaml" for plan in product.plans),
-    ]
-    for path in wanted:
-        if path not in files:
-            hint = "product.yaml names this platform version and its plans"
-            raise ProductError("is missing", file=f"{name}/{path}", hint=hint)
-    return files
+    return complete(read_files(folder / name), product, folder=name)
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

@@ -3,27 +3,32 @@
 Pure: same specification and ciphertext, same bytes. The company's name is in `tenant.json` alone;
 templates do not get to see it. What an expression may read:
 
-    tenant      what differs between tenants: name, customer_id, host, environment, created_at,
-                license_version, secrets_version, volumes (claim name -> size)
+    tenant      what differs between tenants: name, customer_id, host, tls_secret (None where the
+                cell has one certificate for all), environment, created_at, license_version,
+                secrets_version, volumes (claim name -> size)
     ciphertext  key of the product's Secret -> sealed value
     platform, plan, state, components
                 the class of the overlay; `components` lists its Kustomize components
     product     name, title, secret (name), ingress.paths (an Ingress's rules)
-    cell        ingress_class, ingress_annotations
+    cell        ingress_class, ingress_annotations, ingress_sources (peers of a NetworkPolicy)
+
+A leaf that is None leaves its key out. Only what is equal for all tenants of a class in a cell can
+be None, so that all their files have one shape; `load_templates` proves it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from tenantry.core import naming
-from tenantry.core.document import load
+from tenantry.core.document import leaves, load
 from tenantry.core.errors import OverlayRefused, ProductError
+from tenantry.core.expressions import Expression, parse_leaf
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.printer import Block, UnsafeText
 from tenantry.core.product import Product
@@ -32,6 +37,9 @@ from tenantry.core.templates import Template, make_scope
 
 KUSTOMIZATION = "kustomization.yaml"
 LOCAL = "local"
+ISSUER = "cert-manager.io/cluster-issuer"
+NAMESPACE_NAME = "kubernetes.io/metadata.name"  # label that Kubernetes puts on each namespace
+OF_TENANTS = frozenset({"tenant", "ciphertext"})  # names whose values differ within a class
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,25 @@ class CellFacts:
 
     ingress_class: str
     ingress_annotations: Mapping[str, str]
-    cluster_issuer: str
+    cluster_issuer: str  # empty: one certificate for all hosts, which the ingress controller has
+    ingress_namespace: str  # of the ingress controller's pods
+    ingress_cidrs: Sequence[str] = ()  # addresses of the controller, if it is on the hosts' network
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What each Ingress carries, in one order."""
+        issuer = {ISSUER: self.cluster_issuer} if self.cluster_issuer else {}
+        return {**dict(sorted(self.ingress_annotations.items())), **issuer}
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """Where the ingress controller's traffic comes from, as peers of a NetworkPolicy."""
+        pods = {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: self.ingress_namespace}}}
+        return [pods, *({"ipBlock": {"cidr": cidr}} for cidr in self.ingress_cidrs)]
+
+    def tls_secret(self, customer_id: str) -> str | None:
+        """Name of the Secret that cert-manager puts the tenant's certificate into."""
+        return f"{customer_id}-tls" if self.cluster_issuer else None
 
 
 def load_templates(files: Mapping[str, str], product: Product) -> Templates:
@@ -75,7 +101,27 @@ def _make_ready(name: str, tree: Any) -> Template:
     except (AttributeError, TypeError) as error:
         message = f"is no kustomization: {error}"
         raise ProductError(message, file=f"overlay/{name}") from error
-    return Template(arranged, file=f"overlay/{name}")
+    template = Template(arranged, file=f"overlay/{name}")
+    _check_structure(tree, f"overlay/{name}")
+    return template
+
+
+def _check_structure(tree: Any, file: str) -> None:
+    """ProductError for a leaf that might leave its key out for one tenant and not for another."""
+    for _, leaf in leaves(tree):
+        parts = parse_leaf(str(leaf)) if isinstance(leaf, str) else ()
+        if len(parts) == 1 and isinstance(parts[0], Expression) and _may_shape(parts[0]):
+            raise ProductError(
+                f"{str(leaf)!r} could be nothing for one tenant and something for another",
+                file=file,
+                line=getattr(leaf, "line", None),
+                hint="read the value itself, or put it together with ~",
+            )
+
+
+def _may_shape(expression: Expression) -> bool:
+    is_of_tenant = any(read[0] in OF_TENANTS for read in expression.reads)
+    return is_of_tenant and not expression.is_something
 
 
 def render(
@@ -116,6 +162,7 @@ def build_context(
             "name": spec.name,
             "customer_id": spec.customer_id,
             "host": spec.host,
+            "tls_secret": cell.tls_secret(spec.customer_id),
             "environment": spec.environment,
             "created_at": show_time(spec.created_at),
             "license_version": spec.license_id,
@@ -135,10 +182,8 @@ def build_context(
         },
         "cell": {
             "ingress_class": cell.ingress_class,
-            "ingress_annotations": {
-                **dict(sorted(cell.ingress_annotations.items())),
-                "cert-manager.io/cluster-issuer": cell.cluster_issuer,
-            },
+            "ingress_annotations": cell.annotations,
+            "ingress_sources": cell.sources,
         },
     }
 
@@ -173,7 +218,7 @@ def write_patches(tree: Any) -> Any:
     """
     patches = [
         {**patch, "patch": Block(patch["patch"])}
-        if isinstance(patch.get("patch"), Mapping)
+        if isinstance(patch.get("patch"), (Mapping, list))
         else patch
         for patch in tree.get("patches", [])
     ]
@@ -182,7 +227,7 @@ def write_patches(tree: Any) -> Any:
 
 def _try_out(templates: Templates, product: Product) -> None:
     """Render a made-up tenant of each plan and state: finds names that no context has."""
-    cell = CellFacts(ingress_class="x", ingress_annotations={}, cluster_issuer="x")
+    cell = CellFacts("x", {}, cluster_issuer="x", ingress_namespace="x")
     ciphertext = dict.fromkeys(product.secret.keys, "AA==")
     for plan in product.plans:
         for state in State:

@@ -12,12 +12,23 @@ import string
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from types import UnionType
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tenantry.core.document import find_line, load, show_path
 from tenantry.core.errors import ProductError
+from tenantry.core.images import ImageRef, check_names
 from tenantry.core.templates import compile_leaves
 
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -67,8 +78,17 @@ class Trial(_Part):
 
     plan: str
     days: int = Field(ge=1, le=3650)
+    reminders: tuple[int, ...] = Field(default=(), description="days of the trial, from 1")
     warn_days: int = Field(ge=0, description="days before the end from which the product warns")
     grace_days: int = Field(ge=0, le=3650, description="read-only days after the end")
+
+    @field_validator("reminders")
+    @classmethod
+    def _are_days_of_it(cls, days: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        last = info.data.get("days", 3650)  # what is wrong with the days is told of them
+        if list(days) != sorted(set(days)) or any(not 1 <= day <= last for day in days):
+            raise ValueError(f"must be days of the trial, 1 to {last}, each once and in order")
+        return days
 
 
 class Plan(_Part):
@@ -143,6 +163,9 @@ class Ingress(_Part):
     """How the instance is reached."""
 
     routes: tuple[Route, ...] = Field(min_length=1)
+    read_only: DnsLabel | None = Field(
+        default=None, description="Service that every route leads to in the state read-only"
+    )
 
     @model_validator(mode="after")
     def _paths_differ(self) -> Self:
@@ -155,7 +178,21 @@ class Ingress(_Part):
 class Ready(_Part):
     """What must answer before an instance counts as ready."""
 
-    path: UrlPath
+    paths: tuple[UrlPath, ...] = Field(min_length=1)
+
+    @field_validator("paths")
+    @classmethod
+    def _differ(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(paths)) != len(paths):
+            raise ValueError("names a path twice")
+        return paths
+
+
+class Bootstrap(_Part):
+    """The first administrator of an instance: the name is the customer id."""
+
+    secret: KeyName = Field(description="key of the tenant's Secret with the one-time password")
+    path: UrlPath = Field(description="where the customer logs in")
 
 
 class Product(_Part):
@@ -165,15 +202,38 @@ class Product(_Part):
     title: str = Field(min_length=1)
     environment: LabelValue
     platform: Version = Field(description="platform version of new tenants")
+    images: Annotated[dict[DnsLabel, ImageRef], AfterValidator(check_names)] = Field(
+        min_length=1, description="short name, as the platform's manifests say -> image"
+    )
     trial: Trial
     plans: dict[DnsLabel, Plan] = Field(min_length=1)
     secret: Secret
+    bootstrap: Bootstrap | None = None
+    pull_secret: DnsLabel | None = Field(
+        default=None, description="name of a second Secret, with which images are pulled"
+    )
     license: LicenseTemplate
     ingress: Ingress
     ready: Ready
     estimated_time: str = Field(min_length=1)
     next_steps: tuple[str, ...] = Field(default=(), description="told to a new customer")
     support: str | None = None
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _has_its_secret(cls, bootstrap: Bootstrap | None, info: ValidationInfo) -> Any:
+        secret: Secret | None = info.data.get("secret")
+        if bootstrap and secret and bootstrap.secret not in secret.keys_from(Source.RANDOM):
+            raise ValueError(f"{bootstrap.secret!r} is no random key of the product's secret")
+        return bootstrap
+
+    @field_validator("pull_secret")
+    @classmethod
+    def _is_another_secret(cls, name: str | None, info: ValidationInfo) -> str | None:
+        secret: Secret | None = info.data.get("secret")
+        if name is not None and secret and name == secret.name:
+            raise ValueError(f"{name!r} is the name of the product's secret; choose another")
+        return name
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -233,6 +293,6 @@ def _fields_at(path: Iterable[str | int]) -> list[str]:
             kind = kind.model_fields[str(part)].annotation
         else:
             kind = typing.get_args(kind)[-1 if isinstance(part, str) else 0]
-        if typing.get_origin(kind) is Annotated:
+        if typing.get_origin(kind) in (Annotated, UnionType):
             kind = typing.get_args(kind)[0]
     return list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []

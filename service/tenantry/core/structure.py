@@ -22,19 +22,20 @@ from tenantry.core import naming
 from tenantry.core.checks import Expected
 from tenantry.core.document import load
 from tenantry.core.errors import ProductError
+from tenantry.core.expressions import Expression, parse_leaf
 from tenantry.core.model import TenantSpec
-from tenantry.core.overlay import KUSTOMIZATION, Templates, write_patches
+from tenantry.core.overlay import KUSTOMIZATION, OF_TENANTS, Templates, write_patches
 from tenantry.core.printer import UnsafeText, dump
 from tenantry.core.problem import Problem
 from tenantry.core.record import RECORD, Record, read_record
 from tenantry.core.sealed import is_ciphertext
-from tenantry.core.templates import Expression, parse_leaf
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 _ROLES = {
     "name": r"[a-z0-9-]+",
     "customer_id": r"[a-z0-9-]+",
     "host": r"[a-z0-9.-]+",
+    "tls_secret": r"[a-z0-9-]+",
     "environment": _LABEL,
     "created_at": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
     "license_version": _LABEL,
@@ -112,7 +113,7 @@ def _mark(content: bytes, template: Any, name: str) -> list[str]:
         return dump(_mark_tree(tree, template)).decode().splitlines()
     patches = [
         {**patch, "patch": load(patch["patch"], name)}
-        if isinstance(_at(marked, "patch"), Mapping)
+        if isinstance(_at(marked, "patch"), (Mapping, list))
         else patch
         for patch, marked in zip(tree["patches"], template["patches"], strict=True)
     ]
@@ -141,9 +142,7 @@ def _mark_leaf(value: Any, parts: Sequence[str | Expression]) -> Any:
 
 def _varies(part: str | Expression) -> bool:
     """Whether an expression may give another value for another tenant of the class."""
-    return isinstance(part, Expression) and any(
-        read[0] in ("tenant", "ciphertext") for read in part.reads
-    )
+    return isinstance(part, Expression) and any(read[0] in OF_TENANTS for read in part.reads)
 
 
 def _role(part: str | Expression) -> str:
@@ -202,6 +201,8 @@ def _is_legal(role: str, value: str, expected: Expected) -> bool:
         return is_ciphertext(value)
     if role == "volumes":
         return expected.volumes is None or value in expected.volumes.values()
+    if role == "tls_secret":
+        return value == f"{expected.customer_id}-tls"
     known = getattr(expected, role, None)
     return known is None or value == known
 

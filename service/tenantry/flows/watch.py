@@ -153,8 +153,12 @@ class Watcher:
         verdict = judge(wanted, application, compared, applied, None, tenant.status)
         if not (verdict.needs_probe or (verdict.healthy and spec.state in ANSWERING)):
             return verdict
-        answer = self.cell.probe(f"{tenant.url}{self.service.product.ready.path}")
-        return judge(wanted, application, compared, applied, answer.ok, tenant.status)
+        return judge(wanted, application, compared, applied, self._probe(tenant), tenant.status)
+
+    def _probe(self, tenant: Watched) -> bool:
+        """Whether every path answers that must; asked in order, as far as they do."""
+        paths = self.service.product.ready.paths
+        return all(self.cell.probe(f"{tenant.url}{path}").ok for path in paths)
 
     def _refresh(self, argocd: ArgoCD, names: Sequence[str], now: datetime) -> None:
         """Have Applications compared that have not seen what main shows. Not waited for: a refresh

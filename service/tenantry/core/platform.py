@@ -1,0 +1,136 @@
+"""The platform folder: the product's manifests, checked at start and made complete.
+
+The vendor's manifests name images by the short names of `product.yaml`, so that all versions stand
+in one place; what is published says them itself, in the `images:` of its own kustomizations.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenantry.core.document import find_line, load, load_all
+from tenantry.core.errors import ProductError
+from tenantry.core.images import as_kustomize
+from tenantry.core.model import State
+from tenantry.core.printer import dump
+from tenantry.core.product import Product
+
+KUSTOMIZATION = "kustomization.yaml"
+
+Files = Mapping[str, bytes]
+
+
+def complete(files: Files, product: Product, *, folder: str) -> dict[str, bytes]:
+    """The platform's files (path within it -> content) as they are published: with the product's
+    images in each kustomization whose manifests use some. All else keeps its bytes.
+
+    `folder` is what messages call the place. ProductError with file, line and hint where a plan or
+    state has no component, an image is none of the product's, or one of these is used nowhere.
+    """
+    _check_components(files, product, folder)
+    used = {
+        path: _images_used(path, files, product, folder)
+        for path in files
+        if posixpath.basename(path) == KUSTOMIZATION
+    }
+    if unused := set(product.images) - {name for names in used.values() for name in names}:
+        raise ProductError(
+            f"images: no manifest of {folder} uses {', '.join(sorted(unused))}",
+            file="product.yaml",
+            hint="a manifest says `image: <short name>`; drop what is not used",
+        )
+    return {
+        path: _with_images(content, used.get(path, set()), product, f"{folder}/{path}")
+        for path, content in files.items()
+    }
+
+
+def _check_components(files: Files, product: Product, folder: str) -> None:
+    wanted = [
+        "base",
+        *(f"plans/{plan}" for plan in product.plans),
+        *(f"states/{state.value}" for state in State),
+    ]
+    for place in wanted:
+        if f"{place}/{KUSTOMIZATION}" not in files:
+            hint = "a platform has a base, and a component for each plan and each state"
+            raise ProductError("is missing", file=f"{folder}/{place}/{KUSTOMIZATION}", hint=hint)
+
+
+def _images_used(path: str, files: Files, product: Product, folder: str) -> set[str]:
+    """Short names of the images that the manifests of one kustomization use."""
+    used = set()
+    for manifest in _manifests(path, files, folder):
+        for image in _images_in(manifest.tree):
+            if image not in product.images:
+                raise ProductError(
+                    f"the image {str(image)!r} is none of the product's",
+                    file=manifest.file,
+                    line=manifest.starts + getattr(image, "line", 0),
+                    hint=f"say one of {', '.join(product.images)}; product.yaml has their versions",
+                )
+            used.add(str(image))
+    return used
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """A document of the platform, and where it stands."""
+
+    tree: Any
+    file: str
+    starts: int = 0  # lines of the file before the text that it is of
+
+
+def _manifests(path: str, files: Files, folder: str) -> Iterator[_Manifest]:
+    """Every document that a kustomization brings as resource or patch. Other folders are
+    kustomizations of their own.
+    """
+    file = f"{folder}/{path}"
+    tree = load(files[path], file)
+    if not isinstance(tree, Mapping):
+        raise ProductError("is no kustomization", file=file)
+    patches = [patch for patch in tree.get("patches") or [] if isinstance(patch, Mapping)]
+    named = [*(tree.get("resources") or []), *(patch.get("path") for patch in patches)]
+    for name in filter(None, named):
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(name)))
+        for each in load_all(files.get(place, b""), f"{folder}/{place}"):
+            yield _Manifest(each, f"{folder}/{place}")
+    for text in (patch.get("patch", "") for patch in patches):
+        for each in load_all(text, file):
+            yield _Manifest(each, file, getattr(text, "line", 0))
+
+
+def _images_in(tree: Any) -> Iterator[str]:
+    """Every `image:` of a manifest or a merge patch, and what a JSON patch puts in its place."""
+    if isinstance(tree, Mapping) and tree.get("kind") != "ConfigMap":
+        keys = ("image", "value") if str(tree.get("path", "")).endswith("/image") else ("image",)
+        yield from (tree[key] for key in keys if isinstance(tree.get(key), str))
+        for child in tree.values():
+            yield from _images_in(child)
+    elif isinstance(tree, list):
+        for child in tree:
+            yield from _images_in(child)
+
+
+def _with_images(content: bytes, used: set[str], product: Product, file: str) -> bytes:
+    """The kustomization with the images at its end: comments and order stay as they are."""
+    if not used:
+        return content
+    if line := _line_of_images(content, file):
+        raise ProductError(
+            "has images of its own", file=file, line=line, hint="product.yaml says them all"
+        )
+    images = [as_kustomize(name, product.images[name]) for name in product.images if name in used]
+    completed = content.rstrip() + b"\n" + dump({"images": images})
+    if load(completed, file) != {**load(content, file), "images": images}:
+        raise ProductError("cannot be added to", file=file, hint="write one key a line")
+    return completed
+
+
+def _line_of_images(content: bytes, file: str) -> int | None:
+    tree = load(content, file)
+    return find_line(content.decode(), ("images",)) if "images" in tree else None
