@@ -1,4 +1,4 @@
-"""What only tests need: a browser, a PostgreSQL server and an SSH server."""
+"""What only tests need: a browser, and servers that are configured or talked to."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ NEIGHBORS = (
     Neighbor("chromium", "chromium", "browser tests"),
     Neighbor("postgres", "postgresql", "PostgreSQL tests"),
     Neighbor("sshd", "openssh-server", "tests of Git over ssh"),
+    Neighbor("nginx", "nginx", "tests of the tenant's Nginx"),
+    Neighbor("mosquitto", "mosquitto", "tests of the tenant's MQTT broker"),
+    Neighbor("node", "nodejs", "tests of Node-RED's settings"),
 )
 
 

@@ -237,6 +237,8 @@ def test_an_interrupted_set_up_starts_over(checkout: Path, monkeypatch: pytest.M
 
 # --- Neighbors of tests ---
 
+PACKAGES = "chromium postgresql openssh-server nginx mosquitto nodejs"
+
 
 @pytest.fixture
 def no_neighbors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +263,7 @@ def test_missing_neighbors_are_an_error_when_strict(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TENANTRY_STRICT", "1")
-    with pytest.raises(SetupError, match="apt-get install chromium postgresql openssh-server"):
+    with pytest.raises(SetupError, match=f"apt-get install {PACKAGES}"):
         neighbors.ensure(checkout)
 
 
@@ -272,9 +274,8 @@ def test_missing_neighbors_are_installed_where_that_is_allowed(
     monkeypatch.setattr(search, "_SYSTEM", "")
     monkeypatch.setattr(neighbors, "_may_install", lambda: True)
     monkeypatch.setenv("TENANTRY_STRICT", "1")
-    fake_program(checkout / "package", "chromium", "exit")
-    fake_program(checkout / "package", "postgres", "exit")
-    fake_program(checkout / "package", "sshd", "exit")
+    for neighbor in neighbors.NEIGHBORS:
+        fake_program(checkout / "package", neighbor.program, "exit")
     fake_program(
         only_path,
         "apt-get",
@@ -284,7 +285,7 @@ def test_missing_neighbors_are_installed_where_that_is_allowed(
     neighbors.ensure(checkout)
     assert (checkout / "asked").read_text().splitlines() == [
         "1 -q update",
-        "1 -qy install --no-install-recommends chromium postgresql openssh-server",
+        f"1 -qy install --no-install-recommends {PACKAGES}",
     ]
     neighbors.ensure(checkout)
     assert len((checkout / "asked").read_text().splitlines()) == 2
