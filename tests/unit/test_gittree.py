@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tenantry.core.gittree import tree_id
+from tenantry.core.gittree import folder_id, tree_id
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 NAMES = st.text(
@@ -80,6 +80,15 @@ def test_folders_sort_as_if_their_name_ended_in_a_slash(repository: Path, neighb
     name = "local" if neighbor != "local" else "other"
     files, folders = {neighbor: b"a"}, {name: local}
     assert tree_id(files, folders=folders) == real_tree_id(repository, files, folders)
+
+
+def test_folder_of_any_depth_has_the_id_that_git_gives(repository: Path) -> None:
+    deep = real_tree_id(repository, {"x.json": b"{}"})
+    base = real_tree_id(repository, {"api.yaml": b"a", "b": b"b"}, {"config": deep})
+    whole = real_tree_id(repository, {"base.yaml": b"c"}, {"base": base})
+    files = {"base/config/x.json": b"{}", "base/api.yaml": b"a", "base/b": b"b", "base.yaml": b"c"}
+    assert folder_id(files) == whole
+    assert folder_id({}) == EMPTY_TREE
 
 
 def test_content_name_and_sub_folder_each_count() -> None:

@@ -26,6 +26,19 @@ def tree_id(files: Mapping[str, bytes], *, folders: Mapping[str, str] | None = N
     return _object_id("tree", body)
 
 
+def folder_id(files: Mapping[str, bytes]) -> str:
+    """The tree id (hex) of a folder with `files` (path within it -> content) at any depth."""
+    here: dict[str, bytes] = {}
+    below: dict[str, dict[str, bytes]] = {}
+    for path, content in files.items():
+        name, slash, rest = path.partition("/")
+        if slash:
+            below.setdefault(name, {})[rest] = content
+        else:
+            here[name] = content
+    return tree_id(here, folders={name: folder_id(inner) for name, inner in below.items()})
+
+
 def _git_order(entry: tuple[str, str, str]) -> bytes:
     """Git sorts folders as if their name ended in a slash."""
     name, mode, _ = entry
