@@ -1,4 +1,4 @@
-"""What a tenant's objects cannot become, and how two versions of them are shown beside each other."""
+"""What a tenant's objects cannot become, and how two versions of them are shown."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class _Dumper(yaml.SafeDumper):
     long; and no anchors.
     """
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, _data: Any) -> bool:
         return True
 
 
