@@ -25,6 +25,7 @@ from tenantry.adapters.git import repository as repositories
 from tenantry.adapters.git.clone import PATIENCE
 from tenantry.adapters.git.clone import Clone as Checked
 from tenantry.adapters.git.remote import _require_landed
+from tenantry.adapters.git.report import read_report
 from tenantry.adapters.process import Completed
 from tenantry.core.errors import ProductError, PushRefused, PushRejected, RepositoryError
 from tenantry.core.gittree import tree_id
@@ -263,7 +264,8 @@ def test_these_landed(flag: str) -> None:
 
 
 def judge(report: str, stderr: str = "") -> None:
-    _require_landed(Completed("git", 1, report.encode("latin-1"), stderr), ["canary"])
+    pushed = Completed("git", 1, report.encode("latin-1"), stderr)
+    _require_landed(read_report(pushed, {"main": "c1"}, ["canary"]), "main", pushed)
 
 
 def test_unreachable_remote_is_an_error_with_its_words(tmp_path: Path) -> None:

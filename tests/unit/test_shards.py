@@ -11,12 +11,12 @@ from tenantry.core import naming, shards
 COUNTS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
-def test_a_cell_has_a_power_of_two_of_them():
+def test_a_cell_has_a_power_of_two_of_them() -> None:
     assert [count for count in range(-2, 600) if shards.is_count(count)] == COUNTS
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_every_prefix_is_in_exactly_one_shard(count: int):
+def test_every_prefix_is_in_exactly_one_shard(count: int) -> None:
     by_shard = {shard: shards.prefixes(shard, count) for shard in shards.all_shards(count)}
 
     assert len(by_shard) == count
@@ -29,7 +29,7 @@ def test_every_prefix_is_in_exactly_one_shard(count: int):
     )
 
 
-def test_names_are_those_of_folders_and_branches():
+def test_names_are_those_of_folders_and_branches() -> None:
     folder = naming.folder("customer-bcdfghjkmn")
     prefix = folder.split("/")[1]
 

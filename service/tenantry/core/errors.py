@@ -9,7 +9,7 @@ for each is decided in one place, `tenantry.web.errors`.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 class TenantryError(Exception):
@@ -173,13 +173,27 @@ class RepositoryError(TenantryError):
     permanent = False
 
 
-class PushRejected(RepositoryError):
+class NotPushed(RepositoryError):
+    """The push did not land."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        remedy: str | None = None,
+        branches: Collection[str] = (),
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.branches = frozenset(branches)  # beside main, that it may be because of
+
+
+class PushRejected(NotPushed):
     """The tenants repository moved on; read it again and rebuild."""
 
     code = "push_rejected"
 
 
-class PushRefused(RepositoryError):
+class PushRefused(NotPushed):
     """The tenants repository's server does not take the push."""
 
     code = "push_refused"

@@ -7,7 +7,7 @@ from tenantry.adapters.git.clone import BUILD_REF, create_bare
 from tenantry.adapters.git.commits import Change, Commit
 from tenantry.adapters.git.objects import NOT_A_TREE, Entry
 from tenantry.adapters.git.program import ENVIRONMENT, TRANSPORTS
-from tenantry.adapters.git.remote import KNOWN_HOSTS_REMEDY, NO_COMMIT, remote_head
+from tenantry.adapters.git.remote import KNOWN_HOSTS_REMEDY, NO_COMMIT, Before, Moved, remote_head
 from tenantry.adapters.git.repository import TenantsRepository
 
 __all__ = [
@@ -18,9 +18,11 @@ __all__ = [
     "NO_COMMIT",
     "TRANSPORTS",
     "Access",
+    "Before",
     "Change",
     "Commit",
     "Entry",
+    "Moved",
     "TenantsRepository",
     "create_bare",
     "remote_head",

@@ -31,6 +31,7 @@ _CONFIGURATION = {
     # detached it would live on.
     "maintenance.auto": "false",
     "gc.autoDetach": "false",
+    "core.abbrev": "40",  # a push reports whole ids
 }
 _USERINFO = re.compile(r"(?<=://)[^/@\s']+@")
 

@@ -10,27 +10,19 @@ Do not: force a push, or believe that one did not land because git failed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tenantry.adapters import process
 from tenantry.adapters.git import program
 from tenantry.adapters.git.access import Access
 from tenantry.adapters.git.clone import PATIENCE, Clone, tracking
+from tenantry.adapters.git.report import Report, explain, read_report, require_landed
 from tenantry.core.errors import PushRefused, PushRejected, RepositoryError
 
 NO_SUCH_REF = 2  # exit code of `git ls-remote --exit-code`
 NO_COMMIT = "0" * 40  # what Git calls the head of a branch that is not there yet
 
-_LANDED = (" ", "*", "=")  # `git push --porcelain`: forward, new, there already
-# How git and servers say that the branch moved since it was read.
-_RACED = re.compile(
-    r"fetch first|non-fast-forward|incorrect old value|failed to update ref|cannot lock ref"
-    r"|remote ref updated since checkout|stale info|reference already exists"
-)
-# A server that could not, which is not a server that would not.
-_IN_TROUBLE = re.compile(
-    r"unpacker error|internal (server )?error|missing necessary objects", re.IGNORECASE
-)
 KNOWN_HOSTS_REMEDY = (
     "ssh-keyscan host > known_hosts, compare the fingerprints with those that the host publishes, "
     "and set GIT_KNOWN_HOSTS_FILE of the cell"
@@ -53,6 +45,10 @@ _REMEDIES = (
         KNOWN_HOSTS_REMEDY,
     ),
     (
+        re.compile(r"does not support --atomic"),
+        "use a Git host that takes atomic pushes (git's own server: receive.advertiseAtomic=true)",
+    ),
+    (
         re.compile(r"certificate|CAfile", re.IGNORECASE),
         "set GIT_CA_FILE of the cell to the authority of the host's certificate",
     ),
@@ -61,6 +57,17 @@ _REMEDIES = (
         "set REPOSITORY_URL of the cell to where the repository is now; redirects are not followed",
     ),
 )
+
+
+Before = Mapping[str, str | None]  # by branch that landed, where it was (None: nowhere)
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What came of moving branches: those that landed, and by branch why others did not."""
+
+    before: Before
+    errors: Mapping[str, RepositoryError]
 
 
 class Remote:
@@ -84,23 +91,36 @@ class Remote:
         if fetched.returncode:
             raise _failure("fetch failed", fetched)
 
-    def push(self, clone: Clone, commit: str) -> None:
-        """Move its branch forward to the commit.
+    def push(self, clone: Clone, commit: str, along: Mapping[str, str]) -> Before:
+        """Move its branch forward to the commit, and those of `along` to theirs; all or none.
 
-        Raises PushRejected where the branch moved on, PushRefused where the server will not have
-        it (either way nothing landed), and RepositoryError where the outcome is unknown.
+        Raises PushRejected where a branch moved on, PushRefused where the server will not have
+        them (either way nothing landed, and the error names the branches of `along` that it may be
+        because of), and RepositoryError where the outcome is unknown.
         """
-        refs = f"{commit}:refs/heads/{self.branch}"
-        asked = ("push", "--porcelain", "origin", refs)
-        pushed = self._exchange(clone, *asked, deadline=self._deadline)
+        commits = {self.branch: commit, **along}
+        report, pushed = self._push(clone, commits, "--atomic")
         try:
-            _require_landed(pushed, self._access.secrets())
+            _require_landed(report, self.branch, pushed)
         except (PushRejected, PushRefused):
             raise
         except RepositoryError:
             clone.exchanged(well=False)
             raise
-        clone.must("update-ref", tracking(self.branch), commit)
+        return _before(report)
+
+    def move(self, clone: Clone, commits: Mapping[str, str]) -> Moved:
+        """Move branches forward to their commits, each for itself. RepositoryError where the
+        outcome is unknown.
+        """
+        report, pushed = self._push(clone, commits)
+        if report.keys() != commits.keys():
+            clone.exchanged(well=False)
+            raise _failure("push failed", pushed)
+        told = _told(pushed.stderr)
+        left = {branch: line for branch, line in report.items() if not line.has_landed}
+        errors = {branch: explain(branch, line, told) for branch, line in left.items()}
+        return Moved(_before(report), errors)
 
     def head(self) -> str | None:
         """The branch's head, asked without a clone; None where there is no such branch."""
@@ -119,6 +139,15 @@ class Remote:
         asked = ("ls-remote", "--exit-code", "origin", f"refs/heads/{self.branch}")
         is_there = self._exchange(clone, *asked, deadline=self._deadline).returncode == 0
         return max(PATIENCE, self._deadline) if is_there else self._deadline
+
+    def _push(
+        self, clone: Clone, commits: Mapping[str, str], *options: str
+    ) -> tuple[Report, process.Completed]:
+        """Git itself moves the tracking refs of what lands."""
+        refs = (f"{commit}:refs/heads/{branch}" for branch, commit in commits.items())
+        asked = ("push", "--porcelain", *options, "origin", *refs)
+        pushed = self._exchange(clone, *asked, deadline=self._deadline)
+        return read_report(pushed, commits, self._access.secrets()), pushed
 
     def _exchange(self, clone: Clone, *arguments: str, deadline: float) -> process.Completed:
         path = clone.open()
@@ -146,21 +175,15 @@ def remote_head(
     return Remote(url, branch, access or Access(), deadline=deadline).head()
 
 
-def _require_landed(pushed: process.Completed, secrets: Sequence[str]) -> None:
-    """By the report's line about our ref; where there is none, no tenant is to blame."""
-    report = process.redact(pushed.stdout.decode(errors="replace"), secrets)
-    found = re.search(r"^(.)\t[^\t\n]*\t(.*)$", report, re.MULTILINE)
-    if found and found[1] in _LANDED:
-        return
-    if not found:
+def _require_landed(report: Report, main: str, pushed: process.Completed) -> None:
+    """By the report's line about main; where there is none, no tenant is to blame."""
+    if main not in report:
         raise _failure("push failed", pushed)
-    said = program.line(found[2])
-    told = _told(pushed.stderr)
-    if said.startswith("[rejected]") or _RACED.search(said):  # by git itself, or by the server
-        raise PushRejected(f"push rejected: {said}")
-    if not said.startswith("[remote rejected]") or _IN_TROUBLE.search(said):
-        raise RepositoryError(f"push failed: {said}{told}")
-    raise PushRefused(f"the remote refused the push: {said}{told}")
+    require_landed(report, main, _told(pushed.stderr))
+
+
+def _before(report: Report) -> Before:
+    return {branch: line.before for branch, line in report.items() if line.has_landed}
 
 
 def _told(stderr: str) -> str:

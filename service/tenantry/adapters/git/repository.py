@@ -20,15 +20,16 @@ from tenantry.adapters.git.access import Access
 from tenantry.adapters.git.clone import Clone, tracking
 from tenantry.adapters.git.commits import Change, Commit
 from tenantry.adapters.git.objects import Entry, Place
-from tenantry.adapters.git.remote import Remote
+from tenantry.adapters.git.remote import Before, Moved, Remote
 from tenantry.core.errors import RepositoryError
 
 TREES_KEPT = 64  # platform versions, and `local/` of the tenants that were published last
 
 
 class TenantsRepository:
-    """One branch of one remote. `deadline` is in seconds, for each exchange with the remote and for
-    each git that works here alone; what brings or reads all there is may take much longer.
+    """One remote, and the branch that is built on, called main. `deadline` is in seconds, for each
+    exchange with the remote and for each git that works here alone; what brings or reads all there
+    is may take much longer.
     """
 
     def __init__(
@@ -61,6 +62,12 @@ class TenantsRepository:
     def head(self) -> str | None:
         """The head as last seen, without asking the remote."""
         return self._clone.resolve(tracking(self.branch))
+
+    def branches(self, prefix: str) -> dict[str, str]:
+        """The commit of each branch below `prefix`, which ends in a slash, as last seen."""
+        asked = ("for-each-ref", "--format=%(refname) %(objectname)", tracking(prefix))
+        listed = (line.split() for line in self._clone.must(*asked).decode().splitlines())
+        return {ref.removeprefix(tracking("")): commit for ref, commit in listed}
 
     def known_commits(self, commits: Iterable[str]) -> set[str]:
         """Those of the commits that are known here."""
@@ -120,15 +127,24 @@ class TenantsRepository:
             self._built = built[-1].sha
             return built
 
-    def push(self) -> None:
-        """Move the remote's branch forward to what was built last.
+    def push(self, branches: Mapping[str, str] = {}) -> Before:
+        """Move the remote's main forward to what was built last, and `branches` (by short name) to
+        their commits; all or none. By branch, where it was.
 
-        Raises PushRejected where the branch moved on (read again and rebuild), PushRefused where
-        the server will not have it; after either, nothing landed. Any other RepositoryError: the
-        outcome is unknown (fetch and look).
+        Raises PushRejected where a branch moved on (read again and rebuild), PushRefused where the
+        server will not have it; after either, nothing landed, and its `branches` are those beside
+        main that it may be because of. Any other RepositoryError: the outcome is unknown (fetch and
+        look).
         """
         with self._turn:
             if self._built is None:
                 raise RepositoryError("push failed: nothing was built")
             # By name, not by the ref: a git whose process was killed may still be moving that one.
-            self._remote.push(self._clone, self._built)
+            return self._remote.push(self._clone, self._built, branches)
+
+    def move(self, branches: Mapping[str, str]) -> Moved:
+        """Move the remote's branches (by short name) forward to commits that it has, each for
+        itself. RepositoryError where the outcome is unknown.
+        """
+        with self._turn:
+            return self._remote.move(self._clone, branches)
