@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -98,14 +99,21 @@ def ciphertext(seed: str) -> str:
     return base64.b64encode((512).to_bytes(2, "big") + block).decode()
 
 
-def rendered(tenant: TenantSpec, *, seed: str = "", has_local: bool = False) -> dict[str, bytes]:
-    """The tenant's files."""
+def rendered(
+    tenant: TenantSpec,
+    *,
+    seed: str = "",
+    has_local: bool = False,
+    cell: CellFacts = CELL,
+    ciphertext: Mapping[str, str] | None = None,
+) -> dict[str, bytes]:
+    """The tenant's files; `seed` is of ciphertext that is made up."""
     return render(
         tenant,
-        sealed(seed),
+        sealed(seed) if ciphertext is None else ciphertext,
         product=product(),
         templates=vendor().templates,
-        cell=CELL,
+        cell=cell,
         has_local=has_local,
     )
 

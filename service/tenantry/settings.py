@@ -70,7 +70,10 @@ class CellSettings(BaseModel):
         60.0, description="seconds for an exchange with the repository; the first has 30 minutes"
     )
     shards: int = Field(
-        64, description="ApplicationSets that share the tenants: a power of two, 256 at most"
+        64,
+        ge=1,
+        le=256,
+        description="ApplicationSets that share the tenants: a power of two, 256 at most",
     )
     domain: str = Field("localhost", description="tenants answer at <customer-id>.<domain>")
     instance_url: str = Field(
@@ -95,7 +98,7 @@ class CellSettings(BaseModel):
     cluster_issuer: str = Field(
         "letsencrypt-prod",
         description="cert-manager ClusterIssuer; empty: the ingress controller's own certificate "
-        "is good for all hosts (`*.<domain>`)",
+        "is good for every host",
     )
     sealing_certificate: Path | None = Field(
         None, description="PEM file with the sealed-secrets controller's certificate"

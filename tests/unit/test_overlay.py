@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tenantry.core.document import load
 from tenantry.core.errors import OverlayRefused, ProductError
 from tenantry.core.model import State
-from tenantry.core.overlay import CellFacts, Templates, load_templates, render, show_time
+from tenantry.core.overlay import CellFacts, Templates, load_templates, show_time
 from tenantry.core.record import read_record
 from tests.overlays import CELL, HOSTILE, golden, product, rendered, sealed, spec, vendor
 
@@ -62,14 +63,8 @@ def test_a_renewal_touches_the_sealed_secret_and_one_annotation() -> None:
     versions = {**before.secret_versions, "IOTISTIC_LICENSE_KEY": "2"}
     after = before.model_copy(update={"license_id": "next", "secret_versions": versions})
     old = rendered(before)
-    new = render(
-        after,
-        {**ciphertext, "IOTISTIC_LICENSE_KEY": ciphertext["CUSTOMER_ID"]},
-        product=product(),
-        templates=vendor().templates,
-        cell=CELL,
-        has_local=False,
-    )
+    renewed = {**ciphertext, "IOTISTIC_LICENSE_KEY": ciphertext["CUSTOMER_ID"]}
+    new = rendered(after, ciphertext=renewed)
     assert {name for name in FILES if old[name] != new[name]} == {
         "sealed-secret.yaml",
         "kustomization.yaml",
@@ -94,15 +89,7 @@ def _changed(old: dict[str, bytes], new: dict[str, bytes], name: str) -> list[st
 
 
 def test_a_sealed_value_more_is_no_part_of_it() -> None:
-    ciphertext = {**sealed(), "MORE": "x"}
-    files = render(
-        spec(),
-        ciphertext,
-        product=product(),
-        templates=vendor().templates,
-        cell=CELL,
-        has_local=False,
-    )
+    files = rendered(spec(), ciphertext={**sealed(), "MORE": "x"})
     assert b"MORE" not in files["sealed-secret.yaml"]
 
 
@@ -119,15 +106,7 @@ def test_the_components_are_plan_state_and_local_in_that_order(has_local: bool) 
 
 def test_ingress_is_made_for_the_cell() -> None:
     cell = CellFacts("traefik", {"b/y": "1", "a/x": "true"}, "internal-ca", "traefik")
-    files = render(
-        spec(),
-        sealed(),
-        product=product(),
-        templates=vendor().templates,
-        cell=cell,
-        has_local=False,
-    )
-    tree = load(files["ingress.yaml"], "f")
+    tree = load(rendered(spec(), cell=cell)["ingress.yaml"], "f")
     assert tree["spec"]["ingressClassName"] == "traefik"
     assert list(tree["metadata"]["annotations"].items()) == [  # in one order, whatever a setting's
         ("a/x", "true"),
@@ -137,9 +116,29 @@ def test_ingress_is_made_for_the_cell() -> None:
     host = "cust-bcdfghjkmn.example.com"
     assert tree["spec"]["tls"] == [{"hosts": [host], "secretName": "cust-bcdfghjkmn-tls"}]
     paths = tree["spec"]["rules"][0]["http"]["paths"]
-    assert [(path["path"], path["backend"]["service"]) for path in paths] == [
+    assert [(path["path"], path["backend"]["service"]) for path in paths] == [  # R23
         ("/api", {"name": "api", "port": {"number": 3001}}),
-        ("/", {"name": "api", "port": {"number": 3001}}),
+        ("/grafana", {"name": "grafana", "port": {"number": 3000}}),
+        ("/mqtt", {"name": "nginx", "port": {"number": 80}}),
+        ("/healthz", {"name": "nginx", "port": {"number": 80}}),
+        ("/", {"name": "admin", "port": {"number": 80}}),
+    ]
+
+
+def test_one_certificate_for_all_hosts_needs_no_issuer_and_no_secret() -> None:
+    tree = load(rendered(spec(), cell=replace(CELL, cluster_issuer=""))["ingress.yaml"], "f")
+    assert set(tree["metadata"]["annotations"]) == set(CELL.ingress_annotations)
+    assert tree["spec"]["tls"] == [{"hosts": ["cust-bcdfghjkmn.example.com"]}]
+
+
+def test_traffic_comes_from_the_controllers_namespace_and_from_listed_addresses() -> None:
+    cell = replace(CELL, ingress_namespace="traefik", ingress_cidrs=("10.1.0.0/16", "fd00::/8"))
+    tree = load(rendered(spec(), cell=cell)["kustomization.yaml"], "f")
+    (patch,) = [each for each in tree["patches"] if "ingress-controller" in str(each["target"])]
+    assert load(patch["patch"], "f")[0]["value"] == [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "traefik"}}},
+        {"ipBlock": {"cidr": "10.1.0.0/16"}},
+        {"ipBlock": {"cidr": "fd00::/8"}},
     ]
 
 
@@ -174,6 +173,8 @@ def test_times_are_shown_in_utc(moment: datetime) -> None:
         ("{{ tenant.name }}", "{{ tenant.nam }}", "has no attribute 'nam'"),
         ("{{ tenant.name }}", "{{ tenant.company }}", "has no attribute 'company'"),
         ("{{ tenant.name }}", "{{ tenant.name", "unexpected end of template"),
+        ("{{ tenant.name }}", "{{ tenant.name if tenant.volumes else none }}", "could be nothing"),
+        ("{{ tenant.name }}", "{{ tenant.volumes.get('x') }}", "could be nothing"),
         ("kind: Namespace", "kind: Namespace\nkind: Namespace", "appears twice"),
         ("kind: Namespace", "kind: [", "is not YAML"),
     ],

@@ -36,6 +36,7 @@ def test_sample_has_the_secret_keys_of_the_specification(product: Product) -> No
         "JWT_SECRET": (random, 32, Rotation.RESTART),
         "DEVICE_API_KEY": (random, 32, Rotation.RESTART),
         "CUSTOMER_ID": (Source.CUSTOMER_ID, None, None),
+        "ADMIN_PASSWORD": (random, 24, Rotation.NEVER),  # R28
     }
 
 
@@ -44,6 +45,32 @@ def test_sample_trial_is_fourteen_days_of_starter_with_three_days_of_grace(
 ) -> None:
     assert (product.trial.plan, product.trial.days, product.trial.grace_days) == ("starter", 14, 3)
     assert list(product.plans) == ["starter", "professional", "enterprise"]
+
+
+def test_sample_reminds_on_the_days_of_the_specification(product: Product) -> None:
+    assert product.trial.reminders == (7, 12, 14)
+
+
+def test_what_is_optional_may_be_left_out(text: str) -> None:
+    lines = [
+        line
+        for line in text.splitlines()
+        if not line.startswith(("bootstrap:", "  read_only:", "  reminders:"))
+    ]
+    product = load_product("\n".join(lines), FILE)
+    assert (product.bootstrap, product.pull_secret, product.ingress.read_only) == (None,) * 3
+    assert product.trial.reminders == ()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "web:1", "team/web:1.2", "registry.example/team/web:v1", "registry.example:5000/web:1.0",
+        f"web@sha256:{'0' * 64}", f"registry.example:5000/team/web:1@sha256:{'a' * 64}",
+    ],
+)  # fmt: skip
+def test_an_image_of_one_version_is_taken(text: str, image: str) -> None:
+    assert load_product(text.replace("postgres:17.6-alpine", image), FILE).images["postgres"]
 
 
 def test_sample_claims_are_what_the_specifications_product_reads(product: Product) -> None:
@@ -70,6 +97,23 @@ def test_sample_claims_are_what_the_specifications_product_reads(product: Produc
         ("path: /api", "path: /", ["ingress", "two routes have the same path"]),
         ("postgres-data: 20Gi", "data: 20Gi", ["every plan must name the same volumes"]),
         ("postgres-data: 20Gi", "postgres-data: 20GB", ["plans.professional.volumes.postgres"]),
+        ("postgres:17.6-alpine", "postgres", ["images.postgres", "a tag that is not latest"]),
+        ("postgres:17.6-alpine", "postgres:latest", ["images.postgres", "or a digest"]),
+        ("postgres:17.6-alpine", "postgres:latest@sha256:12", ["is no image reference"]),
+        ("postgres:17.6-alpine", "Postgres:17", ["is no image reference"]),
+        ("grafana/grafana:12.1.1", "nginx:1.28.0", ["images: ", "the short name of another"]),
+        ("postgres: postgres:17.6-alpine", "Postgres: postgres:17", ["images.Postgres", "pattern"]),
+        ("[7, 12, 14]", "[7, 12, 15]", ["trial.reminders", "1 to 14"]),
+        ("[7, 12, 14]", "[0, 12]", ["trial.reminders", "1 to 14"]),
+        ("[7, 12, 14]", "[12, 7]", ["trial.reminders", "in order"]),
+        ("[7, 12, 14]", "[7, 7]", ["trial.reminders", "each once"]),
+        ("secret: ADMIN_PASSWORD", "secret: ADMIN", ["bootstrap", "'ADMIN' is no random key"]),
+        ("secret: ADMIN_PASSWORD", "secret: CUSTOMER_ID", ["bootstrap", "is no random key"]),
+        ("path: /login", "pth: /login", ["bootstrap.pth", "did you mean 'path'?"]),
+        ("support:", "pull_secret: iotistic-secrets\nsupport:", ["pull_secret", "choose another"]),
+        ("read_only: nginx", "read_only: Nginx", ["ingress.read_only", "pattern"]),
+        ("[/healthz, /]", "[]", ["ready.paths", "at least 1"]),
+        ("[/healthz, /]", "[/, /]", ["ready.paths", "names a path twice"]),
         ("plan: starter", "plan: gold", ["'gold' is none of the plans"]),
         ("max_devices: 100}", "max_devices: many}", ["plans.professional.limits.max_devices"]),
         ("name: iotistic-secrets", "name: Iotistic-secrets", ["secret.name", "pattern"]),
@@ -88,10 +132,15 @@ def test_a_mistake_is_told_with_its_line(text: str, old: str, new: str, says: li
 
 
 def test_the_line_is_the_one_of_the_mistake(text: str) -> None:
-    broken = text.replace("grace_days: 3", "grace_days: -3")
-    with pytest.raises(ProductError) as caught:
-        load_product(broken, FILE)
-    assert broken.splitlines()[(caught.value.line or 0) - 1] == "  grace_days: -3"
+    for old, new in (
+        ("  grace_days: 3", "  grace_days: -3"),
+        ("  postgres: postgres:17.6-alpine", "  postgres: postgres"),
+        ("  paths: [/healthz, /]", "  paths: [/, /]"),
+    ):
+        broken = text.replace(old, new)
+        with pytest.raises(ProductError) as caught:
+            load_product(broken, FILE)
+        assert broken.splitlines()[(caught.value.line or 0) - 1] == new
 
 
 @pytest.mark.parametrize("text", ["", "- a", "text", "a: 1\n---\nb: 2", "a: \x01", "a: \ud83d"])

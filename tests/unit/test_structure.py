@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,15 @@ from tenantry.core.checks import Expected
 from tenantry.core.model import State
 from tenantry.core.overlay import load_templates
 from tenantry.core.structure import Shape, check_structure, class_key, find_shape
-from tests.overlays import product, rendered, spec, vendor
+from tests.overlays import CELL, product, rendered, spec, vendor
 
 WIDE = 'sealedsecrets.bitnami.com/cluster-wide: "true"'
-OTHER = spec("zzzzzzzzzz", license_id="other", company=": -", volumes={"postgres-data": "9Gi"})
+OTHER = spec(
+    "zzzzzzzzzz",
+    license_id="other",
+    company=": -",
+    volumes={**spec().volumes, "postgres-data": "9Gi"},
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,12 +48,16 @@ CHANGES: dict[str, tuple[str, str, str]] = {
     "another license": ("kustomization.yaml", '"other"', '"stale"'),
     "another size": ("kustomization.yaml", '"9Gi"', '"5Gi"'),
     "a size that is none": ("kustomization.yaml", '"9Gi"', '"9Gi\\n"'),
-    "key changed": ("kustomization.yaml", "storage:", "stor:"),
+    "key changed": ("kustomization.yaml", "op:", "ops:"),
     "one more key": ("kustomization.yaml", "kind:", 'namePrefix: "x"\nkind:'),
     "a comment": ("kustomization.yaml", "kind:", "# kind\nkind:"),
     "another host": ("ingress.yaml", "cust-zzzzzzzzzz.example.com", "cust-zzzzzzzzzz.example.org"),
     "another's host": ("ingress.yaml", "cust-zzzzzzzzzz.ex", "cust-bcdfghjkmn.ex"),
     "another service": ("ingress.yaml", 'name: "api"', 'name: "postgres"'),
+    "another certificate": ("ingress.yaml", "cust-zzzzzzzzzz-tls", "wildcard-tls"),
+    "another's certificate": ("ingress.yaml", "cust-zzzzzzzzzz-tls", "cust-bcdfghjkmn-tls"),
+    "another source": ("kustomization.yaml", "ingress-nginx", "default"),
+    "another path of a patch": ("kustomization.yaml", "/spec/resources/", "/spec/"),
     "another annotation": ("ingress.yaml", "letsencrypt-prod", "letsencrypt-staging"),
     "a port that is text": ("ingress.yaml", "number: 3001", 'number: "3001"'),
     "plain text": ("sealed-secret.yaml", 'JWT_SECRET: "Ag', 'JWT_SECRET: "plain'),
@@ -74,6 +84,15 @@ def test_a_change_is_found(shape: Shape, name: str) -> None:
     assert old in files[file].decode()
     changed = {**files, file: files[file].decode().replace(old, new).encode()}
     assert problems(changed, shape)
+
+
+def test_a_cell_with_one_certificate_has_a_shape_of_its_own(shape: Shape) -> None:
+    cell = replace(CELL, cluster_issuer="")
+    found = find_shape(rendered(spec(), cell=cell), vendor().templates)
+    assert found
+    assert problems(rendered(OTHER, cell=cell), found) == []
+    assert problems(rendered(OTHER, cell=cell), shape)
+    assert problems(rendered(OTHER), found)
 
 
 def test_the_place_is_told(shape: Shape) -> None:

@@ -92,7 +92,7 @@ def _manifests(path: str, files: Files, folder: str) -> Iterator[_Manifest]:
     file = f"{folder}/{path}"
     tree = load(files[path], file)
     if not isinstance(tree, Mapping):
-        raise ProductError("is no kustomization", file=file)
+        raise ProductError("is no kustomization", file=file, hint="it holds `resources`")
     patches = [patch for patch in tree.get("patches") or [] if isinstance(patch, Mapping)]
     named = [*(tree.get("resources") or []), *(patch.get("path") for patch in patches)]
     for name in filter(None, named):
@@ -126,11 +126,18 @@ def _with_images(content: bytes, used: set[str], product: Product, file: str) ->
         )
     images = [as_kustomize(name, product.images[name]) for name in product.images if name in used]
     completed = content.rstrip() + b"\n" + dump({"images": images})
-    if load(completed, file) != {**load(content, file), "images": images}:
-        raise ProductError("cannot be added to", file=file, hint="write one key a line")
+    if _reads_as(completed) != {**load(content, file), "images": images}:
+        raise ProductError("nothing can be added at its end", file=file, hint="write a key a line")
     return completed
 
 
 def _line_of_images(content: bytes, file: str) -> int | None:
     tree = load(content, file)
     return find_line(content.decode(), ("images",)) if "images" in tree else None
+
+
+def _reads_as(content: bytes) -> Any:
+    try:
+        return load(content, KUSTOMIZATION)
+    except ProductError:
+        return None
