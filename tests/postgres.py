@@ -24,7 +24,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         initdb, self._program = require("initdb"), require("postgres")
-        self._owner = _unprivileged_user()
+        self._owner = unprivileged_user()
         if self._owner:
             shutil.chown(folder, self._owner)
         self._folder = folder
@@ -88,7 +88,7 @@ def new_database(server_url: str) -> str:
     )
 
 
-def _unprivileged_user() -> str | None:
+def unprivileged_user() -> str | None:
     """PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None
