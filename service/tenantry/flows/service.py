@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database.lease import Lease
@@ -14,6 +15,7 @@ from tenantry.adapters.mail import MailFolder
 from tenantry.adapters.probe import Probed
 from tenantry.adapters.seal import Kubeseal, SealingCertificate
 from tenantry.adapters.vault import Vault
+from tenantry.core.gittree import folder_id
 from tenantry.core.limits import Limits
 from tenantry.core.overlay import CellFacts, Templates
 from tenantry.core.product import Product
@@ -72,6 +74,11 @@ class Service:
     publish_batch: int  # most tenants in one push
     bulk_batch: int  # most of a change to many
     now: Callable[[], datetime]
+
+    @cached_property
+    def platform_tree(self) -> str:
+        """The Git tree that `platform_files` make."""
+        return folder_id(self.platform_files)
 
     def ready(self) -> list[str]:
         """What keeps the web part from serving, by the ids of `tenantry doctor`; [] for nothing."""

@@ -27,6 +27,7 @@ from tenantry.core.errors import (
     PushRejected,
     RepositoryError,
 )
+from tenantry.flows.platforms import records
 from tenantry.flows.publishing import founding, history, ledger, nudge, retry
 from tenantry.flows.publishing.due import read_due
 from tenantry.flows.publishing.ledger import Landed, Refusal
@@ -138,7 +139,9 @@ def _try(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published
     retry.postpone_tenants(service, overlays.failed)
     pushed = _push(service, cell, main, overlays.made)
     landed = {each.customer_id: _landed(cell, each, pushed.commits) for each in overlays.made}
-    ledger.accept(service, cell, landed, was=known, head=pushed.head)
+    versions = {each.due.spec.platform for each in overlays.made}
+    platforms = records.find_new(cell, main.book, versions, pushed.head)
+    ledger.accept(service, cell, landed, was=known, head=pushed.head, platforms=platforms)
     _announce(cell, main, pushed, overlays.made)
     return Published(
         tenants={customer_id: each.commit for customer_id, each in landed.items()},
@@ -173,7 +176,8 @@ class Pushed:
 
 
 def _push(service: Service, cell: Cell, main: Main, made: Sequence[Overlay]) -> Pushed:
-    foundation = founding.missing(service, cell, main.trees)
+    with_platform = _may_found(service, main, made)
+    foundation = founding.missing(service, cell, main.trees, with_platform=with_platform)
     writing = [each for each in made if not each.stands]
     changes = [*foundation, *(_change(each) for each in writing)]
     if not changes:
@@ -189,6 +193,15 @@ def _push(service: Service, cell: Cell, main: Main, made: Sequence[Overlay]) -> 
     cell.repository.push()
     landed = {each.customer_id: commit for each, commit in zip(writing, commits, strict=True)}
     return Pushed(landed, built[-1].sha)
+
+
+def _may_found(service: Service, main: Main, made: Sequence[Overlay]) -> bool:
+    """Whether the platform version of new tenants is proven by one that runs it: once it is on
+    main, it stays as it is.
+    """
+    version = service.product.platform
+    is_run = any(each.due.spec.platform == version for each in made)
+    return is_run and not records.find_fault(service, main.book, version, main.platform(version))
 
 
 def _landed(cell: Cell, overlay: Overlay, commits: Mapping[str, Commit]) -> Landed:

@@ -18,14 +18,17 @@ def paths(service: Service, cell: Cell) -> list[str]:
     return [naming.platform_folder(service.product.platform), ARGOCD, *cell.founding_files]
 
 
-def missing(service: Service, cell: Cell, main: Mapping[str, str | None]) -> list[Change]:
-    """The commits that main lacks before a tenant of the current platform version can stand.
+def missing(
+    service: Service, cell: Cell, main: Mapping[str, str | None], *, with_platform: bool = True
+) -> list[Change]:
+    """The commits that main lacks before a tenant of the current platform version can stand, or one
+    of another.
 
     `main`: the tree at each of `paths`, as of `TenantsRepository.trees`.
     """
     platform = naming.platform_folder(service.product.platform)
     changes = []
-    if main[platform] is None:
+    if with_platform and main[platform] is None:
         message = f"Add platform version {service.product.platform}\n"
         changes.append(Change(platform, service.platform_files, message))
     if main[ARGOCD] is None:

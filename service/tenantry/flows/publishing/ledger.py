@@ -25,6 +25,8 @@ from tenantry.adapters.database.tables import (
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import Status
 from tenantry.flows import status
+from tenantry.flows.platforms import records
+from tenantry.flows.platforms.records import Seen
 from tenantry.flows.publishing import retry
 from tenantry.flows.rows import in_order
 from tenantry.flows.service import Cell, Service
@@ -92,9 +94,10 @@ def accept(
     *,
     was: str | None,
     head: str | None,
+    platforms: Sequence[Seen],
 ) -> None:
-    """Record, by customer, what stands on main, and that main went from commit `was` to `head`. A
-    generation never goes back.
+    """Record, by customer, what stands on main, and that main went from commit `was` to `head` and
+    has these platform versions. A generation never goes back.
     """
     with service.database.write() as session:
         now = service.now()
@@ -107,7 +110,8 @@ def accept(
             _accept(session, tenant, landed[tenant.customer_id], now)
         _close_publications(session, landed, now)
         _date_deployments(session, landed, now)
-        _see(session, cell, was, head)
+        records.record(session, cell, platforms, actor=ACTOR, now=now)
+        see(session, cell, was, head)
 
 
 def set_aside(service: Service, refused: Mapping[str, Refusal]) -> dict[str, str]:
@@ -155,7 +159,7 @@ def _accept(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> 
     log.info("tenant.published", customer_id=tenant.customer_id, commit=landed.commit)
 
 
-def _see(session: Session, cell: Cell, was: str | None, head: str | None) -> None:
+def see(session: Session, cell: Cell, was: str | None, head: str | None) -> None:
     """The repository answered, and main is at `head`; who saw it move from `was` meanwhile knows
     better.
     """

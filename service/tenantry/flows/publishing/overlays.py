@@ -26,6 +26,8 @@ from tenantry.core.errors import (
 )
 from tenantry.core.finding import MISSING
 from tenantry.core.overlay import LOCAL
+from tenantry.flows.platforms import records
+from tenantry.flows.platforms.records import Book
 from tenantry.flows.publishing import adopted, founding
 from tenantry.flows.publishing.due import Due
 from tenantry.flows.publishing.example import Examples
@@ -43,6 +45,11 @@ class Main:
 
     head: str | None
     trees: Mapping[str, str | None]  # by path, as of `TenantsRepository.trees`
+    book: Book  # what platform versions stand for
+
+    def platform(self, version: str) -> str | None:
+        """A platform version's tree."""
+        return self.trees[naming.platform_folder(version)]
 
 
 @dataclass(frozen=True)
@@ -80,10 +87,12 @@ def read_main(service: Service, cell: Cell, head: str | None, due: Sequence[Due]
     paths = [path for each in due for path in (each.folder, f"{each.folder}/{LOCAL}")]
     paths += {naming.platform_folder(each.spec.platform) for each in due}
     paths += founding.paths(service, cell)
+    book = records.read(service, cell)
+    records.warn_of_change(service, book)
     if head is None:
-        return Main(None, dict.fromkeys(paths))
+        return Main(None, dict.fromkeys(paths), book)
     found = cell.repository.trees((head, path) for path in paths)
-    return Main(head, {path: tree for (_, path), tree in found.items()})
+    return Main(head, {path: tree for (_, path), tree in found.items()}, book)
 
 
 def make_overlays(
@@ -150,7 +159,8 @@ def _require_ours(cell: Cell, due: Due, standing: str | None) -> None:
 
 def _check(service: Service, cell: Cell, overlay: Overlay, main: Main, examples: Examples) -> None:
     spec, shall = overlay.due.spec, overlay.shall
-    if fault := examples.known_fault(spec):
+    fault = records.find_fault(service, main.book, spec.platform, main.platform(spec.platform))
+    if fault := fault or examples.known_fault(spec):
         raise _NotItsFault(fault)
     platform = founding.platform_files(service, cell, main.trees, spec.platform)
     try:

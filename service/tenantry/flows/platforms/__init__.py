@@ -1,0 +1,1 @@
+"""Platform versions on main: put there once, never changed, taken away when nobody runs them."""
