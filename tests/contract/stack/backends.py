@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -82,11 +83,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # clients may hang up
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serving(backend: Backend) -> Iterator[Backend]:
     handler = type("Handler", (_Handler,), {"backend": backend})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), handler)
     backend.port = server.server_port
     backend.reset()
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

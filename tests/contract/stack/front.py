@@ -58,7 +58,7 @@ class Nginx:
             connection.close()
 
     def log(self) -> str:
-        return (self.folder / "log").read_text("utf-8")
+        return (self.folder / "log.txt").read_text("utf-8")
 
 
 @contextmanager

@@ -66,15 +66,15 @@ def translated(command: list[str], changes: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def running(command: list[str], folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The server, listening at the port; what it prints is in the folder's `log`."""
+    """The server, listening at the port; what it prints is in the folder's `log.txt`."""
     user, group = identity()
-    with (folder / "log").open("wb") as log:
-        give_away(folder / "log")
+    with (folder / "log.txt").open("wb") as log:
+        give_away(folder / "log.txt")
         child = subprocess.Popen(
             command, cwd=folder, stdout=log, stderr=log, user=user, group=group
         )
     try:
-        _wait_until_open(port, child, folder / "log")
+        _wait_until_open(port, child, folder / "log.txt")
         yield child
     finally:
         child.terminate()
