@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tenantry.core.sealed import is_ciphertext
 from tests.overlays import DATA, ciphertext, product, spec
 
 EXPECTED = Expected.of(spec(), product())
+CLAIM = "PersistentVolumeClaim/postgres-data"
 Change = Callable[["Built"], Any]
 
 
@@ -29,11 +31,12 @@ class Built:
         self.objects: list[dict[str, Any]] = copy.deepcopy(stored)
 
     def __getitem__(self, name: str) -> dict[str, Any]:
+        """The one object of that kind and name; a name may end in `*`, or be left out."""
         kind, _, name = name.partition("/")
         (found,) = [
             body
             for body in self.objects
-            if body["kind"] == kind and (not name or body["metadata"]["name"] == name)
+            if body["kind"] == kind and fnmatchcase(body["metadata"]["name"], name or "*")
         ]
         return found
 
@@ -45,7 +48,10 @@ class Built:
         self.objects.append({"apiVersion": api, "kind": kind, "metadata": metadata, **fields})
 
     def resize(self, size: str) -> None:
-        self["PersistentVolumeClaim/"]["spec"]["resources"]["requests"]["storage"] = size
+        self[CLAIM]["spec"]["resources"]["requests"]["storage"] = size
+
+    def limit(self, name: str, amount: str) -> None:
+        self["ResourceQuota/"]["spec"]["hard"][name] = amount
 
     def fill(self, count: int, size: int) -> None:
         for number in range(count):
@@ -64,6 +70,22 @@ class Built:
     def container(self) -> dict[str, Any]:
         found: dict[str, Any] = self.pod["containers"][0]
         return found
+
+    def init(self, **limits: str) -> dict[str, Any]:
+        """A further init container of the API's pods."""
+        context = copy.deepcopy(self.container["securityContext"])
+        added = {"name": "x", "image": "x:1", "resources": {"limits": limits}}
+        self.pod["initContainers"] = [{**added, "securityContext": context}]
+        found: dict[str, Any] = self.pod["initContainers"][0]
+        return found
+
+    def sidecar(self, **limits: str) -> None:
+        self.init(**limits)["restartPolicy"] = "Always"
+
+    @property
+    def config(self) -> str:
+        """The name of the API's ConfigMap."""
+        return str(self["ConfigMap/api-config-*"]["metadata"]["name"])
 
     @property
     def sealed(self) -> dict[str, Any]:
@@ -176,8 +198,25 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         lambda b: b.pod.update(imagePullSecrets=[{"name": "nope"}]),
         "reads the Secret 'nope'",
     ),
-    "no ConfigMap": (lambda b: b.drop("ConfigMap/"), "reads the ConfigMap"),
-    "no claim": (lambda b: b.drop("PersistentVolumeClaim/"), "mounts the claim 'postgres-data'"),
+    "no ConfigMap": (
+        lambda b: b.drop("ConfigMap/api-config-*"),
+        "Deployment/api: reads the ConfigMap 'api-config-",
+    ),
+    "unknown key of a ConfigMap": (
+        lambda b: b.container["env"].append(
+            {"name": "X", "valueFrom": {"configMapKeyRef": {"name": b.config, "key": "nope"}}}
+        ),
+        "reads 'nope', which the ConfigMap 'api-config-",
+    ),
+    "unknown file of a ConfigMap": (
+        lambda b: _set(b.pod, [{"key": "nope", "path": "x"}], "volumes", 0, "configMap", "items"),
+        "reads 'nope', which the ConfigMap 'api-config-",
+    ),
+    "no claim": (lambda b: b.drop(CLAIM), "mounts the claim 'postgres-data'"),
+    "unknown volume": (
+        lambda b: b.container["volumeMounts"].append({"name": "nope", "mountPath": "/x"}),
+        "mounts the volume 'nope', which it has not",
+    ),
     "service without pods": (
         lambda b: _set(b["Service/api"], {"a": "b"}, "spec", "selector"),
         "selects no pods",
@@ -201,6 +240,12 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
     "probe of no port": (
         lambda b: _set(b.container, 99, "livenessProbe", "httpGet", "port"),
         "livenessProbe asks port 99",
+    ),
+    "probe of another container's port": (
+        lambda b: b.pod["containers"].append(
+            {"name": "beside", "livenessProbe": {"httpGet": {"port": "http"}}}
+        ),
+        "livenessProbe asks port 'http'",
     ),
     # ingress
     "another host": (
@@ -275,24 +320,87 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         lambda b: b.container["securityContext"].pop("capabilities"),
         "needs capabilities",
     ),
+    "no image": (lambda b: b.container.pop("image"), "the image 'None' is no image reference"),
+    "image without a version": (
+        lambda b: b.container.update(image="nginx"),
+        "the image 'nginx' must name one version",
+    ),
+    "latest image": (
+        lambda b: b.container.update(image="registry.example:5000/a/nginx:latest"),
+        "must name one version",
+    ),
+    "image of an init container": (
+        lambda b: _set(b["Deployment/mosquitto"], "x", "spec", "template", "spec",
+                       "initContainers", 0, "image"),
+        "Deployment/mosquitto: the image 'x' must name one version",
+    ),
+    "token": (
+        lambda b: b.pod.pop("automountServiceAccountToken"),
+        "a token for the cluster's API",
+    ),
+    "open pods": (
+        lambda b: b.drop("NetworkPolicy/default-deny"),
+        "NetworkPolicy: none closes the",
+    ),
     "quota too small for the surge": (
-        lambda b: _set(b["ResourceQuota/"], "1000m", "spec", "hard", "requests.cpu"),
-        "requests.cpu is 1000m, and the overlay needs 1.01",
+        lambda b: b.limit("requests.cpu", "1290m"),
+        "requests.cpu is 1290m, and the overlay needs 1.295",
+    ),
+    "quota by another name": (
+        lambda b: b.limit("cpu", "1290m"),
+        "cpu is 1290m, and the overlay needs 1.295",
     ),
     "quota too small for the memory limits": (
-        lambda b: _set(b["ResourceQuota/"], "2Gi", "spec", "hard", "limits.memory"),
+        lambda b: b.limit("limits.memory", "2Gi"),
         "limits.memory is 2Gi",
     ),
     "quota too small for the pods": (
-        lambda b: _set(b["ResourceQuota/"], "3", "spec", "hard", "pods"),
-        "pods is 3, and the overlay needs 4",
+        lambda b: b.limit("pods", "11"),
+        "pods is 11, and the overlay needs 12",
     ),
     "quota too small for the volumes": (
-        lambda b: _set(b["ResourceQuota/"], "4Gi", "spec", "hard", "requests.storage"),
-        "requests.storage is 4Gi",
+        lambda b: b.limit("requests.storage", "17Gi"),
+        "requests.storage is 17Gi",
+    ),
+    "quota too small for the workloads": (
+        lambda b: b.limit("count/deployments.apps", "7"),
+        "count/deployments.apps is 7, and the overlay needs 8",
+    ),
+    "quota too small for the policies": (
+        lambda b: b.limit("count/networkpolicies.networking.k8s.io", "1"),
+        "count/networkpolicies.networking.k8s.io is 1",
+    ),
+    "quota too small for the solver's Service": (
+        lambda b: b.limit("services", "8"),
+        "services is 8, and the overlay needs 9",
+    ),
+    "quota without the solver's node port": (
+        lambda b: b.limit("services.nodeports", "0"),
+        "services.nodeports is 0, and the overlay needs 1",
+    ),
+    "quota without the certificate": (
+        lambda b: b.limit("count/secrets", "1"),
+        "count/secrets is 1, and the overlay needs 3",
+    ),
+    "quota too small for what is said by default": (
+        lambda b: (b["Deployment/nginx"]["spec"]["template"]["spec"]["containers"][0]
+                   .pop("resources"), b.limit("limits.memory", "3775Mi")),
+        "limits.memory is 3775Mi, and the overlay needs 3959422976",
+    ),
+    "quota too small for a sidecar": (
+        lambda b: (b.sidecar(memory="1Gi"), b.limit("limits.memory", "4Gi")),
+        "limits.memory is 4Gi, and the overlay needs 6106906624",
+    ),
+    "quota too small for an init container": (
+        lambda b: (b.init(memory="1Gi"), b.limit("limits.memory", "4Gi")),
+        "limits.memory is 4Gi, and the overlay needs 5033164800",
+    ),
+    "container that a quota keeps out": (
+        lambda b: (b.drop("LimitRange/"), b.container["resources"]["limits"].pop("cpu")),
+        "container 'api' would be refused: it says no limits.cpu",
     ),
     "quota that is none": (
-        lambda b: _set(b["ResourceQuota/"], "many", "spec", "hard", "pods"),
+        lambda b: b.limit("pods", "many"),
         "'many' is no quantity",
     ),
     "more replicas than the quota": (
@@ -328,7 +436,7 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         "Namespace/customer-bcdfghjkmn: argocd.argoproj.io/sync-options must say",
     ),
     "unprotected claim": (
-        lambda b: b["PersistentVolumeClaim/"]["metadata"].pop("annotations"),
+        lambda b: b[CLAIM]["metadata"].pop("annotations"),
         "PersistentVolumeClaim/postgres-data: argocd.argoproj.io/sync-options must say",
     ),
     "claim of another size": (
@@ -358,11 +466,64 @@ def test_a_violation_is_found(name: str) -> None:
     assert any(says in problem for problem in problems(built)), problems(built)
 
 
-@pytest.mark.parametrize("state", [State.SUSPENDED, State.DELETING])
-def test_what_should_be_stopped_may_not_run(state: State) -> None:
-    found = problems(Built(), dataclasses.replace(EXPECTED, state=state))
-    for name in ("Deployment/api", "Deployment/postgres", "Ingress/iotistic-ingress"):
-        assert f"{name}: must not run or answer in the state {state.value}" in found
+STOPPED = [State.SUSPENDED, State.DELETING]
+MAKES_PODS: dict[str, Change] = {
+    "Deployment/api": lambda b: None,
+    "StatefulSet/x": lambda b: b.add("StatefulSet", "x", "apps/v1", spec={"replicas": 1}),
+    "StatefulSet/y": lambda b: b.add("StatefulSet", "y", "apps/v1", spec={}),
+    "Job/x": lambda b: b.add("Job", "x", "batch/v1", spec={}),
+    "CronJob/x": lambda b: b.add("CronJob", "x", "batch/v1", spec={"suspend": False}),
+    "CronJob/y": lambda b: b.add("CronJob", "y", "batch/v1", spec={}),
+    "HorizontalPodAutoscaler/x": lambda b: b.add(
+        "HorizontalPodAutoscaler", "x", "autoscaling/v2", spec={"minReplicas": 1}
+    ),
+    "Ingress/iotistic-ingress": lambda b: None,
+}
+
+
+@pytest.mark.parametrize("state", STOPPED)
+@pytest.mark.parametrize("name", MAKES_PODS)
+def test_what_should_be_stopped_may_not_run(state: State, name: str) -> None:
+    built = Built()
+    MAKES_PODS[name](built)
+    found = problems(built, dataclasses.replace(EXPECTED, state=state))
+    assert f"{name}: must not run or answer in the state {state.value}" in found
+
+
+@pytest.mark.parametrize("state", STOPPED)
+def test_what_is_stopped_may_stay(state: State) -> None:
+    built = Built()
+    built.add("CronJob", "x", "batch/v1", spec={"suspend": True})
+    built.add("StatefulSet", "x", "apps/v1", spec={"replicas": 0})
+    _set(built.api, 0, "spec", "replicas")
+    found = problems(built, dataclasses.replace(EXPECTED, state=state))
+    assert not [each for each in found if each.startswith(("CronJob", "StatefulSet"))]
+    assert not [each for each in found if each.startswith("Deployment/api: must not run")]
+
+
+def test_in_state_read_only_every_path_must_lead_to_what_refuses_writing() -> None:
+    expected = dataclasses.replace(EXPECTED, state=State.READ_ONLY)
+    built = Built()
+    assert {each for each in problems(built, expected) if "read-only" in each} == {
+        f"Ingress/iotistic-ingress: leads to '{name}' in the state read-only, not only to 'nginx' "
+        "(the state's component must re-point every path)"
+        for name in ("api", "grafana", "admin")
+    }
+    backend = {"service": {"name": "nginx", "port": {"number": 80}}}
+    for path in built.rule["http"]["paths"]:
+        path["backend"] = backend
+    assert problems(built, expected) == []
+    built["Ingress/"]["spec"]["defaultBackend"] = {"service": {"name": "api"}}
+    assert any(
+        "leads to 'api' in the state read-only" in each for each in problems(built, expected)
+    )
+
+
+def test_no_solver_counts_where_no_certificate_is_asked_for() -> None:
+    built = Built()
+    built.limit("services.nodeports", "0")
+    built["Ingress/"]["metadata"]["annotations"] = {}
+    assert problems(built) == []
 
 
 def test_deletion_must_lift_the_protection() -> None:

@@ -1,7 +1,8 @@
 """What built objects must be before anything is published (R27).
 
 `check_objects` looks at everything that Kustomize made of one overlay. What objects ask of each
-other is in `core.references`, whether pods would be let in is in `core.admission`.
+other is in `core.references`, whether pods would be let in is in `core.admission`, who may talk to
+whom in `core.isolation`, and what may run in `core.states`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tenantry.core import admission, references, sealed
+from tenantry.core import admission, isolation, references, sealed, states
+from tenantry.core.images import check_pinned
 from tenantry.core.model import State, TenantSpec
-from tenantry.core.objects import WORKLOADS, Item, find, quantity, secret_keys_read, tree
+from tenantry.core.needs import secret_keys_read
+from tenantry.core.objects import Item, find, quantity, tree
 from tenantry.core.problem import Problem
 from tenantry.core.product import Product, Source
 
@@ -42,7 +45,6 @@ ALLOWED_KINDS = frozenset(
         ("policy", "PodDisruptionBudget"),
     }
 )
-PROTECTION = "argocd.argoproj.io/sync-options"
 LICENSE_VERSION = "tenantry.dev/license-version"
 SECRETS_VERSION = "tenantry.dev/secrets-version"
 MOST_PER_OBJECT = 1024 * 1024  # bytes; the API server's own limit
@@ -50,7 +52,6 @@ MOST = 2 * 1024 * 1024  # bytes of one tenant
 
 _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-_STOPPED = {State.SUSPENDED, State.DELETING}
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,13 @@ def check_objects(
         *_check_kinds(built),
         *_check_namespaces(built, expected.name),
         *_check_sizes(built),
-        *sealed.check_sealed(built, product.secret),
+        *sealed.check_sealed(built, product),
         *references.check_references(built, host=expected.host, customer_id=expected.customer_id),
         *admission.check_admission(built),
+        *isolation.check_isolation(built),
+        *states.check_state(built, expected.state, read_only=product.ingress.read_only),
+        *_check_pods(built),
         *_check_versions(built, expected, product),
-        *_check_state(built, expected),
         *_check_volumes(built, expected),
     ]
 
@@ -140,6 +143,21 @@ def _check_sizes(objects: list[Item]) -> Iterator[Problem]:
         yield Problem("overlay", f"has {sum(sizes)} bytes; 2 MiB at most")
 
 
+def _check_pods(objects: list[Item]) -> Iterator[Problem]:
+    for item in objects:
+        for image in sorted({str(container.get("image")) for container in item.all_containers}):
+            try:
+                check_pinned(image)
+            except ValueError as error:
+                yield Problem(item.where, f"the image {image!r} {error}")
+        if item.pod and item.pod.get("automountServiceAccountToken") is not False:
+            yield Problem(
+                item.where,
+                "gives its pods a token for the cluster's API, which tenants have no use for",
+                "say automountServiceAccountToken: false in the pod's spec",
+            )
+
+
 def _check_versions(objects: list[Item], expected: Expected, product: Product) -> Iterator[Problem]:
     """A patch whose selector matches nothing is no error for Kustomize, so the result is looked
     at: what reads a license or secret must restart when it changes.
@@ -165,26 +183,6 @@ def _check_version(item: Item, annotation: str, wanted: str | None) -> Iterator[
             f"reads what {annotation} stands for, but its pods carry {found!r}",
             f'label the workload {label}: "true"',
         )
-
-
-def _check_state(objects: list[Item], expected: Expected) -> Iterator[Problem]:
-    protected = expected.state is not State.DELETING
-    for item in objects:
-        if item.kind in ("Namespace", "PersistentVolumeClaim"):
-            options = str(item.annotations.get(PROTECTION, "")).split(",")
-            if {"Prune=false", "Delete=false"}.issubset(options) is not protected:
-                yield Problem(
-                    item.where,
-                    f"{PROTECTION} must {'' if protected else 'not '}say Prune=false,Delete=false",
-                )
-        if expected.state in _STOPPED and _runs(item):
-            yield Problem(item.where, f"must not run or answer in the state {expected.state.value}")
-
-
-def _runs(item: Item) -> bool:
-    if item.kind == "CronJob":
-        return item.spec.get("suspend") is not True
-    return item.kind == "Ingress" or (item.kind in WORKLOADS and item.replicas > 0)
 
 
 def _check_volumes(objects: list[Item], expected: Expected) -> Iterator[Problem]:

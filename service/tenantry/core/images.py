@@ -15,7 +15,8 @@ _REFERENCE = re.compile(
 )
 
 
-def _check_pinned(reference: str) -> str:
+def check_pinned(reference: str) -> str:
+    """The image reference; ValueError where it does not name one version."""
     found = _REFERENCE.fullmatch(reference)
     if found is None:
         raise ValueError("is no image reference, such as registry.example/team/app:1.2.3")
@@ -24,7 +25,7 @@ def _check_pinned(reference: str) -> str:
     return reference
 
 
-ImageRef = Annotated[str, AfterValidator(_check_pinned)]
+ImageRef = Annotated[str, AfterValidator(check_pinned)]
 
 
 def check_names(images: Mapping[str, str]) -> Mapping[str, str]:

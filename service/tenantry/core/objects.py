@@ -108,13 +108,19 @@ class Item:
         return tree(self.template, "spec")
 
     @property
+    def starters(self) -> list[Tree]:
+        """Init containers that end before the others start."""
+        return [one for one in items(self.pod, "initContainers") if not _goes_on(one)]
+
+    @property
     def containers(self) -> list[Tree]:
         """Containers that run side by side."""
-        return items(self.pod, "containers")
+        sidecars = [one for one in items(self.pod, "initContainers") if _goes_on(one)]
+        return [*sidecars, *items(self.pod, "containers")]
 
     @property
     def all_containers(self) -> list[Tree]:
-        return [*items(self.pod, "initContainers"), *self.containers]
+        return [*self.starters, *self.containers]
 
     @property
     def volumes(self) -> list[Tree]:
@@ -150,54 +156,6 @@ def has_port(item: Item, port: Any) -> bool:
     return port in numbers if isinstance(port, int) else port in names
 
 
-def secret_keys_read(item: Item) -> Iterator[tuple[str, str | None]]:
-    """(Secret, key) that a workload needs in order to start; key None: the whole Secret."""
-    for container in item.all_containers:
-        for variable in items(container, "env"):
-            yield from _reference(tree(variable, "valueFrom", "secretKeyRef"))
-        for source in items(container, "envFrom"):
-            yield from _reference(tree(source, "secretRef"))
-    for volume in item.volumes:
-        yield from _volume_reads(tree(volume, "secret"), "secretName")
-        for source in items(volume, "projected", "sources"):
-            yield from _volume_reads(tree(source, "secret"), "name")
-    for reference in items(item.pod, "imagePullSecrets"):
-        yield str(reference.get("name")), None
-
-
-def config_maps_read(item: Item) -> Iterator[str]:
-    """ConfigMaps that a workload needs in order to start."""
-    for container in item.all_containers:
-        for variable in items(container, "env"):
-            yield from (
-                name for name, _ in _reference(tree(variable, "valueFrom", "configMapKeyRef"))
-            )
-        for source in items(container, "envFrom"):
-            yield from (name for name, _ in _reference(tree(source, "configMapRef")))
-    for volume in item.volumes:
-        sources = [volume, *items(volume, "projected", "sources")]
-        for source in sources:
-            yield from (name for name, _ in _volume_reads(tree(source, "configMap"), "name"))
-
-
-def claims_used(item: Item) -> Iterator[str]:
-    """PersistentVolumeClaims that a workload mounts."""
-    for volume in item.volumes:
-        if claim := tree(volume, "persistentVolumeClaim").get("claimName"):
-            yield str(claim)
-
-
-def _reference(reference: Tree) -> Iterator[tuple[str, str | None]]:
-    if reference and reference.get("optional") is not True:
-        key = reference.get("key")
-        yield str(reference.get("name")), None if key is None else str(key)
-
-
-def _volume_reads(source: Tree, name: str) -> Iterator[tuple[str, str | None]]:
-    if not source or source.get("optional") is True:
-        return
-    wanted = items(source, "items")
-    if not wanted:
-        yield str(source.get(name)), None
-    for item in wanted:
-        yield str(source.get(name)), str(item.get("key"))
+def _goes_on(init_container: Tree) -> bool:
+    """Whether an init container is a sidecar: it starts first, and runs beside the others."""
+    return init_container.get("restartPolicy") == "Always"

@@ -1,25 +1,15 @@
-"""What objects of one overlay ask of each other: Secrets, claims, Services, ports, hosts.
+"""What objects of one overlay ask of each other: Secrets, files, volumes, Services, ports, hosts.
 
 Kubernetes takes objects whose references lead nowhere; the tenant then hangs without a word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from tenantry.core.objects import (
-    WORKLOADS,
-    Item,
-    claims_used,
-    config_maps_read,
-    find,
-    has_port,
-    items,
-    secret_keys_read,
-    texts,
-    tree,
-)
+from tenantry.core.needs import Reference, claims_used, config_keys_read, secret_keys_read
+from tenantry.core.objects import WORKLOADS, Item, Tree, find, has_port, items, texts, tree
 from tenantry.core.problem import Problem
 
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
@@ -28,37 +18,52 @@ _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 def check_references(objects: Sequence[Item], *, host: str, customer_id: str) -> list[Problem]:
     """References that lead nowhere, and an Ingress that answers for another host."""
     return [
-        *_check_secrets(objects),
-        *_check_names(objects),
+        *_check_keys(objects),
+        *_check_volumes(objects),
         *_check_services(objects),
         *_check_probes(objects),
         *_check_ingresses(objects, host, customer_id),
     ]
 
 
-def _check_secrets(objects: Sequence[Item]) -> Iterator[Problem]:
-    known = {item.name: tree(item.spec, "encryptedData") for item in find(objects, "SealedSecret")}
+def _check_keys(objects: Sequence[Item]) -> Iterator[Problem]:
+    secrets: dict[str, Collection[str]] = {
+        item.name: tree(item.spec, "encryptedData") for item in find(objects, "SealedSecret")
+    }
+    configs: dict[str, Collection[str]] = {
+        item.name: {**tree(item.body, "data"), **tree(item.body, "binaryData")}
+        for item in find(objects, "ConfigMap")
+    }
     for item in objects:
-        for name, key in secret_keys_read(item):
-            if name not in known:
-                yield Problem(item.where, f"reads the Secret {name!r}, which nothing makes")
-            elif key is not None and key not in known[name]:
-                yield Problem(item.where, f"reads {key!r}, which the Secret {name!r} does not have")
+        yield from _check_read(item, "Secret", secret_keys_read(item), secrets)
+        yield from _check_read(item, "ConfigMap", config_keys_read(item), configs)
 
 
-def _check_names(objects: Sequence[Item]) -> Iterator[Problem]:
-    names = {(item.kind, item.name) for item in objects}
+def _check_read(
+    item: Item, kind: str, read: Iterator[Reference], known: Mapping[str, Collection[str]]
+) -> Iterator[Problem]:
+    for name, key in read:
+        if name not in known:
+            yield Problem(item.where, f"reads the {kind} {name!r}, which is not there")
+        elif key is not None and key not in known[name]:
+            yield Problem(item.where, f"reads {key!r}, which the {kind} {name!r} does not have")
+
+
+def _check_volumes(objects: Sequence[Item]) -> Iterator[Problem]:
+    claims = {item.name for item in find(objects, "PersistentVolumeClaim")}
     for item in objects:
-        for name in config_maps_read(item):
-            if ("ConfigMap", name) not in names:
-                yield Problem(item.where, f"reads the ConfigMap {name!r}, which is not there")
-        templates = {
-            tree(claim, "metadata").get("name")
-            for claim in items(item.spec, "volumeClaimTemplates")
-        }
+        templates = items(item.spec, "volumeClaimTemplates")
+        own = {str(tree(claim, "metadata").get("name")) for claim in templates}
         for name in claims_used(item):
-            if ("PersistentVolumeClaim", name) not in names and name not in templates:
+            if name not in claims | own:
                 yield Problem(item.where, f"mounts the claim {name!r}, which is not there")
+        volumes = own | {str(volume.get("name")) for volume in item.volumes}
+        for container in item.all_containers:
+            for mount in items(container, "volumeMounts"):
+                if mount.get("name") not in volumes:
+                    yield Problem(
+                        item.where, f"mounts the volume {mount.get('name')!r}, which it has not"
+                    )
 
 
 def _check_services(objects: Sequence[Item]) -> Iterator[Problem]:
@@ -89,8 +94,15 @@ def _check_probes(objects: Sequence[Item]) -> Iterator[Problem]:
             for probe in _PROBES:
                 for action in ("httpGet", "tcpSocket", "grpc"):
                     port = tree(container, probe, action).get("port")
-                    if port is not None and not has_port(item, port):
+                    if port is not None and not _may_ask(item, container, port):
                         yield Problem(item.where, f"{probe} asks port {port!r}, which is not there")
+
+
+def _may_ask(item: Item, container: Tree, port: Any) -> bool:
+    """A number may be of any container of the pod; a name is looked up in the container's own."""
+    if isinstance(port, int):
+        return has_port(item, port)
+    return any(declared.get("name") == port for declared in items(container, "ports"))
 
 
 def _check_ingresses(objects: Sequence[Item], host: str, customer_id: str) -> Iterator[Problem]:
@@ -112,16 +124,20 @@ def _check_ingresses(objects: Sequence[Item], host: str, customer_id: str) -> It
 
 
 def _check_backends(ingress: Item, objects: Sequence[Item]) -> Iterator[Problem]:
-    backends = [tree(ingress.spec, "defaultBackend")]
-    for rule in items(ingress.spec, "rules"):
-        backends += [tree(path, "backend") for path in items(rule, "http", "paths")]
-    for backend in filter(None, backends):
-        service = tree(backend, "service")
+    for service in backends(ingress):
         port = tree(service, "port")
         if not _has_service(objects, service.get("name"), port.get("number", port.get("name"))):
             yield Problem(
                 ingress.where, f"leads to {service.get('name')!r}, which has no such port"
             )
+
+
+def backends(ingress: Item) -> list[Tree]:
+    """The Services that an Ingress leads to; empty mappings where it names none."""
+    found = [tree(ingress.spec, "defaultBackend")]
+    for rule in items(ingress.spec, "rules"):
+        found += [tree(path, "backend") for path in items(rule, "http", "paths")]
+    return [tree(backend, "service") for backend in found if backend]
 
 
 def _has_service(objects: Sequence[Item], name: Any, port: Any) -> bool:
