@@ -153,6 +153,16 @@ class OverlayRefused(TenantryError):
         self.problems = tuple(problems)
 
 
+class PlatformRefused(TenantryError):
+    """The platform version cannot be published; nothing was changed."""
+
+    code = "platform_refused"
+
+    def __init__(self, problems: Sequence[str], *, remedy: str | None = None) -> None:
+        super().__init__("; ".join(problems), remedy=remedy)
+        self.problems = tuple(problems)
+
+
 class SealingError(TenantryError):
     """The secrets could not be sealed; nothing was published."""
 

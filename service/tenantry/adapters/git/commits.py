@@ -14,7 +14,7 @@ from tenantry.core.errors import RepositoryError
 @dataclass(frozen=True)
 class Change:
     """One commit: the files that `folder` holds afterwards, beside the sub-folders that it keeps
-    (name -> tree id). At the top ("") files are only added.
+    (name -> tree id); where it holds nothing, it is gone. At the top ("") files are only added.
     """
 
     folder: str
@@ -28,7 +28,7 @@ class Commit:
     """A commit that was built, and the tree id of the folder it is about."""
 
     sha: str
-    tree: str
+    tree: str | None  # None: it is gone
 
 
 def build(
@@ -43,9 +43,10 @@ def build(
     commits = [shas[f":{number}"] for number in range(1, len(changes) + 1)]
     names = (f"{sha}:{change.folder}" for sha, change in zip(commits, changes, strict=True))
     trees = objects.look_up(clone, names)
-    if None in trees:
-        raise RepositoryError("fast-import lost a folder")
-    return [Commit(sha, str(tree)) for sha, tree in zip(commits, trees, strict=True)]
+    for change, tree in zip(changes, trees, strict=True):
+        if tree is None and (change.files or change.keeps):
+            raise RepositoryError("fast-import lost a folder")
+    return [Commit(sha, tree) for sha, tree in zip(commits, trees, strict=True)]
 
 
 def _stream(parent: str | None, changes: Sequence[Change], stamp: str) -> Iterable[bytes]:

@@ -21,7 +21,6 @@ import structlog
 
 from tenantry.adapters.git import Change, Commit
 from tenantry.core.errors import (
-    HistoryRewritten,
     LeaseLost,
     PushRefused,
     PushRejected,
@@ -132,7 +131,7 @@ def _publish_part(service: Service, cell: Cell, customer_ids: Sequence[str]) -> 
 def _try(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published:
     read = read_due(service, cell, customer_ids)
     sealed = sealed_values(service, cell, [each.spec for each in read.due])
-    known, head = _fetch(service, cell)
+    known, head = history.fetch(service, cell)
     main = read_main(service, cell, head, read.due)
     overlays = make_overlays(service, cell, read.due, sealed, main)
     set_aside = ledger.set_aside(service, {**read.refused, **overlays.refused})
@@ -149,22 +148,6 @@ def _try(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published
         postponed=overlays.failed,
         pushes=1 if pushed.commits else 0,
     )
-
-
-def _fetch(service: Service, cell: Cell) -> tuple[str | None, str | None]:
-    """The head of main that was known before, and the one that the remote has. HistoryRewritten
-    where the one does not lead to the other.
-    """
-    with service.database.read() as session:  # before the fetch: others may publish after it
-        known = retry.read_repository(session, cell).head
-    head = cell.repository.fetch()
-    if history.is_rewritten(cell, known, head):
-        raise HistoryRewritten(
-            f"main of cell {cell.name} was at {known} and is now at {head or 'nothing'}, which "
-            "does not descend from it",
-            remedy=history.ACCEPT,
-        )
-    return known, head
 
 
 @dataclass(frozen=True)

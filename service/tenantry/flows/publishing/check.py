@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,21 +92,46 @@ class ClassChecker:
         """As `verify`, but by a full build, whatever is known of the class. Sources first: only
         what is sure to read no other place is given to Kustomize.
         """
-        folder, version = naming.folder(spec.name), naming.platform_folder(spec.platform)
         beside = {f"{LOCAL}/{path}": content for path, content in (local or {}).items()}
         own = {**files, **beside}
-        shared = {f"{version}/{path}": content for path, content in platform.items()}
-        problems = check_platform(shared, folder=version) + check_sources(
-            own, folder=folder, platform=version, own=self.templates.files, platform_files=shared
-        )
-        problems += _check_paths({**shared, **beside})
-        if problems:
+        if problems := self._check_sources(spec, own, platform) + _check_paths(beside):
             return problems
-        with tempfile.TemporaryDirectory(prefix="tenantry-check-") as place:
-            root = Path(place)
-            _write(root, {**shared, **{f"{folder}/{path}": data for path, data in own.items()}})
+        with _laid_out(spec, own, platform) as root:
             expected = Expected.of(spec, self.product)
+            folder = naming.folder(spec.name)
             return build_and_check(self.kustomize, root, folder, expected, self.product)
+
+    def build(
+        self, spec: TenantSpec, files: Mapping[str, bytes], *, platform: Mapping[str, bytes]
+    ) -> list[dict[str, Any]]:
+        """The objects of a tenant that may be published. OverlayRefused with every problem where it
+        may not, ProgramError where Kustomize cannot build it.
+        """
+        if problems := self._check_sources(spec, files, platform):
+            raise OverlayRefused([str(problem) for problem in problems])
+        with _laid_out(spec, files, platform) as root:
+            objects = self.kustomize.build(root / naming.folder(spec.name), root=root)
+        expected = Expected.of(spec, self.product)
+        if problems := check_objects(objects, expected=expected, product=self.product):
+            raise OverlayRefused([str(problem) for problem in problems])
+        return objects
+
+    def _check_sources(
+        self, spec: TenantSpec, own: Mapping[str, bytes], platform: Mapping[str, bytes]
+    ) -> list[Problem]:
+        version = naming.platform_folder(spec.platform)
+        shared = _under(version, platform)
+        return [
+            *check_platform(shared, folder=version),
+            *check_sources(
+                own,
+                folder=naming.folder(spec.name),
+                platform=version,
+                own=self.templates.files,
+                platform_files=shared,
+            ),
+            *_check_paths(shared),
+        ]
 
 
 def build_and_check(
@@ -157,6 +183,22 @@ def _digest(files: Mapping[str, bytes]) -> str:
         found.update(f"{path}\0{len(content)}\0".encode(errors="surrogateescape"))
         found.update(content)
     return found.hexdigest()
+
+
+@contextmanager
+def _laid_out(
+    spec: TenantSpec, own: Mapping[str, bytes], platform: Mapping[str, bytes]
+) -> Iterator[Path]:
+    """A checkout with the tenant's folder and its platform version."""
+    with tempfile.TemporaryDirectory(prefix="tenantry-check-") as place:
+        root = Path(place)
+        _write(root, _under(naming.platform_folder(spec.platform), platform))
+        _write(root, _under(naming.folder(spec.name), own))
+        yield root
+
+
+def _under(folder: str, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {f"{folder}/{path}": content for path, content in files.items()}
 
 
 def _write(root: Path, files: Mapping[str, bytes]) -> None:

@@ -50,15 +50,22 @@ class Examples:
         service, cell = self.service, self.cell
         if plan not in service.product.plans:
             return [f"the product has no plan {plan}"]
-        spec = made_up(service.product, plan, state, platform=platform)
-        ciphertext = dict.fromkeys(service.product.secret.keys, _CIPHERTEXT)
         try:
-            rendered = render_files(service, cell, spec, ciphertext, local=None)
+            spec, rendered = render_example(service, cell, platform, plan, state)
             shared = founding.platform_files(service, cell, self.main, platform)
-            found = cell.checker.find_problems(spec, rendered.files, platform=shared)
+            found = cell.checker.find_problems(spec, rendered, platform=shared)
         except (OverlayRefused, ProductError, ProgramStopped) as error:
             return [str(error)]
         return [str(problem) for problem in found]
+
+
+def render_example(
+    service: Service, cell: Cell, platform: str, plan: str, state: State
+) -> tuple[TenantSpec, Mapping[str, bytes]]:
+    """A tenant that is made up, and the files of its folder. Raises what `render_files` does."""
+    spec = made_up(service.product, plan, state, platform=platform)
+    ciphertext = dict.fromkeys(service.product.secret.keys, _CIPHERTEXT)
+    return spec, render_files(service, cell, spec, ciphertext, local=None).files
 
 
 def _class(spec: TenantSpec) -> Class:
