@@ -98,8 +98,8 @@ DEADLINES: Mapping[str, TenantryError] = {
 }
 # Steps that leave something behind; all others only look.
 CHANGING = frozenset({
-    "database.commit", "repository.fetch", "repository.build", "repository.push", "kubeseal.seal",
-    "argocd.refresh", "announce", "mailbox.send",
+    "database.commit", "repository.fetch", "repository.build", "repository.push", "repository.move",
+    "kubeseal.seal", "argocd.refresh", "announce", "mailbox.send",
 })  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -32,11 +33,12 @@ from tenantry.adapters.product_folder import (
     read_product_folder,
 )
 from tenantry.adapters.seal import Kubeseal, SealingCertificate, parse_certificate
-from tenantry.core.argocd_files import BRANCH, PROJECT, ArgoCDFacts, render_argocd
+from tenantry.core.argocd_files import PROJECT, ArgoCDFacts, render_argocd
 from tenantry.core.errors import KeysMissing, SettingsError
 from tenantry.core.overlay import CellFacts
 from tenantry.core.signup import Rules
 from tenantry.flows import keys, outbox
+from tenantry.flows.initializing import Site
 from tenantry.flows.publishing.check import ClassChecker
 from tenantry.flows.service import Announce, Cell, Service
 from tenantry.settings import CellSettings, Settings, read_secret
@@ -61,6 +63,12 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
     vault = keys.load_vault(settings.keys, production=settings.is_production)
     folder = read_product_folder(settings.product_dir)
     database = _database(settings)
+    cells = {
+        name: _cell(name, cell, settings, folder, database) for name, cell in settings.cells.items()
+    }
+    if settings.is_production:  # what is sealed with a development one cannot be taken back
+        for cell in cells.values():
+            cell.certificate()
     return Service(
         database=database,
         vault=vault,
@@ -69,10 +77,7 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
         templates=folder.templates,
         platform_files=folder.platform,
         kubeseal=Kubeseal(),
-        cells={
-            name: _cell(name, cell, settings, folder, database)
-            for name, cell in settings.cells.items()
-        },
+        cells=cells,
         mailbox=MailFolder(settings.mail, sender=settings.mail_from),
         mail_templates=mail_templates(settings),
         password_rules=Rules(minimum=settings.min_password_length),
@@ -83,6 +88,19 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
         bulk_batch=settings.bulk_batch,
         now=now,
     )
+
+
+@contextmanager
+def site(settings: Settings, name: str) -> Iterator[Site]:
+    """What a cell's repository begins with: needs no keys, no sealing certificate, no Argo CD."""
+    make_data_folder(settings)
+    folder = read_product_folder(settings.product_dir)
+    database = _database(settings)
+    try:
+        cell = _cell(name, settings.cells[name], settings, folder, database)
+        yield Site(cell, folder.product.platform, folder.platform, utc_now)
+    finally:
+        database.close()
 
 
 def make_data_folder(settings: Settings) -> None:
@@ -139,8 +157,9 @@ def _cell(
             access=git_access(name, cell, production=settings.is_production),
         ),
         lease=Lease(database, f"publisher/{name}"),
+        shards=cell.shards,
         founding_files=_founding_files(cell),
-        certificate=_certificate(cell, settings),
+        certificate=partial(sealing_certificate, cell, production=settings.is_production),
         checker=ClassChecker(kustomize, folder.product, folder.templates),
         facts=CellFacts(
             cell.ingress_class,
@@ -221,16 +240,6 @@ def _founding_files(cell: CellSettings) -> dict[str, bytes]:
     return files | {f"{_ARGOCD}{path}": content for path, content in rendered.items()}
 
 
-def _certificate(cell: CellSettings, settings: Settings) -> Callable[[], SealingCertificate]:
-    """Reads the certificate anew each time. In production it is looked at now, too: what is sealed
-    with a development certificate cannot be taken back.
-    """
-    read = partial(sealing_certificate, cell, production=settings.is_production)
-    if settings.is_production:
-        read()
-    return read
-
-
 def sealing_certificate(cell: CellSettings, *, production: bool) -> SealingCertificate:
     """The certificate that the cell's secrets are sealed with; SettingsError where unusable,
     KeysMissing where production is given one that was made for development.
@@ -277,13 +286,13 @@ def _announce(cell: CellSettings) -> Announce | None:
     url, secret_file = str(cell.argocd_webhook_url), cell.argocd_webhook_secret_file
     session = make_session(cell.argocd_ca_file)
 
-    def announce(before: str | None, after: str, paths: Sequence[str]) -> None:
+    def announce(branch: str, before: str | None, after: str, paths: Sequence[str]) -> None:
         announce_push(
             session,
             url,
             read_secret(secret_file),
             repository_url=cell.repository_url_for_argocd,
-            branch=BRANCH,
+            branch=branch,
             before=before or NO_COMMIT,
             after=after,
             paths=paths,

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tenantry.adapters.database.tables import Tenant
-from tenantry.adapters.git import TenantsRepository, remote
+from tenantry.adapters.git import Before, TenantsRepository, remote
 from tenantry.core import signup as signup_rules
 from tenantry.core.errors import PushRejected
 from tenantry.flows import change
@@ -75,12 +75,12 @@ def _replay(monkeypatch: pytest.MonkeyPatch) -> None:
         last[:] = [changes, now]
         return build(self, parent, changes, now)
 
-    def insist(self: TenantsRepository) -> None:
+    def insist(self: TenantsRepository, branches: Mapping[str, str]) -> Before:
         try:
-            push(self)
+            return push(self, branches)
         except PushRejected:
             build(self, self.fetch(), *last)
-            push(self)
+            return push(self)
 
     monkeypatch.setattr(TenantsRepository, "build", remember)
     monkeypatch.setattr(TenantsRepository, "push", insist)
@@ -107,9 +107,9 @@ def _sign_up_in_halves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 _PUSH_FOR_BETTER_OR_WORSE = """\
     try:
-        cell.repository.push()
+        before = cell.repository.push(branches)
     except RepositoryError:
-        pass
+        before = {}
 """
 _ANSWER_BY_ITSELF = """\
         if claim:
@@ -138,7 +138,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     ),
     "a push is forced": Mutation(
         "What others pushed meanwhile is gone.",
-        _replaced((remote.Remote, "push", 'f"{commit}:', 'f"+{commit}:')),
+        _replaced((remote.Remote, "_push", 'f"{commit}:', 'f"+{commit}:')),
     ),
     "an edit by hand is overwritten": Mutation(
         "A reviewer's work is lost at the next change.",
@@ -162,7 +162,7 @@ MUTATIONS: Mapping[str, Mutation] = {
             (
                 batch,
                 "_push",
-                "    cell.repository.push()",
+                "    before = cell.repository.push(branches)",
                 _PUSH_FOR_BETTER_OR_WORSE,
             ),
         ),

@@ -59,7 +59,7 @@ class StandIn:
     now: Callable[[], datetime]
     compared: dict[str, str] = field(default_factory=dict)  # Application -> commit
 
-    def announce(self, _before: str | None, after: str, paths: object) -> None:
+    def announce(self, _branch: str, _before: str | None, after: str, paths: object) -> None:
         for path in cast(list[str], paths):
             self.compared.setdefault(path.split("/")[2], after)
 

@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -23,6 +23,7 @@ from tenantry.adapters import process
 from tenantry.adapters.database.engine import Deadlines
 from tenantry.adapters.database.session import Database
 from tenantry.adapters.database.tables import Customer, LeaseRow, Outbox
+from tenantry.adapters.git import Before
 from tenantry.core.errors import DatabaseUnavailable, RepositoryError
 from tenantry.flows import outbox
 from tenantry.flows.signups.signup import SignedUp
@@ -126,9 +127,10 @@ def test_database_locked_after_the_push_doubles_nothing(
     push = world.cell.repository.push
     lock = locked(world)
 
-    def push_and_lock() -> None:
-        push()
+    def push_and_lock(branches: Mapping[str, str]) -> Before:
+        before = push(branches)
         lock.__enter__()
+        return before
 
     with monkeypatch.context() as patch:
         patch.setattr(world.cell.repository, "push", push_and_lock)
@@ -177,9 +179,10 @@ def test_database_that_crashed_between_two_steps_is_not_even_noticed(
     crash(server)
     push = world.cell.repository.push
 
-    def push_and_crash() -> None:
-        push()
+    def push_and_crash(branches: Mapping[str, str]) -> Before:
+        before = push(branches)
         crash(server)
+        return before
 
     monkeypatch.setattr(world.cell.repository, "push", push_and_crash)
     assert world.publish().tenants.keys() == {signed_up.customer_id}
@@ -197,9 +200,10 @@ def test_database_that_crashes_in_a_transaction_or_stays_away_loses_nothing(
     signed_up = world.sign_up()
     push = world.cell.repository.push
 
-    def push_and_stop() -> None:
-        push()
+    def push_and_stop(branches: Mapping[str, str]) -> Before:
+        before = push(branches)
         server.stop(signal.SIGQUIT)
+        return before
 
     with monkeypatch.context() as patch:
         patch.setattr(world.cell.repository, "push", push_and_stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import Customer, SealedValue, Secret, Tenant
+from tenantry.adapters.git import Before
 from tenantry.adapters.seal import Kubeseal
 from tenantry.core.errors import EmailTaken, ProgramMissing, RepositoryError, SealingError
 from tenantry.core.model import Status
@@ -151,11 +153,11 @@ def test_rejected_push_is_read_again_and_rebuilt(
     late = world.sign_up()
     push, rivals = world.cell.repository.push, iter(range(3))
 
-    def push_after_somebody_else() -> None:
+    def push_after_somebody_else(branches: Mapping[str, str]) -> Before:
         if (number := next(rivals, None)) is not None:
             with world.work_tree() as place:
                 (place / f"README-{number}.md").write_text("by hand")
-        push()
+        return push(branches)
 
     monkeypatch.setattr(world.cell.repository, "push", push_after_somebody_else)
     assert world.publish().tenants.keys() == {late.customer_id}
@@ -172,14 +174,14 @@ def test_change_between_rejection_and_rebuild_is_what_lands(
     rename_company(world.service, signed_up.customer_id, "Second", actor="t", now=world.clock())
     push, once = world.cell.repository.push, iter([True])
 
-    def push_after_a_change() -> None:
+    def push_after_a_change(branches: Mapping[str, str]) -> Before:
         if next(once, False):
             rename_company(
                 world.service, signed_up.customer_id, "Third", actor="t", now=world.clock()
             )
             with world.work_tree() as place:
                 (place / "README.md").write_text("by hand")
-        push()
+        return push(branches)
 
     monkeypatch.setattr(world.cell.repository, "push", push_after_a_change)
     world.publish()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.tables import Repository, Tenant
+from tenantry.adapters.git import Before
 from tenantry.core.errors import HistoryRewritten, PushRefused, RepositoryError, SettingsError
 from tenantry.flows.publishing import ledger, overlays, rendering, retry
 from tenantry.flows.publishing.ledger import Refusal
@@ -41,7 +42,7 @@ def forbid_push(world: World, monkeypatch: pytest.MonkeyPatch, error: Exception)
     """Every push fails with the error; how many were tried."""
     tried = [0]
 
-    def push() -> None:
+    def push(branches: Mapping[str, str]) -> Before:
         tried[0] += 1
         raise error
 
@@ -58,9 +59,9 @@ def test_one_worker_publishes_while_others_wait(
     signed_up, other = world.sign_up(), another_worker(world)
     push, published_beside = world.cell.repository.push, list[set[str]]()
 
-    def push_beside_another() -> None:
+    def push_beside_another(branches: Mapping[str, str]) -> Before:
         published_beside.append(publish_with(other))
-        push()
+        return push(branches)
 
     monkeypatch.setattr(world.cell.repository, "push", push_beside_another)
     assert world.publish().tenants.keys() == {signed_up.customer_id}
@@ -272,11 +273,12 @@ def test_head_that_a_watcher_fetches_during_a_push_is_not_taken_for_ours(
     world.publish()
     late, push = world.sign_up(), world.cell.repository.push
 
-    def push_and_rewrite() -> None:
-        push()
+    def push_and_rewrite(branches: Mapping[str, str]) -> Before:
+        before = push(branches)
         pushed.append(world.git("rev-parse", "main"))
         world.git("update-ref", "refs/heads/main", "main~1")
         world.cell.repository.fetch()
+        return before
 
     pushed = list[str]()
     with monkeypatch.context() as patch:

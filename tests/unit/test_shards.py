@@ -36,4 +36,4 @@ def test_names_are_those_of_folders_and_branches() -> None:
     assert shards.shard_of(folder, 256) == shards.shard_of(f"tenants/{prefix}", 256) == prefix
     assert shards.prefixes("3f", 64) == ["fc", "fd", "fe", "ff"]
     assert shards.folders("01", 128) == ["tenants/02", "tenants/03"]
-    assert shards.branch("3f") == "shard/3f"
+    assert shards.branch("3f") == shards.branch_of("tenants/fd/x", 64) == "shard/3f"

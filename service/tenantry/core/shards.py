@@ -47,5 +47,10 @@ def branch(shard: str) -> str:
     return f"{BRANCHES}{shard}"
 
 
+def branch_of(folder_or_prefix: str, shards: int) -> str:
+    """The short name of the branch of the shard that a folder or prefix belongs to."""
+    return branch(shard_of(folder_or_prefix, shards))
+
+
 def _name(number: int) -> str:
     return f"{number:02x}"

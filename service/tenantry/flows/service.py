@@ -23,8 +23,8 @@ from tenantry.core.signup import Rules
 from tenantry.flows.keys import Keyring
 from tenantry.flows.publishing.check import ClassChecker
 
-# Tells Argo CD of a push: main's head before (None: there was none) and after, changed paths.
-Announce = Callable[[str | None, str, Sequence[str]], None]
+# Tells Argo CD of a push: branch, its head before (None: it is new) and after, changed paths.
+Announce = Callable[[str, str | None, str, Sequence[str]], None]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Cell:
     instance_url: str  # {host} is replaced
     repository: TenantsRepository
     lease: Lease  # of publishing to it
+    shards: int  # that its tenants are spread over
     founding_files: Mapping[str, bytes]  # what a new repository holds beside the platform
     certificate: Callable[[], SealingCertificate]
     checker: ClassChecker

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.argocd import ArgoCD, ListedApplication
 from tenantry.adapters.database.tables import Deployment, Tenant
-from tenantry.core import naming
+from tenantry.core import naming, shards
 from tenantry.core.application import Application
 from tenantry.core.errors import ArgoError, ArgoTokenBad, ArgoUnreachable, RepositoryError
 from tenantry.core.model import State, Status, TenantSpec
@@ -178,11 +178,12 @@ class Watcher:
         self._refreshes.shutdown(wait=False, cancel_futures=True)
 
     def _announce(self, missing: Sequence[Watched], now: datetime) -> None:
-        """Tell the ApplicationSet of folders that it has made no Application for yet."""
+        """Tell the ApplicationSets of folders that they have made no Application for yet."""
         late = [each for each in missing if self._may_nudge(each.name, now)]
-        if late:
-            head = max(late, key=lambda each: each.published_at)
-            nudge.announce(self.cell, None, head.commit, [each.folder for each in late])
+        late.sort(key=lambda each: each.published_at)
+        commits = {shards.branch_of(each.folder, self.cell.shards): each.commit for each in late}
+        folders = [each.folder for each in late]
+        nudge.announce(self.cell, nudge.of_tenants(self.cell, folders, after=commits))
 
     def _may_nudge(self, name: str, now: datetime) -> bool:
         memory = self._memory[name]

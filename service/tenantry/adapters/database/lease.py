@@ -39,6 +39,10 @@ class Lease:
         self._holder = uuid.uuid4().hex
         self._ours_until = 0.0  # by our own monotonic clock; early rather than late
 
+    def of_another(self) -> Lease:
+        """The same lease as a further holder sees it, such as another thread's."""
+        return Lease(self._database, self._name, length=self._length)
+
     @property
     def is_ours(self) -> bool:
         """Whether it was ours when last asked and cannot have passed to somebody else since."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from tenantry.adapters.git import Change, Commit
+from tenantry.adapters.git import Before, Change, Commit
 from tenantry.core.errors import (
     LeaseLost,
     PushRefused,
@@ -32,6 +32,7 @@ from tenantry.flows.publishing.due import read_due
 from tenantry.flows.publishing.ledger import Landed, Refusal
 from tenantry.flows.publishing.overlays import Main, Overlay, make_overlays, read_main
 from tenantry.flows.publishing.sealing import sealed_values
+from tenantry.flows.publishing.shards import Along
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
@@ -65,12 +66,12 @@ def publish_batch(service: Service, cell: Cell, customer_ids: Sequence[str]) -> 
     Raises what keeps the whole batch from being published, such as a server that refuses all; those
     that were refused alone by then wait, so that the next batch begins with others.
     """
-    published, refused = Published(), dict[str, PushRefused]()
+    published, refused, along = Published(), dict[str, PushRefused](), Along(cell)
     refusals, parts = 0, [customer_ids]
     while parts:
         part = parts.pop()
         try:
-            published |= _publish_part(service, cell, part)
+            published |= _publish_part(service, cell, part, along)
         except PushRefused as refusal:
             refusals += 1
             if len(part) == 1:
@@ -80,6 +81,7 @@ def publish_batch(service: Service, cell: Cell, customer_ids: Sequence[str]) -> 
                 raise
             middle = len(part) // 2
             parts += [half for half in (part[middle:], part[:middle]) if len(part) > 1]
+    along.catch_up()
     return published | _blame(service, cell, refused, published)
 
 
@@ -119,16 +121,23 @@ def _reasons(refused: Mapping[str, PushRefused]) -> dict[str, str]:
     return {customer_id: str(refusal) for customer_id, refusal in refused.items()}
 
 
-def _publish_part(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published:
+def _publish_part(
+    service: Service, cell: Cell, customer_ids: Sequence[str], along: Along
+) -> Published:
     for _ in range(REBUILDS):
         try:
-            return _try(service, cell, customer_ids)
+            return _try(service, cell, customer_ids, along)
         except PushRejected as rejection:
             log.info("publish.rejected", cell=cell.name, detail=str(rejection))
+            along.leave_out(rejection)
+        except PushRefused as refusal:
+            if not refusal.branches:
+                raise
+            along.leave_out(refusal)
     raise RepositoryError(f"main of cell {cell.name} moved on {REBUILDS} times; trying again later")
 
 
-def _try(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published:
+def _try(service: Service, cell: Cell, customer_ids: Sequence[str], along: Along) -> Published:
     read = read_due(service, cell, customer_ids)
     sealed = sealed_values(service, cell, [each.spec for each in read.due])
     known, head = history.fetch(service, cell)
@@ -136,12 +145,12 @@ def _try(service: Service, cell: Cell, customer_ids: Sequence[str]) -> Published
     overlays = make_overlays(service, cell, read.due, sealed, main)
     set_aside = ledger.set_aside(service, {**read.refused, **overlays.refused})
     retry.postpone_tenants(service, overlays.failed)
-    pushed = _push(service, cell, main, overlays.made)
+    pushed = _push(service, cell, main, overlays.made, along)
     landed = {each.customer_id: _landed(cell, each, pushed.commits) for each in overlays.made}
     versions = {each.due.spec.platform for each in overlays.made}
     platforms = records.find_new(cell, main.book, versions, pushed.head)
     ledger.accept(service, cell, landed, was=known, head=pushed.head, platforms=platforms)
-    _announce(cell, main, pushed, overlays.made)
+    _announce(cell, pushed, overlays.made)
     return Published(
         tenants={customer_id: each.commit for customer_id, each in landed.items()},
         set_aside=set_aside,
@@ -156,9 +165,13 @@ class Pushed:
 
     commits: Mapping[str, Commit]
     head: str | None  # of main with them. The clone's may be newer: a watcher fetches, too
+    branches: Mapping[str, str] = field(default_factory=dict)  # that moved along, and where to
+    before: Before = field(default_factory=dict)  # where they were
 
 
-def _push(service: Service, cell: Cell, main: Main, made: Sequence[Overlay]) -> Pushed:
+def _push(
+    service: Service, cell: Cell, main: Main, made: Sequence[Overlay], along: Along
+) -> Pushed:
     with_platform = _may_found(service, main, made)
     foundation = founding.missing(service, cell, main.trees, with_platform=with_platform)
     writing = [each for each in made if not each.stands]
@@ -166,16 +179,20 @@ def _push(service: Service, cell: Cell, main: Main, made: Sequence[Overlay]) -> 
     if not changes:
         return Pushed({}, main.head)
     built = cell.repository.build(main.head, changes, service.now())
-    commits = built[len(foundation) :]
-    for each, commit in zip(writing, commits, strict=True):
+    committed = list(zip(writing, built[len(foundation) :], strict=True))
+    for each, commit in committed:
         if each.shall.tree != commit.tree:
             raise RepositoryError(f"the commit for {each.due.spec.name} is not what was rendered")
+    branches = along.moves(
+        {each.due.folder: commit.sha for each, commit in committed},
+        founded=built[len(foundation) - 1].sha if main.trees[founding.ARGOCD] is None else None,
+    )
     ledger.intend(service, {each.customer_id: each.push for each in writing})
     if not cell.lease.is_ours:
         raise LeaseLost
-    cell.repository.push()
-    landed = {each.customer_id: commit for each, commit in zip(writing, commits, strict=True)}
-    return Pushed(landed, built[-1].sha)
+    before = cell.repository.push(branches)
+    landed = {each.customer_id: commit for each, commit in committed}
+    return Pushed(landed, built[-1].sha, branches, before)
 
 
 def _may_found(service: Service, main: Main, made: Sequence[Overlay]) -> bool:
@@ -209,7 +226,6 @@ def _change(overlay: Overlay) -> Change:
     return Change(overlay.due.folder, overlay.shall.files, message, overlay.shall.keeps)
 
 
-def _announce(cell: Cell, main: Main, pushed: Pushed, made: Sequence[Overlay]) -> None:
+def _announce(cell: Cell, pushed: Pushed, made: Sequence[Overlay]) -> None:
     fresh = [each.due.folder for each in made if each.standing is None]
-    if fresh:
-        nudge.announce(cell, main.head, str(pushed.head), fresh)
+    nudge.announce(cell, nudge.of_tenants(cell, fresh, pushed.branches, pushed.before))
