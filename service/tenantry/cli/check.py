@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ from tenantry.adapters.kustomize import KUSTOMIZE_REMEDY, Kustomize
 from tenantry.adapters.process import find_program
 from tenantry.adapters.product_folder import read_product_folder
 from tenantry.adapters.schemas import load_schemas
+from tenantry.flows.check_platforms import check_platforms
 from tenantry.flows.check_repository import Report, check_repository
 
 
@@ -24,8 +25,14 @@ from tenantry.flows.check_repository import Report, check_repository
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The product's folder. [default: the setting product_dir]",
 )
+@click.option(
+    "--base",
+    metavar="COMMIT",
+    help="The branch or commit that this is to be merged into: also refuse what changes a platform "
+    "version that tenants run.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def check(path: Path, product_dir: Path | None, as_json: bool) -> None:
+def check(path: Path, product_dir: Path | None, base: str | None, as_json: bool) -> None:
     """Check every tenant of the tenants repository checked out at PATH.
 
     Exits with 0 when nothing is wrong, else with 1 and one line for each problem.
@@ -38,13 +45,15 @@ def check(path: Path, product_dir: Path | None, as_json: bool) -> None:
         kustomize=Kustomize(find_program("kustomize", remedy=KUSTOMIZE_REMEDY)),
         schemas=load_schemas(),
     )
+    if base is not None:
+        report = replace(report, problems=[*check_platforms(path, base), *report.problems])
     click.echo(_as_json(report) if as_json else _as_text(report))
     if report.problems:
         raise click.exceptions.Exit(1)
 
 
 def _as_json(report: Report) -> str:
-    return json.dumps(dataclasses.asdict(report), ensure_ascii=False)
+    return json.dumps(asdict(report), ensure_ascii=False)
 
 
 def _as_text(report: Report) -> str:

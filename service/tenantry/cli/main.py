@@ -14,6 +14,7 @@ from tenantry.cli.database import db
 from tenantry.cli.demo import demo
 from tenantry.cli.devcluster import dev
 from tenantry.cli.doctor import doctor
+from tenantry.cli.init import init
 from tenantry.cli.license import license_command
 from tenantry.cli.repo import repo
 from tenantry.cli.serve import serve
@@ -30,7 +31,7 @@ def cli() -> None:
     """A signup becomes a running, licensed tenant, through Git."""
 
 
-for command in (check, db, demo, dev, doctor, license_command, repo, serve, tenants, worker):
+for command in (check, db, demo, dev, doctor, init, license_command, repo, serve, tenants, worker):
     cli.add_command(command)
 
 

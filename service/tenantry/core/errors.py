@@ -216,6 +216,13 @@ class HistoryRewritten(RepositoryError):
     permanent = True
 
 
+class WrongRepository(RepositoryError):
+    """The repository is not one for tenants."""
+
+    code = "wrong_repository"
+    permanent = True
+
+
 class LeaseLost(RepositoryError):
     """Another worker publishes to this repository now."""
 

@@ -13,11 +13,16 @@ FILE_MODE = "100644"
 FOLDER_MODE = "40000"
 
 
+def blob_id(content: bytes) -> str:
+    """The blob id (hex) of a file's content."""
+    return _object_id("blob", content)
+
+
 def tree_id(files: Mapping[str, bytes], *, folders: Mapping[str, str] | None = None) -> str:
     """The tree id (hex) of a folder with `files` (plain name -> content) and already known
     sub-`folders` (name -> their tree id).
     """
-    entries = [(name, FILE_MODE, _object_id("blob", content)) for name, content in files.items()]
+    entries = [(name, FILE_MODE, blob_id(content)) for name, content in files.items()]
     entries += [(name, FOLDER_MODE, tree) for name, tree in (folders or {}).items()]
     body = b"".join(
         f"{mode} {name}\0".encode() + bytes.fromhex(object_id)

@@ -11,6 +11,8 @@ from tenantry.core import naming
 from tenantry.flows.service import Cell, Service
 
 ARGOCD = "argocd"
+# GitHub takes these only from a token with a right that publishing does not need: `tenantry init`
+WORKFLOWS = ".github/workflows/"
 
 
 def paths(service: Service, cell: Cell) -> list[str]:
@@ -26,16 +28,28 @@ def missing(
 
     `main`: the tree at each of `paths`, as of `TenantsRepository.trees`.
     """
-    platform = naming.platform_folder(service.product.platform)
+    version = service.product.platform
     changes = []
-    if with_platform and main[platform] is None:
-        message = f"Add platform version {service.product.platform}\n"
-        changes.append(Change(platform, service.platform_files, message))
+    if with_platform and main[naming.platform_folder(version)] is None:
+        changes.append(add_platform(version, service.platform_files))
     if main[ARGOCD] is None:
-        files = {path: data for path, data in cell.founding_files.items() if main[path] is None}
-        message = "Add what Argo CD and reviewers need to follow this repository\n"
-        changes.append(Change("", files, message))
+        files = {
+            path: data
+            for path, data in cell.founding_files.items()
+            if main[path] is None and not path.startswith(WORKFLOWS)
+        }
+        changes.append(add_files(files))
     return changes
+
+
+def add_platform(version: str, files: Mapping[str, bytes]) -> Change:
+    """The commit that brings a platform version."""
+    return Change(naming.platform_folder(version), files, f"Add platform version {version}\n")
+
+
+def add_files(files: Mapping[str, bytes]) -> Change:
+    """The commit that brings what Argo CD and reviewers start from, by path."""
+    return Change("", files, "Add what Argo CD and reviewers need to follow this repository\n")
 
 
 def platform_files(
