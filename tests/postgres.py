@@ -46,7 +46,7 @@ class Server:
             user=self._owner, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             cwd=self._folder,
         )  # fmt: skip
-        _wait_until_ready(self.url, self._child)
+        wait_until_ready(self.url, self._child)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it: SIGINT hangs up on its clients, SIGQUIT is as a crash."""
@@ -96,7 +96,8 @@ def unprivileged_user() -> str | None:
     return "postgres" if "postgres" in names else "nobody"
 
 
-def _wait_until_ready(url: str, child: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(url: str, child: subprocess.Popen[bytes]) -> None:
+    """Wait until the server lets one in."""
     for _ in range(300):
         try:
             psycopg.connect(url, connect_timeout=2).close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from tests.contract.stack.deployment import CONFIG, container, init_container
-from tests.contract.stack.local import adapt, identity, running, subfolder, translated
+from tests.contract.stack.local import adapt, run, running, subfolder, translated
 from tests.ports import free_port
 from tests.programs import require
 
@@ -36,14 +35,11 @@ def prepare(folder: Path) -> None:
         subfolder(folder, name)
 
 
-def write_passwords(folder: Path, password: str) -> Path:
-    """As the manifest's init container does; the file."""
-    user, group = identity()
+def write_passwords(folder: Path, password: str) -> None:
+    """As the manifest's init container does."""
     folders = {"/mosquitto/": f"{folder}/", "mosquitto_passwd": require("mosquitto_passwd")}
     command = translated(init_container("mosquitto")["command"], folders)
-    environment = os.environ | {"MQTT_PASSWORD": password}
-    subprocess.run(command, check=True, env=environment, user=user, group=group, cwd=folder)
-    return folder / "auth/passwords"
+    run(command, folder, MQTT_PASSWORD=password)
 
 
 @contextmanager

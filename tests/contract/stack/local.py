@@ -64,6 +64,15 @@ def translated(command: list[str], changes: Mapping[str, str]) -> list[str]:
     return command
 
 
+def run(command: list[str], folder: Path, **environment: str) -> None:
+    """To its end, with these variables besides one's own."""
+    user, group = identity()
+    subprocess.run(
+        command, check=True, cwd=folder, env=os.environ | environment, user=user, group=group,
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
 @contextmanager
 def running(command: list[str], folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The server, listening at the port; what it prints is in the folder's `log.txt`."""
