@@ -29,6 +29,7 @@ from pydantic_settings import SettingsError as NotParsed
 from tenantry import assets
 from tenantry.core.errors import SettingsError
 from tenantry.core.limits import Limits, parse_limit
+from tenantry.core.shards import is_count
 
 # Where `make tools` puts programs in a checkout; in an installation they are on PATH.
 TOOLS = Path(__file__).parent.parent.parent / ".tools" / "bin"
@@ -106,6 +107,10 @@ class CellSettings(BaseModel):
     sealing_fingerprint: str | None = Field(
         None, description="SHA-256 fingerprint that the sealing certificate must have"
     )
+    registry_credentials_file: Path | None = Field(
+        None,
+        description="Docker configuration (JSON) with credentials for the product's private images",
+    )
     argocd_url: HttpUrl | None = Field(None, description="base URL of Argo CD's API")
     argocd_token_file: Path | None = Field(None, description="file with the account's token")
     argocd_ca_file: Path | None = Field(None, description="CA certificates to trust for Argo CD")
@@ -124,6 +129,13 @@ class CellSettings(BaseModel):
     probe_connect_to: str | None = Field(
         None, description="host:port to reach instances at, instead of what DNS says"
     )
+
+    @field_validator("shards")
+    @classmethod
+    def _is_count(cls, shards: int) -> int:
+        if not is_count(shards):
+            raise ValueError("is no power of two, such as 64: each has as many folders as any other")
+        return shards
 
     @field_validator("repository_url", "argocd_repository_url")
     @classmethod
@@ -216,6 +228,9 @@ class Settings(BaseSettings):
     )
     publish_pause: Seconds = Field(0.5, description="least seconds from one push to the next")
     publish_poll: Seconds = Field(0.1, description="seconds between looks for work to publish")
+    shards_poll: Seconds = Field(
+        30.0, description="seconds between looks for what people merged, that shards must follow"
+    )
     watch_poll: Seconds = Field(
         1.0, description="seconds between lists while tenants are on the way"
     )

@@ -1,4 +1,4 @@
-"""The worker's loops: publisher, watcher, mailer, housekeeper, each on a thread of its own.
+"""The worker's loops: publisher, follower, watcher, mailer, housekeeper, each a thread of its own.
 
 A loop does one pass after another. A pass that fails is logged and tried again when its error says
 so, else after a pause that doubles up to a minute. Each pass starts from the database, so nothing
@@ -20,6 +20,7 @@ from tenantry.core.errors import TenantryError, frames
 from tenantry.flows.housekeeping import forget_old
 from tenantry.flows.outbox import send_due
 from tenantry.flows.publishing.publish import publish_due
+from tenantry.flows.publishing.shards import Seen, follow_main
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.watch import Watcher
 from tenantry.settings import Settings
@@ -43,6 +44,7 @@ class Worker:
             name, publish = watcher.cell.name, _publish(service, watcher.cell, settings)
             self._loops += [
                 Loop(f"publisher-{name}", publish, self._stopping),
+                Loop(f"follower-{name}", _follow(service, watcher.cell, settings), self._stopping),
                 Loop(f"watcher-{name}", _watch(watcher, settings), self._stopping),
             ]
 
@@ -100,6 +102,17 @@ def _publish(service: Service, cell: Cell, settings: Settings) -> Callable[[], f
         if not published.tenants:
             return settings.publish_poll
         return max(0.0, began + settings.publish_pause - time.monotonic())
+
+    return one_pass
+
+
+def _follow(service: Service, cell: Cell, settings: Settings) -> Callable[[], float]:
+    seen: Seen | None = None
+
+    def one_pass() -> float:
+        nonlocal seen
+        seen = follow_main(service, cell, seen)
+        return settings.shards_poll
 
     return one_pass
 

@@ -107,6 +107,8 @@ def test_wrong_database_url_is_named_and_not_quoted(tmp_path: Path, url: str) ->
         ("TENANTRY_CELLS__MAIN__INGRESS_CIDRS", '["10.0.0.1/8"]'),
         ("TENANTRY_CELLS__MAIN__INGRESS_CIDRS", '["nodes"]'),
         ("TENANTRY_CELLS__MAIN__SHARDS", "257"),
+        ("TENANTRY_CELLS__MAIN__SHARDS", "48"),
+        ("TENANTRY_CELLS__MAIN__SHARDS", "0"),
         ("TENANTRY_CELLS__MAIN__NO_SUCH", "x"),
     ],
 )

@@ -157,6 +157,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         calls.note(f"publish-{cell.name}")
         return Published()
 
+    def follow(_service: Any, cell: Any, seen: int | None) -> int:
+        calls.note(f"follow-{cell.name}-{seen}")
+        return 1
+
     def send(_service: Any, *, now: Any) -> int:
         calls.note("send")
         return 0
@@ -177,6 +181,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
             return False
 
     monkeypatch.setattr(worker, "publish_due", publish)
+    monkeypatch.setattr(worker, "follow_main", follow)
     monkeypatch.setattr(worker, "send_due", send)
     monkeypatch.setattr(worker, "forget_old", forget)
     monkeypatch.setattr(worker, "Watcher", Watcher)
@@ -184,7 +189,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 def make_worker(*cells: str, **changes: Any) -> Worker:
-    quick = {"publish_poll": 0.001, "mail_poll": 0.001, "watch_idle": 0.001}
+    polls = ("publish_poll", "shards_poll", "mail_poll", "watch_idle")
+    quick = dict.fromkeys(polls, 0.001)
     service: Any = Service(*cells)
     return Worker(service, Settings(**(quick | changes)))
 
@@ -193,7 +199,17 @@ def names_of(running: Worker) -> set[str]:
     return {loop.name for loop in running._loops if loop.is_alive()}
 
 
-def test_one_mailer_and_for_each_cell_a_publisher_and_a_watcher(calls: Calls) -> None:
+def test_follower_is_told_what_it_saw_last(calls: Calls) -> None:
+    running = make_worker("eu")
+    running.start()
+    try:
+        calls.wait_for("follow-eu-1", 2)
+    finally:
+        running.stop()
+    calls.wait_for("follow-eu-None", 1)
+
+
+def test_one_mailer_and_for_each_cell_a_publisher_follower_and_watcher(calls: Calls) -> None:
     running = make_worker("eu", "us")
     running.start()
     try:
@@ -201,7 +217,8 @@ def test_one_mailer_and_for_each_cell_a_publisher_and_a_watcher(calls: Calls) ->
         for name in ("send", "publish-eu", "look-eu", "publish-us", "look-us"):
             calls.wait_for(name, 3)
         assert names_of(running) == {
-            "mailer", "housekeeper", "publisher-eu", "watcher-eu", "publisher-us", "watcher-us",
+            "mailer", "housekeeper", "publisher-eu", "follower-eu", "watcher-eu", "publisher-us",
+            "follower-us", "watcher-us",
         }  # fmt: skip
     finally:
         running.stop()

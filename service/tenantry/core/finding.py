@@ -24,6 +24,8 @@ class Kind(StrEnum):
     OLD_CERTIFICATE = "old_certificate"
     SET_ASIDE = "set_aside"
     HISTORY_REWRITTEN = "history_rewritten"
+    SHARD_ASTRAY = "shard_astray"
+    SHARD_BEHIND = "shard_behind"
 
 
 REPAIR = "tenantry repo audit --repair"
@@ -32,7 +34,7 @@ OVERWRITE = "look at it (git log), then `tenantry repo audit --repair --overwrit
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: of a tenant, or of a path on main."""
+    """One thing that is wrong: of a tenant, of a path on main, or of a shard's branch."""
 
     kind: Kind
     message: str

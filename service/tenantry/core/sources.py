@@ -52,6 +52,7 @@ def check_sources(
         for name in sorted(set(files) - wanted)
         if not name.startswith(f"{LOCAL}/")
     ]
+    problems += _check_records(files, folder)
     problems += _check_sizes(files, folder)
     mine = {f"{folder}/{name}": content for name, content in files.items()}
     known = {*mine, *platform_files}
@@ -72,6 +73,19 @@ def check_platform(files: Mapping[str, bytes], *, folder: str) -> list[Problem]:
         if posixpath.basename(path) in _NAMES
         for problem in _check_kustomization(path, content, _COMPONENT, (folder,), set(files))
     ]
+
+
+def is_further_record(name: str) -> bool:
+    """Whether Argo CD takes the file (name relative to the tenant's folder) for one more tenant's
+    record: the `*` of an ApplicationSet's path stands for any number of folders.
+    """
+    return name.endswith(f"/{RECORD}")
+
+
+def _check_records(files: Mapping[str, bytes], folder: str) -> Iterator[Problem]:
+    for name in filter(is_further_record, files):
+        message = "would be one more Application, and stop its whole ApplicationSet"
+        yield Problem(f"{folder}/{name}", message, "give it another name")
 
 
 def _check_sizes(files: Mapping[str, bytes], folder: str) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from tenantry.core import naming
 from tenantry.core.finding import Finding, Kind
 from tenantry.core.overlay import LOCAL
 from tenantry.core.plain_secret import holds_plain_secret
+from tenantry.core.sources import is_further_record
 from tenantry.flows.fleet.bulk import PAGE, split
 from tenantry.flows.service import Cell, Service
 
@@ -59,6 +60,8 @@ def _split(path: str) -> tuple[str, str]:
 def _judge_place(path: str, folder: str) -> Finding | None:
     if path.startswith("tenants/") and not folder:
         message = "belongs to no tenant's folder"
+    elif is_further_record(path.removeprefix(f"{folder}/")) and folder:
+        message = "is a second record of a tenant, which keeps all new ones of its shard waiting"
     elif path.startswith("platform/") and not _PLATFORM.fullmatch(path):
         message = "belongs to no platform version"
     else:

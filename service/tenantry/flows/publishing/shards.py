@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from tenantry.core import shards
-from tenantry.core.errors import NotPushed, TenantryError
-from tenantry.flows.publishing import history, nudge, retry
+from tenantry.core.errors import HistoryRewritten, NotPushed, TenantryError
+from tenantry.flows.publishing import history, nudge
 from tenantry.flows.publishing.nudge import Push
 from tenantry.flows.service import Cell, Service
 
@@ -98,10 +98,11 @@ def follow_main(service: Service, cell: Cell, seen: Seen | None = None) -> Seen 
 
     RepositoryError where the remote does not answer.
     """
-    with service.database.read() as session:  # before the fetch: others may publish after it
-        row = retry.read_repository(session, cell)
-    head = cell.repository.fetch()
-    if head is None or row.halted or history.is_rewritten(cell, row.head, head):
+    try:
+        _, head = history.fetch(service, cell)
+    except HistoryRewritten:
+        return None  # the publisher says so, and an operator decides
+    if head is None:
         return None
     now = (head, cell.repository.branches(shards.BRANCHES))
     if now == seen:
