@@ -11,11 +11,18 @@ BASE = Path(__file__).resolve().parents[3] / "tenant_templates/platform/v1/base"
 CONFIG = BASE / "config"
 
 
-def pod(component: str) -> dict[str, Any]:
-    """The pod's specification."""
+def specification(component: str, kind: str) -> dict[str, Any]:
     documents = yaml.safe_load_all((BASE / f"{component}.yaml").read_text("utf-8"))
-    deployment = next(one for one in documents if one["kind"] == "Deployment")
-    return deployment["spec"]["template"]["spec"]  # type: ignore[no-any-return]
+    return next(one["spec"] for one in documents if one["kind"] == kind)
+
+
+def pod(component: str) -> dict[str, Any]:
+    return specification(component, "Deployment")["template"]["spec"]  # type: ignore[no-any-return]
+
+
+def service_ports(component: str) -> dict[str, int]:
+    """Of the Service, by name."""
+    return {port["name"]: port["port"] for port in specification(component, "Service")["ports"]}
 
 
 def container(component: str) -> dict[str, Any]:
@@ -24,6 +31,12 @@ def container(component: str) -> dict[str, Any]:
 
 def init_container(component: str) -> dict[str, Any]:
     return pod(component)["initContainers"][0]  # type: ignore[no-any-return]
+
+
+def said(component: str, variable: str) -> str:
+    """A variable's value, where the manifest says it."""
+    variables = container(component)["env"]
+    return str(next(one["value"] for one in variables if one["name"] == variable))
 
 
 def environment(component: str) -> set[str]:

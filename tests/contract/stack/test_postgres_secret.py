@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import yaml
 
-from tests.contract.stack.deployment import BASE, container
+from tests.contract.stack.deployment import BASE, said
 from tests.contract.stack.local import give_away, own_folder, run, running
 from tests.ports import free_port
 from tests.postgres import wait_until_ready
@@ -20,12 +20,6 @@ from tests.programs import require
 
 PRODUCT = BASE.parents[2] / "product.yaml"
 FIRST, SECOND = "Jm4wTq9ZkRb2XvL6", "Hn7cYs3GdPf8KuW5"
-
-
-def said(variable: str) -> str:
-    """What the manifest says of a variable."""
-    variables = container("postgres")["env"]
-    return str(next(one["value"] for one in variables if one["name"] == variable))
 
 
 def set_up(data: Path, password: str) -> None:
@@ -38,9 +32,14 @@ def set_up(data: Path, password: str) -> None:
     written = data.parent / "password"
     written.write_text(f"{password}\n")
     give_away(written)
-    command = [require("initdb"), "-D", str(data), f"--username={said('POSTGRES_USER')}"]
+    command = [
+        require("initdb"),
+        "-D",
+        str(data),
+        f"--username={said('postgres', 'POSTGRES_USER')}",
+    ]
     command += [f"--pwfile={written}", "--auth-local=trust", "--auth-host=scram-sha-256"]
-    run([*command, "--no-sync", *said("POSTGRES_INITDB_ARGS").split()], data.parent)
+    run([*command, "--no-sync", *said("postgres", "POSTGRES_INITDB_ARGS").split()], data.parent)
     written.unlink()
 
 
@@ -51,7 +50,7 @@ def started(folder: Path, password: str) -> Iterator[int]:
     port = free_port()
     command = [require("postgres"), "-D", str(folder / "data"), "-p", str(port), "-F"]
     command += ["-h", "127.0.0.1", "-k", str(folder)]
-    url = f"postgresql://{said('POSTGRES_USER')}@/postgres?host={folder}&port={port}"
+    url = f"postgresql://{said('postgres', 'POSTGRES_USER')}@/postgres?host={folder}&port={port}"
     with running(command, folder, port) as child:
         wait_until_ready(url, child)
         create_database(url)
@@ -62,8 +61,8 @@ def create_database(url: str) -> None:
     """As the entry point does, over its socket, which needs no password."""
     with psycopg.connect(url, autocommit=True) as connection:
         names = connection.execute("SELECT datname FROM pg_database").fetchall()
-        if (said("POSTGRES_DB"),) not in names:
-            connection.execute(f'CREATE DATABASE "{said("POSTGRES_DB")}"')
+        if (said("postgres", "POSTGRES_DB"),) not in names:
+            connection.execute(f'CREATE DATABASE "{said("postgres", "POSTGRES_DB")}"')
 
 
 def log_in(port: int, password: str) -> None:
@@ -71,8 +70,8 @@ def log_in(port: int, password: str) -> None:
     psycopg.connect(
         host="127.0.0.1",
         port=port,
-        user=said("POSTGRES_USER"),
-        dbname=said("POSTGRES_DB"),
+        user=said("postgres", "POSTGRES_USER"),
+        dbname=said("postgres", "POSTGRES_DB"),
         password=password,
         connect_timeout=10,
         require_auth="scram-sha-256",
