@@ -68,7 +68,8 @@ def test_first_push_founds_the_repository(world: World) -> None:
     world.sign_up()
     world.publish()
     top = world.git("ls-tree", "--name-only", "main").split()
-    assert top == ["README.md", "argocd", "platform", "tenants"]
+    # but for what GitHub takes only from a token that may write workflows
+    assert top == [".gitlab-ci.yml", "CODEOWNERS", "README.md", "argocd", "platform", "tenants"]
     assert str(world.remote) in world.git("show", "main:argocd/applicationsets.yaml")
 
 

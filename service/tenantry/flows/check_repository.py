@@ -47,8 +47,8 @@ def check_repository(
     One tenant of each class is built and looked at in full; the others are compared with it, and
     built in full too where they differ. Raises NotFound for a path that is no such repository.
     """
-    if not (path / "tenants").is_dir():
-        raise NotFound(f"{path} is no tenants repository: it has no folder tenants/")
+    if not any((path / folder).is_dir() for folder in ("tenants", "platform")):
+        raise NotFound(f"{path} is no tenants repository: it has no folder tenants/ or platform/")
     return _RepositoryCheck(path.resolve(), product, templates, kustomize, schemas).run()
 
 
@@ -79,8 +79,9 @@ class _RepositoryCheck:
 
     def _folders(self) -> list[Path]:
         """Folders of tenants; what else lies under tenants/ is a problem."""
-        found = []
-        for shard in sorted((self.root / "tenants").iterdir()):
+        found: list[Path] = []
+        top = self.root / "tenants"
+        for shard in sorted(top.iterdir()) if top.is_dir() else ():
             if not re.fullmatch(r"[0-9a-f]{2}", shard.name) or not shard.is_dir():
                 self._add(f"tenants/{shard.name}", "does not belong here")
                 continue

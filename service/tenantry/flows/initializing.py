@@ -61,10 +61,10 @@ class Initialized:
     """What was done, by path, and what was left."""
 
     head: str
-    added: Sequence[str] = ()
-    updated: Sequence[str] = ()
-    differing: Sequence[str] = ()
-    branches: Sequence[str] = ()  # that were made
+    added: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    branches: list[str] = field(default_factory=list)  # that were made
 
 
 def initialize(
