@@ -21,7 +21,7 @@ import pytest
 import requests
 import yaml
 
-from tenantry import settings, wiring
+from tenantry import assets, settings, wiring
 from tenantry.cli.demo_stack import Stack, settings_of
 from tests.invariants import check_invariants
 from tests.ports import free_port_and_next
@@ -86,13 +86,14 @@ class Demo:
 
 
 @contextmanager
-def demo(folder: Path) -> Iterator[Demo]:
+def demo(folder: Path, product: Path | None = None) -> Iterator[Demo]:
     for program in ("kubeseal", "kustomize"):
         require(program)
-    stack = Stack(folder / "demo", free_port_and_next())
+    shipped = assets.path("tenant_templates")
+    stack = Stack(folder / "demo", free_port_and_next(), product or shipped)
     process = subprocess.Popen(
         [sys.executable, "-m", "tenantry", "demo", "--data", str(stack.data),
-         "--port", str(stack.port)],
+         "--port", str(stack.port), "--product", str(stack.product)],
         stdout=subprocess.PIPE, text=True, cwd=folder,
     )  # fmt: skip
     try:

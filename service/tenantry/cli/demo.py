@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from tenantry import assets
 from tenantry.cli.demo_run import Run, follow_signup
 from tenantry.cli.demo_stack import Parts, Stack, running
 
@@ -31,20 +32,27 @@ LOOK_EVERY = 0.5  # seconds
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path(".demo"),
-    show_default=True,
+    show_default=".demo, or .demo-<folder> with --product",
     help="Where everything is kept: repository, database, keys, mail, logs.",
 )
 @click.option(
     "--port", type=click.IntRange(1, 65_534), default=3100, show_default=True,
     help="Port of the signup page; the stand-in takes the next one.",
 )  # fmt: skip
-def demo(once: bool, as_json: bool, data: Path, port: int) -> None:
+@click.option(
+    "--product",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    show_default="the sample",
+    help="The folder of another product, such as examples/inkwell.",
+)
+def demo(once: bool, as_json: bool, data: Path | None, port: int, product: Path | None) -> None:
     """Show a signup become a running, licensed tenant, on this machine alone."""
     if as_json and not once:
         raise click.UsageError("--json goes with --once")
     console = Console(stderr=as_json, highlight=False)
-    stack = Stack(data.absolute(), port)
+    place = data or Path(f".demo-{product.resolve().name}" if product else ".demo")
+    folder = product or assets.path("tenant_templates")
+    stack = Stack(place.absolute(), port, folder.absolute())
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     console.print("Starting web, worker and the stand-in for Argo CD and cluster …", style="dim")

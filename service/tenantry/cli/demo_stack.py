@@ -29,6 +29,8 @@ SESSION = make_session()
 STARTS_WITHIN = 60.0  # seconds
 STOPS_WITHIN = 15.0  # seconds
 ACCOUNTS = ("tenantry", "reader", "nobody")
+# for products whose images are private; the stand-in pulls none
+_NO_REGISTRY = {"auths": {"registry.localhost": {"auth": "ZGVtbzpkZW1v"}}}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Stack:
 
     data: Path
     port: int
+    product: Path  # the vendor's folder
 
     @property
     def signup_url(self) -> str:
@@ -53,6 +56,10 @@ class Stack:
     @property
     def keys(self) -> Path:
         return self.data / "keys"
+
+    @property
+    def registry_credentials(self) -> Path:
+        return self.keys / "registry.json"
 
     @property
     def mail(self) -> Path:
@@ -124,8 +131,13 @@ def prepare(stack: Stack) -> None:
     for name in (*(f"argocd-{account}.token" for account in ACCOUNTS), "webhook.secret"):
         path = stack.keys / name
         if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(32))
+            _keep_secret(path, secrets.token_urlsafe(32))
+    _keep_secret(stack.registry_credentials, json.dumps(_NO_REGISTRY))
+
+
+def _keep_secret(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def _commands(stack: Stack) -> Mapping[str, list[str]]:
@@ -149,6 +161,7 @@ def settings_of(stack: Stack) -> dict[str, Any]:
     stand_in = f"127.0.0.1:{stack.port + 1}"
     return {
         "data_dir": str(stack.data),
+        "product_dir": str(stack.product),
         "port": stack.port,
         "public_url": stack.signup_url,
         "watch_poll": 0.5,
@@ -161,6 +174,7 @@ def settings_of(stack: Stack) -> dict[str, Any]:
                 "instance_url": f"http://{{host}}:{stack.port + 1}",
                 "probe_connect_to": stand_in,
                 "sealing_certificate": str(stack.keys / keys.SEALING_CERTIFICATE),
+                "registry_credentials_file": str(stack.registry_credentials),
                 "argocd_url": f"http://{stand_in}",
                 "argocd_token_file": str(stack.keys / "argocd-tenantry.token"),
                 "argocd_repository_url": "http://git.localhost/tenants.git",
