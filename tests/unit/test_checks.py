@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 import pytest
@@ -23,12 +24,16 @@ CLAIM = "PersistentVolumeClaim/postgres-data"
 Change = Callable[["Built"], Any]
 
 
+@cache
+def _stored() -> list[dict[str, Any]]:
+    return load_all((DATA / "built.yaml").read_bytes(), "built.yaml")
+
+
 class Built:
     """The stored objects of a good tenant, to be spoiled."""
 
     def __init__(self) -> None:
-        stored = load_all((DATA / "built.yaml").read_bytes(), "built.yaml")
-        self.objects: list[dict[str, Any]] = copy.deepcopy(stored)
+        self.objects = copy.deepcopy(_stored())
 
     def __getitem__(self, name: str) -> dict[str, Any]:
         """The one object of that kind and name; a name may end in `*`, or be left out."""
@@ -40,8 +45,9 @@ class Built:
         ]
         return found
 
-    def drop(self, name: str) -> None:
+    def drop(self, name: str) -> Built:
         self.objects.remove(self[name])
+        return self
 
     def add(self, kind: str, name: str, api: str = "v1", **fields: Any) -> None:
         metadata = {"name": name, "namespace": EXPECTED.name}
@@ -50,8 +56,9 @@ class Built:
     def resize(self, size: str) -> None:
         self[CLAIM]["spec"]["resources"]["requests"]["storage"] = size
 
-    def limit(self, name: str, amount: str) -> None:
+    def limit(self, name: str, amount: str) -> Built:
         self["ResourceQuota/"]["spec"]["hard"][name] = amount
+        return self
 
     def fill(self, count: int, size: int) -> None:
         for number in range(count):
@@ -71,16 +78,15 @@ class Built:
         found: dict[str, Any] = self.pod["containers"][0]
         return found
 
-    def init(self, **limits: str) -> dict[str, Any]:
+    def init(self, memory: str, **fields: str) -> Built:
         """A further init container of the API's pods."""
         context = copy.deepcopy(self.container["securityContext"])
-        added = {"name": "x", "image": "x:1", "resources": {"limits": limits}}
-        self.pod["initContainers"] = [{**added, "securityContext": context}]
-        found: dict[str, Any] = self.pod["initContainers"][0]
-        return found
+        added = {"name": "x", "image": "x:1", "resources": {"limits": {"memory": memory}}}
+        self.pod["initContainers"] = [{**added, "securityContext": context, **fields}]
+        return self
 
-    def sidecar(self, **limits: str) -> None:
-        self.init(**limits)["restartPolicy"] = "Always"
+    def sidecar(self, memory: str) -> Built:
+        return self.init(memory, restartPolicy="Always")
 
     @property
     def config(self) -> str:
@@ -383,20 +389,20 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         "count/secrets is 1, and the overlay needs 3",
     ),
     "quota too small for what is said by default": (
-        lambda b: (b["Deployment/nginx"]["spec"]["template"]["spec"]["containers"][0]
-                   .pop("resources"), b.limit("limits.memory", "3775Mi")),
+        lambda b: b.limit("limits.memory", "3775Mi")["Deployment/nginx"]["spec"]["template"][
+            "spec"]["containers"][0].pop("resources"),
         "limits.memory is 3775Mi, and the overlay needs 3959422976",
     ),
     "quota too small for a sidecar": (
-        lambda b: (b.sidecar(memory="1Gi"), b.limit("limits.memory", "4Gi")),
+        lambda b: b.sidecar("1Gi").limit("limits.memory", "4Gi"),
         "limits.memory is 4Gi, and the overlay needs 6106906624",
     ),
     "quota too small for an init container": (
-        lambda b: (b.init(memory="1Gi"), b.limit("limits.memory", "4Gi")),
+        lambda b: b.init("1Gi").limit("limits.memory", "4Gi"),
         "limits.memory is 4Gi, and the overlay needs 5033164800",
     ),
     "container that a quota keeps out": (
-        lambda b: (b.drop("LimitRange/"), b.container["resources"]["limits"].pop("cpu")),
+        lambda b: b.drop("LimitRange/").container["resources"]["limits"].pop("cpu"),
         "container 'api' would be refused: it says no limits.cpu",
     ),
     "quota that is none": (
