@@ -39,6 +39,14 @@ def said(component: str, variable: str) -> str:
     return str(next(one["value"] for one in variables if one["name"] == variable))
 
 
+def mounted(component: str) -> dict[str, str]:
+    """ConfigMaps by the path where the container finds them."""
+    maps = {one["name"]: one["configMap"]["name"] for one in pod(component)["volumes"]
+            if "configMap" in one}  # fmt: skip
+    mounts = container(component)["volumeMounts"]
+    return {one["mountPath"]: maps[one["name"]] for one in mounts if one["name"] in maps}
+
+
 def environment(component: str) -> set[str]:
     """Names of the variables that the container gets."""
     return {variable["name"] for variable in container(component)["env"]}

@@ -64,12 +64,12 @@ def translated(command: list[str], changes: Mapping[str, str]) -> list[str]:
     return command
 
 
-def run(command: list[str], folder: Path, **environment: str) -> None:
+def run(command: list[str], folder: Path, stdin: str = "", **environment: str) -> None:
     """To its end, with these variables besides one's own."""
     user, group = identity()
     subprocess.run(
         command, check=True, cwd=folder, env=os.environ | environment, user=user, group=group,
-        stdout=subprocess.DEVNULL,
+        input=stdin.encode(), stdout=subprocess.DEVNULL,
     )  # fmt: skip
 
 

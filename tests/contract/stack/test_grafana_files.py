@@ -1,11 +1,13 @@
 """What Grafana is provisioned with: against its documented fields, against what the stack's other
-manifests say, and each SQL query against a real PostgreSQL.
+manifests say, and each SQL query against a real PostgreSQL, where nothing that Grafana's users ask
+may write.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,18 @@ import pytest
 import yaml
 
 from tests.contract.stack import grafana_reference as reference
-from tests.contract.stack.deployment import CONFIG, container, environment, pod, said, service_ports
+from tests.contract.stack.database import OWNER, Server, new_server
+from tests.contract.stack.deployment import (
+    CONFIG,
+    environment,
+    mounted,
+    said,
+    service_ports,
+)
 
 FILES = CONFIG / "grafana"
 DASHBOARDS = sorted((FILES / "dashboards").glob("*.json"))
+PASSWORD = "Jm4wTq9ZkRb2XvL6"
 PROVISIONING = sorted(FILES.glob("*.yaml"))
 
 
@@ -78,7 +88,6 @@ def test_each_data_source_is_a_service_with_what_it_was_set_up_with() -> None:
     assert influxdb["jsonData"]["organization"] == said("influxdb", "DOCKER_INFLUXDB_INIT_ORG")
     assert influxdb["jsonData"]["defaultBucket"] == said("influxdb", "DOCKER_INFLUXDB_INIT_BUCKET")
     assert postgres["url"] == f"postgres:{service_ports('postgres')['postgres']}"
-    assert postgres["user"] == said("postgres", "POSTGRES_USER")
     assert postgres["jsonData"]["database"] == said("postgres", "POSTGRES_DB")
 
 
@@ -93,16 +102,7 @@ def test_one_data_source_is_the_default_and_none_is_edited() -> None:
 
 def test_the_provider_reads_where_the_dashboards_are_mounted() -> None:
     (provider,) = yaml.safe_load((FILES / "dashboards.yaml").read_text("utf-8"))["providers"]
-    volumes = {
-        volume["name"]: volume["configMap"]["name"]
-        for volume in pod("grafana")["volumes"]
-        if "configMap" in volume
-    }
-    mounted = {
-        mount["mountPath"]: volumes.get(mount["name"])
-        for mount in container("grafana")["volumeMounts"]
-    }
-    assert mounted[provider["options"]["path"]] == "grafana-dashboards"
+    assert mounted("grafana")[provider["options"]["path"]] == "grafana-dashboards"
     assert (provider["allowUiUpdates"], provider["disableDeletion"]) == (False, True)
 
 
@@ -152,12 +152,43 @@ def test_each_flux_query_reads_the_bucket_in_the_time_that_is_chosen(query: str)
     assert not re.search(r"\bto\(", query)
 
 
+@pytest.fixture(scope="module")
+def database() -> Iterator[Server]:
+    with new_server(PASSWORD) as server:
+        with server.connect(OWNER, PASSWORD) as connection:
+            connection.execute("CREATE TABLE devices AS SELECT 7 AS id")
+        yield server
+
+
 @pytest.mark.parametrize("query", SQL)
-def test_each_sql_query_is_answered_and_writes_nothing(postgres_server: str, query: str) -> None:
-    with psycopg.connect(postgres_server) as connection:
-        connection.execute("CREATE TEMPORARY TABLE readings (device text)")
-        connection.execute("SET TRANSACTION READ ONLY")
+def test_each_sql_query_is_answered(database: Server, query: str) -> None:
+    with database.connect(sources()["postgres"]["user"], PASSWORD) as connection:
         answer = connection.execute(query)
         columns = [column.name for column in answer.description or []]
         assert answer.fetchall()
     assert len(set(columns)) == len(columns)
+
+
+def test_grafana_reads_what_the_product_stores(database: Server) -> None:
+    with database.connect(sources()["postgres"]["user"], PASSWORD) as connection:
+        assert connection.execute("SELECT id FROM devices").fetchone() == (7,)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM devices",
+        "INSERT INTO devices VALUES (8)",
+        "CREATE TABLE mine (id int)",
+        "DROP TABLE devices",
+        "ALTER ROLE iotistic PASSWORD 'mine'",
+        "COPY devices TO PROGRAM 'true'",
+    ],
+)
+def test_nothing_that_someone_asks_through_grafana_writes(database: Server, statement: str) -> None:
+    with database.connect(sources()["postgres"]["user"], PASSWORD) as connection:
+        assert connection.execute("SHOW transaction_read_only").fetchone() == ("on",)
+        connection.execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE")
+        connection.commit()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement)

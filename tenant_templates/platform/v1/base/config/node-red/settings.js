@@ -57,7 +57,6 @@ module.exports = {
     runtimeState: { enabled: false },
     editorTheme: {
         tours: false,
-        palette: { editable: false },
         projects: { enabled: false },
     },
     logging: { console: { level: "info", metrics: false, audit: false } },
