@@ -90,8 +90,8 @@ def spec(key: str = "bcdfghjkmn", **changes: Any) -> TenantSpec:
 
 
 def sealed(seed: str = "") -> dict[str, str]:
-    """Something of the form of ciphertext for each key of the product's Secret."""
-    return {key: ciphertext(f"{seed}{key}") for key in product().secret.keys}
+    """Something of the form of ciphertext for each key that is sealed."""
+    return {key: ciphertext(f"{seed}{key}") for key in product().sealed_keys}
 
 
 def ciphertext(seed: str) -> str:

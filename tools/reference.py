@@ -161,7 +161,7 @@ def _form(schema: dict[str, Any]) -> str:
     if "enum" in found:
         return " or ".join(_code(value) for value in found["enum"])
     if found.get("type") in ("integer", "number"):
-        return _range(found)
+        return _range(found) if "maximum" in found else "number"
     return {"path": "path", "uri": "URL", "password": "secret"}.get(
         found.get("format", ""), "JSON" if found.get("type") in ("object", "array") else "text"
     )

@@ -22,7 +22,8 @@ from tenantry.adapters.kustomize import KUSTOMIZE_REMEDY
 from tenantry.adapters.product_folder import read_product_folder
 from tenantry.adapters.seal import KUBESEAL_REMEDY
 from tenantry.core.argocd_files import BRANCH
-from tenantry.core.errors import ProgramError, SettingsError, TenantryError
+from tenantry.core.errors import ProductError, ProgramError, SettingsError, TenantryError
+from tenantry.core.pull_secret import check_credentials
 from tenantry.flows import keys
 from tenantry.settings import CellSettings, Settings, load, unknown_variables
 
@@ -69,9 +70,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _try("database.reachable", partial(_database, settings))
     yield _try("mail.folder", partial(_mail, settings))
     yield _try("limits.address", partial(_address_limit, settings))
+    has_private_images = _has_private_images(settings)
     for name, cell in settings.cells.items():
         yield _try(f"cell.{name}.repository", partial(_repository, cell, name, settings))
         yield _try(f"cell.{name}.sealing", partial(_sealing, cell, settings))
+        if has_private_images:
+            yield _try(f"cell.{name}.images", partial(_images, cell, name))
         yield _try(f"cell.{name}.argocd", partial(_argocd, cell))
 
 
@@ -178,6 +182,19 @@ def _sealing(cell: CellSettings, settings: Settings) -> str:
             remedy="kubeseal --fetch-cert > sealing.crt",
         )
     return f"sealing certificate {certificate.fingerprint[:16]}… valid"
+
+
+def _has_private_images(settings: Settings) -> bool:
+    """Whether the product asks for credentials; one that cannot be read is a finding of its own."""
+    try:
+        return read_product_folder(settings.product_dir).product.pull_secret is not None
+    except ProductError:
+        return False
+
+
+def _images(cell: CellSettings, name: str) -> str:
+    registries = check_credentials(wiring.registry_credentials(name, cell))
+    return f"credentials for {', '.join(registries)}"
 
 
 def _argocd(cell: CellSettings) -> str:

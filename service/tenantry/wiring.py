@@ -36,6 +36,7 @@ from tenantry.adapters.seal import Kubeseal, SealingCertificate, parse_certifica
 from tenantry.core.argocd_files import PROJECT, ArgoCDFacts, render_argocd
 from tenantry.core.errors import KeysMissing, SettingsError
 from tenantry.core.overlay import CellFacts
+from tenantry.core.pull_secret import check_credentials
 from tenantry.core.signup import Rules
 from tenantry.flows import keys, outbox
 from tenantry.flows.initializing import Site
@@ -69,6 +70,8 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
     if settings.is_production:  # what is sealed with a development one cannot be taken back
         for cell in cells.values():
             cell.certificate()
+            if folder.product.pull_secret:
+                cell.registry_credentials()
     return Service(
         database=database,
         vault=vault,
@@ -160,6 +163,7 @@ def _cell(
         shards=cell.shards,
         founding_files=_founding_files(cell),
         certificate=partial(sealing_certificate, cell, production=settings.is_production),
+        registry_credentials=partial(registry_credentials, name, cell),
         checker=ClassChecker(kustomize, folder.product, folder.templates),
         facts=CellFacts(
             cell.ingress_class,
@@ -257,6 +261,32 @@ def sealing_certificate(cell: CellSettings, *, production: bool) -> SealingCerti
             remedy="kubeseal --fetch-cert > sealing.crt, from the cluster's controller",
         )
     return parse_certificate(pem + "\n", pinned=cell.sealing_fingerprint)
+
+
+def registry_credentials(name: str, cell: CellSettings) -> str:
+    """The credentials that the product's private images are pulled with, as Docker has them;
+    SettingsError where there are none, or none that a cluster could use.
+    """
+    variable = f"TENANTRY_CELLS__{name.upper()}__REGISTRY_CREDENTIALS_FILE"
+    if cell.registry_credentials_file is None:
+        raise SettingsError(
+            "the product's images are private, and the cell has no credentials for them",
+            remedy=f"set {variable} to a Docker configuration; see docs/tenants-repository.md",
+        )
+    text = read_secret(cell.registry_credentials_file)
+    try:
+        check_credentials(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"{variable}: {cell.registry_credentials_file} {error}", remedy=_CREDENTIALS_HINT
+        ) from None
+    return text
+
+
+_CREDENTIALS_HINT = (
+    'it holds {"auths": {"<registry>": {"auth": "<base64 of user:token>"}}}, as `kubectl create '
+    "secret docker-registry` makes it"
+)
 
 
 def argocd(cell: CellSettings) -> ArgoCD | None:

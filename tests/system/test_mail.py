@@ -108,15 +108,20 @@ def test_welcome_carries_the_status_link_to_its_customer(world: World) -> None:
         assert "14 days, until the end of 7 December 2026" in text
 
 
+def secrets_of(world: World) -> list[str]:
+    """Every wrapped value of the database."""
+    with world.service.database.read() as session:
+        wrapped = [*session.scalars(select(Secret)), *session.scalars(select(LicenseRow))]
+        return [world.service.vault.unwrap(row.wrapped) for row in wrapped]
+
+
 def test_welcome_carries_nothing_else_that_is_secret(world: World) -> None:
     signed_up = world.sign_up()
     send(world)
     (letter,) = letters(world)
     said = body(letter, "plain") + body(letter, "html") + str(letter.items())
-    with world.service.database.read() as session:
-        wrapped = [*session.scalars(select(Secret)), *session.scalars(select(LicenseRow))]
-        secrets = [world.service.vault.unwrap(row.wrapped) for row in wrapped]
-    assert len(secrets) == 6
+    secrets = secrets_of(world)
+    assert len(secrets) == 7
     for secret in [PASSWORD, signed_up.license_token, *secrets]:
         assert secret not in said
     assert said.count(signed_up.status_token) == 2
@@ -163,15 +168,33 @@ def test_mail_of_one_kind_and_period_is_due_once(world: World) -> None:
     assert send(world) == 3
 
 
-def test_ready_mail_leads_to_the_instance_and_holds_no_link_of_status(world: World) -> None:
+def test_ready_mail_leads_to_the_login_and_holds_no_secret(world: World) -> None:
+    """R28: the user name is the customer id, the first password is handed over elsewhere."""
     signed_up = world.sign_up()
     send(world)
     put(world, signed_up, "ready")
     send(world)
     ready, _ = letters(world)
     assert ready["Subject"].endswith("instance is ready")
-    assert Page(body(ready, "html")).links == [signed_up.instance_url]
-    assert "/status/" not in body(ready, "plain") + body(ready, "html")
+    login, page = f"{signed_up.instance_url}/login", Page(body(ready, "html"))
+    assert page.links == [signed_up.instance_url, login]
+    for text in (body(ready, "plain"), page.said):
+        assert login in text
+        assert f"user name {signed_up.customer_id}" in text
+        assert "/status/" not in text
+        assert not any(secret in text for secret in secrets_of(world))
+
+
+def test_ready_mail_of_a_product_without_a_first_administrator_names_no_login(
+    world: World,
+) -> None:
+    product = world.service.product.model_copy(update={"bootstrap": None})
+    world.service = replace(world.service, product=product)
+    put(world, world.sign_up(), "ready")
+    send(world)
+    ready = next(each for each in letters(world) if each["Subject"].endswith("is ready"))
+    assert len(Page(body(ready, "html")).links) == 1
+    assert "ser name" not in body(ready, "plain") + body(ready, "html")
 
 
 @pytest.mark.parametrize(

@@ -257,11 +257,21 @@ def test_two_watchers_do_not_move_a_tenant_back(cluster: Cluster) -> None:
     assert Status.DEGRADED not in statuses(cluster, signed_up)
 
 
-def test_instance_that_does_not_answer_is_not_ready(cluster: Cluster) -> None:
+def test_instance_is_not_ready_until_each_path_answers(cluster: Cluster) -> None:
+    """The first one that does not is the reason."""
     signed_up = cluster.world.sign_up()
     cluster.publish()
-    cluster.use_cell(probe=lambda _: Probed(ok=False, reason="No connection."))
+    first, second = cluster.world.service.product.ready.paths
+    silent, asked = second, list[str]()
+
+    def probe(url: str) -> Probed:
+        asked.append(url.removeprefix(signed_up.instance_url))
+        return Probed(ok=asked[-1] != silent, reason=f"It is silent at {silent}.")
+
+    cluster.use_cell(probe=probe)
     view = cluster.wait(signed_up, lambda view: view.reason_code == "not_answering")
+    assert asked[:2] == [first, second]
+    assert f"{second}: It is silent" in cluster.world.tenant(signed_up.customer_id).detail
     assert view.status == Status.PROVISIONING
     assert [step.state for step in view.steps][-2:] == ["done", "active"]
     cluster.use_cell()

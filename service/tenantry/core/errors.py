@@ -163,6 +163,12 @@ class PlatformRefused(TenantryError):
         self.problems = tuple(problems)
 
 
+class VolumesShrink(TenantryError):
+    """A volume cannot become smaller."""
+
+    code = "volumes_shrink"
+
+
 class SealingError(TenantryError):
     """The secrets could not be sealed; nothing was published."""
 

@@ -69,6 +69,7 @@ def gather(
     at_compared: Trees | None,
     at_applied: Trees | None,
     answers: bool | None,
+    said: str,
 ) -> Evidence:
     """Every stage's obstacle; arguments as `core.readiness.judge` has them."""
     app = application or Application(name="")
@@ -76,7 +77,7 @@ def gather(
         content=_check_content(wanted, application, at_compared),
         sync=_check_sync(app, _is_ours(wanted, app, at_applied)),
         health=_check_health(wanted, app, _is_ours(wanted, app, at_applied)),
-        answer=_check_answer(wanted, answers),
+        answer=_check_answer(wanted, answers, said),
     )
 
 
@@ -131,10 +132,10 @@ def _check_health(wanted: Wanted, app: Application, ours: bool | None) -> Obstac
     return Obstacle(_HEALTH_CODES.get(app.health, "awaiting_health"), _describe_health(app))
 
 
-def _check_answer(wanted: Wanted, answers: bool | None) -> Obstacle | None:
+def _check_answer(wanted: Wanted, answers: bool | None, said: str) -> Obstacle | None:
     if answers or not expects_answer(wanted.state):
         return None
-    return Obstacle("awaiting_answer" if answers is None else "not_answering")
+    return Obstacle("awaiting_answer") if answers is None else Obstacle("not_answering", said)
 
 
 def _is_ours(wanted: Wanted, app: Application, at_applied: Trees | None) -> bool | None:

@@ -7,9 +7,12 @@ templates do not get to see it. What an expression may read:
                 cell has one certificate for all), environment, created_at, license_version,
                 secrets_version, volumes (claim name -> size)
     ciphertext  key of the product's Secret -> sealed value
+    pull_ciphertext
+                the same of the Secret that images are pulled with; empty without one
     platform, plan, state, components
                 the class of the overlay; `components` lists its Kustomize components
-    product     name, title, secret (name), ingress.paths (an Ingress's rules)
+    product     name, title, secret (name), pull_secret (name or None), ingress.paths (an Ingress's
+                rules)
     cell        ingress_class, ingress_annotations, ingress_sources (peers of a NetworkPolicy)
 
 A leaf that is None leaves its key out. Only what is equal for all tenants of a class in a cell can
@@ -32,6 +35,7 @@ from tenantry.core.expressions import Expression, parse_leaf
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.printer import Block, UnsafeText
 from tenantry.core.product import Product
+from tenantry.core.pull_secret import KEY as PULL_KEY
 from tenantry.core.record import RECORD, Record
 from tenantry.core.templates import Template, make_scope
 
@@ -39,7 +43,7 @@ KUSTOMIZATION = "kustomization.yaml"
 LOCAL = "local"
 ISSUER = "cert-manager.io/cluster-issuer"
 NAMESPACE_NAME = "kubernetes.io/metadata.name"  # label that Kubernetes puts on each namespace
-OF_TENANTS = frozenset({"tenant", "ciphertext"})  # names whose values differ within a class
+OF_TENANTS = frozenset({"tenant", "ciphertext", "pull_ciphertext"})  # differ within a class
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def load_templates(files: Mapping[str, str], product: Product) -> Templates:
     content = json.dumps(sorted(files.items())).encode()
     templates = Templates(dict(files), trees, ready, hashlib.sha256(content).hexdigest()[:16])
     _try_out(templates, product)
+    _check_pull_secret(templates, product)
     return templates
 
 
@@ -170,6 +175,7 @@ def build_context(
             "volumes": dict(spec.volumes),
         },
         "ciphertext": {key: ciphertext[key] for key in product.secret.keys},
+        "pull_ciphertext": {PULL_KEY: ciphertext[PULL_KEY]} if product.pull_secret else {},
         "platform": spec.platform,
         "plan": spec.plan,
         "state": spec.state.value,
@@ -178,6 +184,7 @@ def build_context(
             "name": product.name,
             "title": product.title,
             "secret": {"name": product.secret.name},
+            "pull_secret": product.pull_secret,
             "ingress": {"paths": _ingress_paths(product)},
         },
         "cell": {
@@ -225,10 +232,27 @@ def write_patches(tree: Any) -> Any:
     return {**tree, "patches": patches} if patches else tree
 
 
+def _check_pull_secret(templates: Templates, product: Product) -> None:
+    read = {
+        name
+        for tree in templates.trees.values()
+        for _, leaf in leaves(tree)
+        for part in (parse_leaf(str(leaf)) if isinstance(leaf, str) else ())
+        if isinstance(part, Expression)
+        for name, *_ in part.reads
+    }
+    if product.pull_secret and "pull_ciphertext" not in read:
+        raise ProductError(
+            "no template seals the secret that product.yaml names as pull_secret",
+            file="overlay",
+            hint='add a SealedSecret with encryptedData: "{{ pull_ciphertext }}"',
+        )
+
+
 def _try_out(templates: Templates, product: Product) -> None:
     """Render a made-up tenant of each plan and state: finds names that no context has."""
     cell = CellFacts("x", {}, cluster_issuer="x", ingress_namespace="x")
-    ciphertext = dict.fromkeys(product.secret.keys, "AA==")
+    ciphertext = dict.fromkeys(product.sealed_keys, "AA==")
     for plan in product.plans:
         for state in State:
             spec = made_up(product, plan, state, platform=product.platform)

@@ -29,6 +29,7 @@ from pydantic import (
 from tenantry.core.document import find_line, load, show_path
 from tenantry.core.errors import ProductError
 from tenantry.core.images import ImageRef, check_names
+from tenantry.core.pull_secret import KEY as PULL_KEY
 from tenantry.core.templates import compile_leaves
 
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -233,6 +234,8 @@ class Product(_Part):
         secret: Secret | None = info.data.get("secret")
         if name is not None and secret and name == secret.name:
             raise ValueError(f"{name!r} is the name of the product's secret; choose another")
+        if name is not None and secret and PULL_KEY in secret.keys:
+            raise ValueError(f"the product's secret has its key, {PULL_KEY}")
         return name
 
     @model_validator(mode="after")
@@ -242,6 +245,11 @@ class Product(_Part):
         if len({frozenset(plan.volumes) for plan in self.plans.values()}) != 1:
             raise ValueError("every plan must name the same volumes")
         return self
+
+    @property
+    def sealed_keys(self) -> tuple[str, ...]:
+        """The keys of all that goes to Git sealed."""
+        return (*self.secret.keys, *([PULL_KEY] if self.pull_secret else []))
 
 
 def load_product(text: str, file: str) -> Product:

@@ -15,7 +15,6 @@ from tenantry.core.evidence import (
     Obstacle,
     Trees,
     Wanted,
-    expects_answer,
     find_bad_health,
     gather,
 )
@@ -72,15 +71,16 @@ def judge(
     at_applied: Trees | None,
     answers: bool | None,
     before: Status,
+    said: str = "",
 ) -> Verdict:
     """The status that follows `before`, and why; always a move that `core.model.MOVES` has.
 
     `application`: None only where Argo CD *said* that there is none; where it could not be asked,
     there is nothing to judge. `at_compared` and `at_applied`: the trees at its `compared_commit`
     and `applied_commit`; None where that commit is unknown even after a fetch. `answers`: whether
-    the instance's URL answered; None: not asked.
+    the instance's URL answered; None: not asked. `said`: what came instead of an answer.
     """
-    evidence = gather(wanted, application, at_compared, at_applied, answers)
+    evidence = gather(wanted, application, at_compared, at_applied, answers, said)
     status, obstacle = _decide(wanted, application, answers, before, evidence)
     return _verdict(status, obstacle, evidence)
 
@@ -119,7 +119,7 @@ def _decide(
     if evidence.first is None:
         return _enter(TARGETS[wanted.state], before)
     if before in _RUNNING:
-        return _stay(wanted, app, answers, before, evidence.first)
+        return _stay(wanted, app, answers, before, evidence, evidence.first)
     return _provision(before, evidence.first)
 
 
@@ -143,10 +143,11 @@ def _stay(
     app: Application | None,
     answers: bool | None,
     before: Status,
+    evidence: Evidence,
     obstacle: Obstacle,
 ) -> tuple[Status, Obstacle]:
     """Once it ran: what runs stays what it was called, until something is wrong with *that*."""
-    trouble = _find_trouble(wanted, app, answers, before)
+    trouble = _find_trouble(wanted, app, answers, before, evidence)
     if trouble:
         return Status.DEGRADED, trouble
     if before is TARGETS[wanted.state] and obstacle.code == "awaiting_answer":
@@ -155,14 +156,18 @@ def _stay(
 
 
 def _find_trouble(
-    wanted: Wanted, app: Application | None, answers: bool | None, before: Status
+    wanted: Wanted,
+    app: Application | None,
+    answers: bool | None,
+    before: Status,
+    evidence: Evidence,
 ) -> Obstacle | None:
     if app is None:
         return Obstacle("no_application")
     if app.deleting:
         return Obstacle("application_deleting")
-    if answers is False and expects_answer(wanted.state) and before is not Status.SUSPENDED:
-        return find_bad_health(wanted.state, app) or Obstacle("not_answering")
+    if answers is False and before is not Status.SUSPENDED:
+        return find_bad_health(wanted.state, app) or evidence.answer
     return find_bad_health(wanted.state, app)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from tenantry.core import pull_secret
 from tenantry.core.objects import Item, find, tree
 from tenantry.core.problem import Problem
-from tenantry.core.product import Secret
+from tenantry.core.product import Product
 
 # bytes of an RSA block: keys of 2048, 3072, 4096 and 8192 bits
 _RSA_BLOCKS = {256, 384, 512, 1024}
@@ -30,16 +31,21 @@ def is_ciphertext(text: Any) -> bool:
     return block in _RSA_BLOCKS and len(raw) >= 2 + block + _TAG
 
 
-def check_sealed(objects: Sequence[Item], secret: Secret) -> Iterator[Problem]:
-    """Problems of every SealedSecret; the product's must be there with exactly its keys."""
-    names = [item.name for item in find(objects, "SealedSecret")]
-    if secret.name not in names:
-        yield Problem(f"SealedSecret/{secret.name}", "is missing")
-    for item in find(objects, "SealedSecret"):
+def check_sealed(objects: Sequence[Item], product: Product) -> Iterator[Problem]:
+    """Problems of every SealedSecret; the product's must be there with exactly their keys."""
+    wanted: dict[str, tuple[Collection[str], str]] = {
+        product.secret.name: (product.secret.keys, "Opaque")
+    }
+    if product.pull_secret:
+        wanted[product.pull_secret] = ([pull_secret.KEY], pull_secret.TYPE)
+    sealed = list(find(objects, "SealedSecret"))
+    for name in sorted(wanted.keys() - {item.name for item in sealed}):
+        yield Problem(f"SealedSecret/{name}", "is missing")
+    for item in sealed:
         yield from _check_scope(item)
         yield from _check_values(item)
-        if item.name == secret.name:
-            yield from _check_keys(item, secret)
+        if item.name in wanted:
+            yield from _check_content(item, *wanted[item.name])
 
 
 def _check_scope(item: Item) -> Iterator[Problem]:
@@ -58,11 +64,11 @@ def _check_values(item: Item) -> Iterator[Problem]:
             yield Problem(item.where, f"the value of {key} is not sealed", "seal it with kubeseal")
 
 
-def _check_keys(item: Item, secret: Secret) -> Iterator[Problem]:
-    found, wanted = set(tree(item.spec, "encryptedData")), set(secret.keys)
+def _check_content(item: Item, keys: Collection[str], kind: str) -> Iterator[Problem]:
+    found, wanted = set(tree(item.spec, "encryptedData")), set(keys)
     if found != wanted:
         missing, more = sorted(wanted - found), sorted(found - wanted)
         yield Problem(item.where, f"keys differ from the product's: missing {missing}, more {more}")
-    kind = tree(item.spec, "template").get("type", "Opaque")
-    if kind != "Opaque":
-        yield Problem(item.where, f"makes a Secret of type {kind!r}, not Opaque")
+    made = tree(item.spec, "template").get("type", "Opaque")
+    if made != kind:
+        yield Problem(item.where, f"makes a Secret of type {made!r}, not {kind}")

@@ -148,7 +148,8 @@ def _varies(part: str | Expression) -> bool:
 def _role(part: str | Expression) -> str:
     if isinstance(part, str) or not part.is_plain:
         return "other"
-    role = part.reads[0][0] if part.reads[0][0] == "ciphertext" else part.reads[0][-1]
+    name, attribute = part.reads[0][0], part.reads[0][-1]
+    role = attribute if name == "tenant" else "ciphertext"
     return role if role in _ROLES else "other"
 
 

@@ -42,7 +42,7 @@ KINDS = ("welcome", "ready")
 NAMES = frozenset(
     {
         "product", "support", "customer_id", "email", "company_name", "full_name", "instance_url",
-        "status_url", "trial_days", "last_day",
+        "login_url", "login_name", "status_url", "trial_days", "last_day",
     }
 )  # fmt: skip
 
@@ -179,6 +179,7 @@ def _context(service: Service, session: Session, row: Outbox) -> dict[str, Any]:
     customer = session.get_one(Customer, row.customer_id)
     tenant = session.get_one(Tenant, row.customer_id)
     token = service.vault.unwrap(row.wrapped) if row.wrapped else None
+    bootstrap = service.product.bootstrap
     return {
         "product": service.product.title,
         "support": service.product.support,
@@ -187,6 +188,8 @@ def _context(service: Service, session: Session, row: Outbox) -> dict[str, Any]:
         "company_name": customer.company_name,
         "full_name": customer.full_name,
         "instance_url": tenant.instance_url,
+        "login_url": f"{tenant.instance_url}{bootstrap.path}" if bootstrap else None,
+        "login_name": row.customer_id if bootstrap else None,
         "status_url": f"{service.public_url}/status/{token}" if token else None,
         "trial_days": service.product.trial.days,
         "last_day": _last_day(session.get_one(Subscription, row.customer_id), customer),

@@ -39,6 +39,7 @@ class Cell:
     shards: int  # that its tenants are spread over
     founding_files: Mapping[str, bytes]  # what a new repository holds beside the platform
     certificate: Callable[[], SealingCertificate]
+    registry_credentials: Callable[[], str]  # a Docker configuration, for private images
     checker: ClassChecker
     facts: CellFacts
     argocd: ArgoCD | None

@@ -153,12 +153,18 @@ class Watcher:
         verdict = judge(wanted, application, compared, applied, None, tenant.status)
         if not (verdict.needs_probe or (verdict.healthy and spec.state in ANSWERING)):
             return verdict
-        return judge(wanted, application, compared, applied, self._probe(tenant), tenant.status)
+        silence = self._probe(tenant)
+        return judge(
+            wanted, application, compared, applied, silence is None, tenant.status, silence or ""
+        )
 
-    def _probe(self, tenant: Watched) -> bool:
-        """Whether every path answers that must; asked in order, as far as they do."""
-        paths = self.service.product.ready.paths
-        return all(self.cell.probe(f"{tenant.url}{path}").ok for path in paths)
+    def _probe(self, tenant: Watched) -> str | None:
+        """What came of the first path that does not answer as it must; None where all do."""
+        for path in self.service.product.ready.paths:
+            answer = self.cell.probe(f"{tenant.url}{path}")
+            if not answer.ok:
+                return f"{path}: {answer.reason}"
+        return None
 
     def _refresh(self, argocd: ArgoCD, names: Sequence[str], now: datetime) -> None:
         """Have Applications compared that have not seen what main shows. Not waited for: a refresh

@@ -12,10 +12,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
 from tenantry.adapters.database.base import Base, CustomerId, RowId, Told
+from tenantry.core.errors import VolumesShrink
 from tenantry.core.model import Status
+from tenantry.core.volumes import shrunk
 
 
 def _status_check(column: str) -> CheckConstraint:
@@ -112,6 +114,17 @@ class Tenant(Base):
     reason_code: Mapped[str] = mapped_column(String(64), default="", doc="core.reasons.REASONS")
     detail: Mapped[str] = mapped_column(Told, default="", doc="for the operator")
     status_since: Mapped[datetime]
+
+    @validates("approved")
+    def _never_shrinks(self, _: str, approved: dict[str, Any]) -> dict[str, Any]:
+        """The one door to what is wanted, so no change can pass by it: VolumesShrink."""
+        before = (self.approved or {}).get("volumes", {})
+        if found := shrunk(before, approved.get("volumes", {})):
+            raise VolumesShrink(
+                f"{self.customer_id}: a volume cannot shrink: {', '.join(found)}",
+                remedy="keep the size, as core.volumes.grow does",
+            )
+        return approved
 
 
 class Publication(Base):

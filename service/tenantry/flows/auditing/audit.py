@@ -16,9 +16,11 @@ from functools import partial
 from tenantry.core.finding import Facts, Finding, Kind, judge, seen
 from tenantry.flows.auditing.facts import read_facts
 from tenantry.flows.auditing.repository import find_rewritten, read_heads
+from tenantry.flows.auditing.shards import find_misplaced
 from tenantry.flows.auditing.strays import find_strays
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import PAGE, Selection, split
+from tenantry.flows.publishing.sealer import Sealer
 from tenantry.flows.service import Cell, Service
 
 Progress = Callable[[int], object]  # is called with how many more tenants were looked at
@@ -45,10 +47,9 @@ def audit(
     service: Service, cell: Cell, *, full: bool = False, progress: Progress = lambda _: None
 ) -> Report:
     """Compare all of the cell; with `full` each tenant is rendered, too. Raises RepositoryError
-    where main cannot be read, SettingsError where the cell's certificate cannot be used.
+    where main cannot be read, SettingsError where the cell's certificate or credentials cannot.
     """
-    fingerprint = cell.certificate().fingerprint
-    look = partial(read_facts, service, cell, fingerprint=fingerprint)
+    look = partial(read_facts, service, cell, sealer=Sealer.of(service, cell))
     head = cell.repository.fetch()
     sound: set[str] = set()
     suspects: dict[str, Facts] = {}
@@ -66,7 +67,7 @@ def audit(
         for facts in look(heads.now, page, full=False):
             findings += _judge_again(suspects[facts.customer_id], facts)
     strays = find_strays(service, cell, heads.now, sound) if heads.now else ()
-    findings = [*find_rewritten(heads), *findings, *strays]
+    findings = [*find_rewritten(heads), *find_misplaced(cell, heads), *findings, *strays]
     looked_at = {customer_id: seen(facts) for customer_id, facts in suspects.items()}
     return Report(cell.name, heads.now, tenants, waiting, findings, looked_at)
 

@@ -15,8 +15,8 @@ from tenantry.adapters.database.tables import Publication, Tenant
 from tenantry.core import naming
 from tenantry.core.finding import Facts
 from tenantry.flows.fleet.rerender import read_current, rendered_trees
-from tenantry.flows.fleet.reseal import sealed_otherwise
 from tenantry.flows.publishing import adopted, ledger
+from tenantry.flows.publishing.sealer import Sealer
 from tenantry.flows.service import Cell, Service
 
 
@@ -26,7 +26,7 @@ def read_facts(
     head: str | None,
     customer_ids: Sequence[str],
     *,
-    fingerprint: str,
+    sealer: Sealer,
     full: bool,
 ) -> list[Facts]:
     """What is known of these customers' tenants; with `full` also what their rows render to."""
@@ -37,7 +37,7 @@ def read_facts(
         rows = select(Tenant).where(Tenant.customer_id.in_(customer_ids))
         tenants = session.scalars(rows.order_by(Tenant.customer_id)).all()
         pushed = ledger.intended(session, customer_ids)
-        outdated = sealed_otherwise(session, customer_ids, fingerprint)
+        outdated = sealer.read_outdated(session, customer_ids)
         other = [each for each in tenants if _stands_otherwise(each, places)]
         older = _accepted_once(session, [each.customer_id for each in other])
         current = read_current(session, customer_ids) if full else []

@@ -14,12 +14,15 @@ from tenantry.core import naming
 from tenantry.core.errors import OverlayRefused, ProductError
 from tenantry.core.model import TenantSpec
 from tenantry.core.overlay import LOCAL
+from tenantry.core.pull_secret import KEY as PULL_KEY
 from tenantry.flows.change import is_behind, raise_generation
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
 from tenantry.flows.publishing.rendering import render_files
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
+
+UNSEALED = "unsealed"  # in place of a tree: what publishing seals is part of it
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def read_current(session: Session, customer_ids: Sequence[str]) -> list[Current]
     sealed: dict[str, dict[str, str]] = {each.customer_id: {} for each in tenants}
     versions = {each.customer_id: each.approved.get("secret_versions", {}) for each in tenants}
     for row in session.scalars(select(SealedValue).where(SealedValue.customer_id.in_(sealed))):
-        if versions[row.customer_id].get(row.key) == row.version:
+        if row.key == PULL_KEY or versions[row.customer_id].get(row.key) == row.version:
             sealed[row.customer_id][row.key] = row.ciphertext
     return [
         Current(
@@ -87,8 +90,9 @@ def rendered_trees(
     current: Sequence[Current],
     failed: dict[str, str],
 ) -> dict[str, str]:
-    """By customer: the tree that its row renders to now, with the `local/` that main has. Where it
-    cannot be rendered, the reason is put into `failed`.
+    """By customer: the tree that its row renders to now, with the `local/` that main has; UNSEALED
+    where the product asks for something sealed that it did not ask for before. Where it cannot be
+    rendered, the reason is put into `failed`.
     """
     local = _read_local(cell, head, [each.customer_id for each in current])
     trees = {}
@@ -97,6 +101,9 @@ def rendered_trees(
             spec = TenantSpec.model_validate(each.wanted)
             if lacking := spec.secret_versions.keys() - each.ciphertext.keys():
                 raise OverlayRefused([f"nothing is sealed for {', '.join(sorted(lacking))}"])
+            if service.product.pull_secret and PULL_KEY not in each.ciphertext:
+                trees[each.customer_id] = UNSEALED
+                continue
             shall = render_files(
                 service, cell, spec, each.ciphertext, local=local[each.customer_id]
             )

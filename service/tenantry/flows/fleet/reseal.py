@@ -1,4 +1,5 @@
-"""Sealing again what was sealed with another certificate than the cell's current one.
+"""Sealing again what was sealed with another certificate than the cell's current one, and the
+credentials for images where these are others now.
 
 The values stay what they are, only their ciphertext is made anew: by the publisher, when it next
 publishes the tenant. So resealing is marking.
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import SealedValue, Tenant
 from tenantry.flows.change import is_behind, raise_generation
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
+from tenantry.flows.publishing.sealer import Sealer
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
@@ -22,18 +24,18 @@ from tenantry.flows.service import Cell, Service
 def mark_for_resealing(
     service: Service, cell: Cell, selection: Selection, *, everything: bool = False
 ) -> Iterator[Marked]:
-    """Mark tenants that hold ciphertext of another certificate, page by page; with `everything`
-    each of them, and its ciphertext is forgotten. SettingsError where the cell's certificate cannot
-    be used: then nothing was marked.
+    """Mark tenants that hold ciphertext of another certificate or of other credentials, page by
+    page; with `everything` each of them, and its ciphertext is forgotten. SettingsError where the
+    cell's certificate or credentials cannot be used: then nothing was marked.
     """
-    fingerprint = cell.certificate().fingerprint
+    sealer = Sealer.of(service, cell)
     for page in bulk.pages(service, cell, selection):
         with service.database.write() as session:
             tenants = locked(session, page)
             if everything:
                 session.execute(delete(SealedValue).where(SealedValue.customer_id.in_(page)))
             else:
-                outdated = sealed_otherwise(session, page, fingerprint)
+                outdated = sealer.read_outdated(session, page)
                 tenants = [
                     each
                     for each in tenants
@@ -41,14 +43,6 @@ def mark_for_resealing(
                 ]
             marked = _mark(service, session, tenants)
         yield Marked(len(page), marked, last=page[-1])
-
-
-def sealed_otherwise(session: Session, customer_ids: Sequence[str], fingerprint: str) -> set[str]:
-    """Those of the customers that hold ciphertext of another certificate."""
-    other = select(SealedValue.customer_id).where(
-        SealedValue.customer_id.in_(customer_ids), SealedValue.certificate != fingerprint
-    )
-    return set(session.scalars(other.distinct()))
 
 
 def _is_marked(tenant: Tenant) -> bool:

@@ -64,7 +64,7 @@ def render_example(
 ) -> tuple[TenantSpec, Mapping[str, bytes]]:
     """A tenant that is made up, and the files of its folder. Raises what `render_files` does."""
     spec = made_up(service.product, plan, state, platform=platform)
-    ciphertext = dict.fromkeys(service.product.secret.keys, _CIPHERTEXT)
+    ciphertext = dict.fromkeys(service.product.sealed_keys, _CIPHERTEXT)
     return spec, render_files(service, cell, spec, ciphertext, local=None).files
 
 

@@ -14,10 +14,12 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import upsert
 from tenantry.adapters.database.tables import LicenseRow, SealedValue, Secret, Tenant
-from tenantry.adapters.seal import CORES, PlainSecret, SealingCertificate
+from tenantry.adapters.seal import CORES, PlainSecret
 from tenantry.core.errors import VaultError
 from tenantry.core.model import TenantSpec
 from tenantry.core.product import Source
+from tenantry.core.pull_secret import KEY as PULL_KEY
+from tenantry.flows.publishing.sealer import Sealer
 from tenantry.flows.rows import in_order
 from tenantry.flows.service import Cell, Service
 
@@ -29,7 +31,7 @@ Wrapped = Mapping[tuple[str, str], bytes]
 
 @dataclass(frozen=True)
 class Missing:
-    """A tenant, and the keys of its secret that have no current ciphertext."""
+    """A tenant, and the keys of its secrets that have no current ciphertext."""
 
     spec: TenantSpec
     keys: tuple[str, ...]
@@ -55,59 +57,73 @@ def sealed_values(
 ) -> Sealed:
     """The tenants' ciphertext; what is missing or outdated is sealed, on so many cores, and stored.
 
-    Raises SealingError; then nothing was stored.
+    Raises SealingError, or SettingsError where the cell lacks what is sealed with or what is to be
+    sealed; then nothing was stored.
     """
-    certificate = cell.certificate()
+    sealer = Sealer.of(service, cell)
     with service.database.read() as session:
-        kept = _kept(session, specs, certificate)
-        missing = [_missing(spec, kept[spec.customer_id]) for spec in specs]
+        kept = _kept(session, specs, sealer)
+        missing = [_missing(spec, sealer, kept[spec.customer_id]) for spec in specs]
         missing = [each for each in missing if each.keys]
-        plain, refused = _open(service, session, missing)
+        plain, refused = _open(service, session, missing, sealer)
         is_vault_whole = not refused or _is_vault_whole(service, session)
     sealing = [each for each in missing if each.spec.customer_id in plain]
     if sealing:
-        values = [plain[each.spec.customer_id] for each in sealing]
-        fresh = service.kubeseal.seal(values, certificate, now=service.now(), cores=cores)
-        kept |= _store(service, sealing, fresh, certificate)
+        values = [secret for each in sealing for secret in plain[each.spec.customer_id]]
+        fresh = _seal(service, values, sealer, cores)
+        kept |= _store(service, sealing, fresh, sealer)
     return Sealed(kept, refused, is_vault_whole)
 
 
-def _missing(spec: TenantSpec, kept: Mapping[str, str]) -> Missing:
-    return Missing(spec, tuple(sorted(spec.secret_versions.keys() - kept.keys())))
+def _missing(spec: TenantSpec, sealer: Sealer, kept: Mapping[str, str]) -> Missing:
+    return Missing(spec, tuple(sorted(sealer.keys(spec) - kept.keys())))
 
 
 def _kept(
-    session: Session, specs: Sequence[TenantSpec], certificate: SealingCertificate
+    session: Session, specs: Sequence[TenantSpec], sealer: Sealer
 ) -> dict[str, dict[str, str]]:
-    versions = {spec.customer_id: spec.secret_versions for spec in specs}
+    by_customer = {spec.customer_id: spec for spec in specs}
     rows = select(
         SealedValue.customer_id, SealedValue.key, SealedValue.version, SealedValue.ciphertext
     ).where(
-        SealedValue.customer_id.in_(versions), SealedValue.certificate == certificate.fingerprint
+        SealedValue.customer_id.in_(by_customer),
+        SealedValue.certificate == sealer.certificate.fingerprint,
     )
-    kept: dict[str, dict[str, str]] = {customer_id: {} for customer_id in versions}
+    kept: dict[str, dict[str, str]] = {customer_id: {} for customer_id in by_customer}
     for customer_id, key, version, ciphertext in session.execute(rows):
-        if versions[customer_id].get(key) == version:
+        if sealer.is_current(by_customer[customer_id], key, version):
             kept[customer_id][key] = ciphertext
     return kept
 
 
 def _open(
-    service: Service, session: Session, missing: Sequence[Missing]
-) -> tuple[dict[str, PlainSecret], dict[str, VaultError]]:
+    service: Service, session: Session, missing: Sequence[Missing], sealer: Sealer
+) -> tuple[dict[str, list[PlainSecret]], dict[str, VaultError]]:
     """By customer: the values to seal, or why there are none. Two queries for all of them."""
     wrapped = _wrapped(session, missing)
-    opened: dict[str, PlainSecret] = {}
+    opened: dict[str, list[PlainSecret]] = {}
     refused: dict[str, VaultError] = {}
     for each in missing:
         spec = each.spec
+        own = [key for key in each.keys if key != PULL_KEY]
         try:
-            values = {key: _value(service, spec, key, wrapped) for key in each.keys}
+            values = {key: _value(service, spec, key, wrapped) for key in own}
         except VaultError as error:
             refused[spec.customer_id] = error
         else:
-            opened[spec.customer_id] = PlainSecret(spec.name, service.product.secret.name, values)
+            pulled = sealer.credentials if PULL_KEY in each.keys else None
+            opened[spec.customer_id] = _secrets(service, spec, values, pulled)
     return opened, refused
+
+
+def _secrets(
+    service: Service, spec: TenantSpec, own: Mapping[str, str], credentials: str | None
+) -> list[PlainSecret]:
+    product = service.product
+    found = [PlainSecret(spec.name, product.secret.name, own)] if own else []
+    if product.pull_secret and credentials:
+        found.append(PlainSecret(spec.name, product.pull_secret, {PULL_KEY: credentials}))
+    return found
 
 
 def _wrapped(session: Session, missing: Sequence[Missing]) -> Wrapped:
@@ -156,11 +172,22 @@ def _opens(service: Service, wrapped: bytes) -> bool:
     return True
 
 
+def _seal(
+    service: Service, secrets: Sequence[PlainSecret], sealer: Sealer, cores: int
+) -> dict[str, dict[str, str]]:
+    """The ciphertext by key, of all of a tenant's secrets, by namespace."""
+    sealed = service.kubeseal.seal(secrets, sealer.certificate, now=service.now(), cores=cores)
+    fresh: dict[str, dict[str, str]] = {secret.namespace: {} for secret in secrets}
+    for secret, ciphertext in zip(secrets, sealed, strict=True):
+        fresh[secret.namespace] |= ciphertext
+    return fresh
+
+
 def _store(
     service: Service,
     missing: Sequence[Missing],
-    fresh: Sequence[Mapping[str, str]],
-    certificate: SealingCertificate,
+    fresh: Mapping[str, Mapping[str, str]],
+    sealer: Sealer,
 ) -> dict[str, dict[str, str]]:
     """Keep what was sealed, and return what is kept now: two processes may seal the same value,
     and the one that is first here decides for both.
@@ -169,18 +196,18 @@ def _store(
     customer_ids = [spec.customer_id for spec in specs]
     with service.database.write() as session:
         session.execute(in_order(select(Tenant.customer_id), customer_ids))
-        kept = _kept(session, specs, certificate)
+        kept = _kept(session, specs, sealer)
         rows = [
             {
-                "customer_id": each.spec.customer_id,
+                "customer_id": spec.customer_id,
                 "key": key,
-                "version": each.spec.secret_versions[key],
-                "certificate": certificate.fingerprint,
+                "version": sealer.version(spec, key),
+                "certificate": sealer.certificate.fingerprint,
                 "ciphertext": value,
             }
-            for each, ciphertext in zip(missing, fresh, strict=True)
-            for key, value in ciphertext.items()
-            if key not in kept[each.spec.customer_id]
+            for spec in specs
+            for key, value in fresh[spec.name].items()
+            if key not in kept[spec.customer_id]
         ]
         upsert(session, SealedValue, rows)
     for row in rows:
