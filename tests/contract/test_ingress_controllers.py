@@ -13,16 +13,13 @@ from typing import Any
 
 import pytest
 
-from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.schemas import load_schemas
-from tenantry.core import naming
-from tenantry.core.checks import Expected, check_objects
 from tenantry.core.network import Endpoint, Pod, Port, may_reach
 from tenantry.core.objects import Item, find
 from tenantry.core.overlay import CellFacts
 from tenantry.settings import CellSettings, Settings
-from tests.overlays import product, rendered, spec, write_repository
-from tests.programs import require
+from tests.built import build, check
+from tests.overlays import spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "decisions" / "0013-traffic.md"
 BLOCKS = [
@@ -54,7 +51,7 @@ class Site:
 @pytest.fixture(
     params=BLOCKS, ids=lambda block: block["TENANTRY_CELLS__MAIN__INGRESS_CLASS"], scope="module"
 )
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Site:
+def site(request: pytest.FixtureRequest) -> Site:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in request.param.items():
             patch.setenv(name, value)
@@ -66,11 +63,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         cell.ingress_namespace,
         cell.ingress_cidrs,
     )
-    root = write_repository(tmp_path_factory.mktemp("repository"), spec())
-    folder = root / naming.folder(spec().name)
-    for path, content in rendered(spec(), cell=facts).items():
-        (folder / path).write_bytes(content)
-    return Site(cell, Kustomize(require("kustomize")).build(folder))
+    return Site(cell, build(spec(), cell=facts))
 
 
 def test_page_tells_of_three_controllers() -> None:
@@ -79,8 +72,7 @@ def test_page_tells_of_three_controllers() -> None:
 
 
 def test_tenant_is_valid_and_good(site: Site) -> None:
-    expected = Expected.of(spec(), product())
-    assert check_objects(site.objects, expected=expected, product=product()) == []
+    assert check(spec(), site.objects) == []
     schemas = load_schemas()
     assert schemas
     assert [schemas.find_problem(body) for body in site.objects] == [None] * len(site.objects)

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from tenantry.core import naming
 from tenantry.core.isolation import METADATA, check_isolation
 from tenantry.core.model import State
 from tenantry.core.network import Endpoint, Pod, Port, Way, closes, may_reach, selects
-from tenantry.core.objects import Item, container_ports, find, items, tree
-from tests.overlays import spec, write_repository
+from tenantry.core.objects import Item, Tree, container_ports, find, items, tree
+from tests.built import TEMPLATES, Built, check
+from tests.overlays import rendered, spec, write_repository
 from tests.programs import require
 
 # The table of edges: who may connect to what inside a tenant. Nothing else is open.
@@ -65,7 +67,7 @@ class Town:
         pods = {item.name: Pod.of(item, around) for item in built if item.template}
         solver = {"acme.cert-manager.io/http01-solver": "true"}
         pods |= {
-            "solver": Pod(namespace.name, solver, around, {}),
+            "solver": Pod(namespace.name, solver, around, {"http": Port(8089)}),
             "unknown": Pod(namespace.name, {}, around, {}),
         }
         numbers = {n for item in built if item.template for n in container_ports(item)[0]}
@@ -201,52 +203,60 @@ def _compare_addresses(town: Town, plan: str) -> Iterator[str]:
                 yield f"{name} reaches {address}"
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    kustomize = Kustomize(require("kustomize"))
-    built: dict[tuple[str, State], list[dict[str, Any]]] = {}
-
-    def run(plan: str, state: State) -> list[dict[str, Any]]:
-        if (plan, state) not in built:
-            tenant = spec(plan=plan, state=state)
-            root = write_repository(tmp_path_factory.mktemp("repository"), tenant)
-            built[plan, state] = kustomize.build(root / naming.folder(tenant.name))
-        return copy.deepcopy(built[plan, state])
-
-    return run
+def built(plan: str, state: State = State.ACTIVE) -> list[dict[str, Any]]:
+    return Built(TEMPLATES, plan, state).objects
 
 
 @pytest.mark.parametrize("plan", INTERNET)
-def test_what_is_open_is_what_the_tables_say(build: Any, plan: str) -> None:
-    assert list(find_differences(build(plan, State.ACTIVE), plan)) == []
+def test_what_is_open_is_what_the_tables_say(plan: str) -> None:
+    assert list(find_differences(built(plan), plan)) == []
 
 
 @pytest.mark.parametrize(("plan", "state"), list(itertools.product(INTERNET, State)))
-def test_no_state_opens_anything(build: Any, plan: str, state: State) -> None:
-    active, other = Town.of(build(plan, State.ACTIVE)), Town.of(build(plan, state))
+def test_no_state_opens_anything(plan: str, state: State) -> None:
+    active, other = Town.of(built(plan)), Town.of(built(plan, state))
     assert other.policies == active.policies
     assert {name: (pod.labels, pod.named_ports) for name, pod in other.pods.items()} == {
         name: (pod.labels, pod.named_ports) for name, pod in active.pods.items()
     }
 
 
-def test_tables_tell_of_every_component(build: Any) -> None:
-    assert set(Town.of(build("starter", State.ACTIVE)).pods) == {*COMPONENTS, "solver", "unknown"}
+def test_tables_tell_of_every_component() -> None:
+    assert set(Town.of(built("starter")).pods) == {*COMPONENTS, "solver", "unknown"}
 
 
-def test_policies_have_both_ends(build: Any) -> None:
+def test_policies_have_both_ends() -> None:
     """No policy is about pods that nobody has, or ports that those do not have."""
-    town = Town.of(build("starter", State.ACTIVE))
+    town = Town.of(built("starter"))
     for policy in town.policies:
-        assert _matching(town, policy.spec["podSelector"]), policy.name
-        for rule in items(policy.spec, "egress") + items(policy.spec, "ingress"):
-            for peer in items(rule, "to") + items(rule, "from"):
-                if "namespaceSelector" not in peer and "ipBlock" not in peer:
-                    assert _matching(town, peer["podSelector"]), policy.name
+        selected = _matching(town, policy.spec["podSelector"])
+        assert selected, policy.name
+        for rule in Way.INGRESS.rules(policy):
+            _has_ports(selected, rule)
+            assert all(_matching(town, peer) for peer in _near(rule, Way.INGRESS)), policy.name
+        for rule in Way.EGRESS.rules(policy):
+            for peer in _near(rule, Way.EGRESS):
+                _has_ports(_matching(town, peer), rule)
 
 
-def test_labels_of_clients_are_of_some_use(build: Any) -> None:
-    objects = build("starter", State.ACTIVE)
+def _near(rule: Tree, way: Way) -> list[Any]:
+    """Selectors of pods of the tenant's own."""
+    return [
+        peer["podSelector"]
+        for peer in items(rule, way.value)
+        if "namespaceSelector" not in peer and "ipBlock" not in peer
+    ]
+
+
+def _has_ports(targets: list[Pod], rule: Tree) -> None:
+    assert targets
+    for port, target in itertools.product(items(rule, "ports"), targets):
+        numbers = {known.number for known in target.named_ports.values()}
+        assert port["port"] in numbers | set(target.named_ports)
+
+
+def test_labels_of_clients_are_of_some_use() -> None:
+    objects = built("starter")
     used = {
         key
         for body in objects
@@ -257,8 +267,8 @@ def test_labels_of_clients_are_of_some_use(build: Any) -> None:
         assert {key for key in pod.labels if key.startswith("tenantry.dev/")} <= used
 
 
-def _matching(town: Town, selector: Any) -> list[str]:
-    return [name for name, pod in town.pods.items() if selects(selector, pod.labels)]
+def _matching(town: Town, selector: Any) -> list[Pod]:
+    return [pod for pod in town.pods.values() if selects(selector, pod.labels)]
 
 
 # What must be noticed: a name, what is done to the policies by name, and whether every vendor's
@@ -312,9 +322,9 @@ MUTATIONS: dict[str, tuple[Callable[[Policies], Any], bool]] = {
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_mutation_is_noticed(build: Any, name: str) -> None:
+def test_mutation_is_noticed(name: str) -> None:
     change, refused = MUTATIONS[name]
-    objects = build("starter", State.ACTIVE)
+    objects = copy.deepcopy(built("starter"))
     policies = {b["metadata"]["name"]: b["spec"] for b in objects if b["kind"] == "NetworkPolicy"}
     change(policies)
     kept = [b for b in objects if b["kind"] != "NetworkPolicy" or b["metadata"]["name"] in policies]
@@ -322,8 +332,8 @@ def test_mutation_is_noticed(build: Any, name: str) -> None:
     assert bool(check_isolation([Item(body) for body in kept])) is refused
 
 
-def test_each_exception_of_the_way_out_is_needed(build: Any) -> None:
-    objects = build("enterprise", State.ACTIVE)
+def test_each_exception_of_the_way_out_is_needed() -> None:
+    objects = copy.deepcopy(built("enterprise"))
     (out,) = [body for body in objects if body["metadata"]["name"] == "node-red-out"]
     for peer in out["spec"]["egress"][0]["to"]:
         complete = peer["ipBlock"]["except"]
@@ -333,3 +343,21 @@ def test_each_exception_of_the_way_out_is_needed(build: Any) -> None:
             town = replace(town, pods={"node-red": town.pods["node-red"]})
             assert next(_compare_addresses(town, "enterprise"), None), excepted
         peer["ipBlock"]["except"] = complete
+
+
+def test_what_a_reviewer_puts_beside_is_looked_at_too(tmp_path: Path) -> None:
+    tenant = spec()
+    folder = write_repository(tmp_path, tenant) / naming.folder(tenant.name)
+    for name, content in rendered(tenant, has_local=True).items():
+        (folder / name).write_bytes(content)
+    (folder / "local").mkdir()
+    (folder / "local" / "kustomization.yaml").write_text(
+        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nresources: [open.yaml]\n"
+    )
+    (folder / "local" / "open.yaml").write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: open}\n"
+        "spec: {podSelector: {}, policyTypes: [Egress], egress: [{}]}\n"
+    )
+    objects = Kustomize(require("kustomize")).build(folder)
+    (problem,) = check(tenant, objects)
+    assert problem.startswith("NetworkPolicy/open: has a rule without `to`")

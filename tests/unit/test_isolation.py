@@ -71,6 +71,7 @@ def test_all_is_closed_not_only_what_is_known(way: str, other: str) -> None:
         named("ingress-nginx"),
         named("traefik", "monitoring"),
         {"namespaceSelector": {"matchLabels": {NAME: OWN}}, "podSelector": {}},
+        block("10.0.0.0/16"),
         block("10.20.30.0/24"),
         block("198.51.100.7/32"),
         block("2001:db8:5::/48"),
@@ -138,6 +139,11 @@ def test_metadata_is_refused_however_it_is_spelled(address: Any) -> None:
         )
     held_back = block(around["ipBlock"]["cidr"], str(address))
     opened = policy(podSelector={}, policyTypes=["Egress"], egress=[{"to": [held_back]}])
+    assert problems(policy(**DENY), opened) == []
+
+
+def test_probes_may_come_from_where_a_cloud_has_its_metadata() -> None:
+    opened = policy(podSelector={}, ingress=[{"from": [block("168.63.129.16/32")]}])
     assert problems(policy(**DENY), opened) == []
 
 

@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_network
 
 from tenantry.core.network import Network, Pod, Way, closes, read_block
 from tenantry.core.objects import Item, Tree, find, items, texts, tree
+from tenantry.core.overlay import NAMESPACE_NAME
 from tenantry.core.problem import Problem
 
 # where clouds tell a machine who it is, and give it credentials
@@ -41,7 +42,6 @@ _PRIVATE = tuple(
     for text in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8")
 )
 _SMALLEST_PREFIX = 8  # bits; whoever lets in more than that lets in everybody
-_NAME = "kubernetes.io/metadata.name"  # set by the API server alone, so nobody can take it on
 _TENANTS = "customer-"  # what the namespaces of tenants begin with
 
 
@@ -92,7 +92,7 @@ def _check_spaces(policy: Item, peer: Tree) -> Iterator[Problem]:
         yield Problem(
             policy.where,
             "selects namespaces by something else than their name, so maybe another tenant's",
-            f"name them by the label {_NAME}",
+            f"name them by the label {NAMESPACE_NAME}, which the API server alone sets",
         )
     for name in names:
         if name.startswith(_TENANTS) and name != policy.namespace:
@@ -101,10 +101,10 @@ def _check_spaces(policy: Item, peer: Tree) -> Iterator[Problem]:
 
 def _names(selector: Tree) -> Iterator[str]:
     """Names outside of which the selector matches no namespace."""
-    if _NAME in (labels := tree(selector, "matchLabels")):
-        yield str(labels[_NAME])
+    if NAMESPACE_NAME in (labels := tree(selector, "matchLabels")):
+        yield str(labels[NAMESPACE_NAME])
     for expression in items(selector, "matchExpressions"):
-        if (expression.get("key"), expression.get("operator")) == (_NAME, "In"):
+        if (expression.get("key"), expression.get("operator")) == (NAMESPACE_NAME, "In"):
             yield from texts(expression.get("values"))
 
 
