@@ -35,7 +35,7 @@ FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 MADE = re.compile(r"^(keys/[a-z-]+\.(pem|key|keys|crt)|tests/\.screenshots.*)$")
 FILE = re.compile(r"^[\w.*-]+(/[\w.*-]+)*/?$")
 # of tests and checks, not of the service
-OTHER_VARIABLES = {"TENANTRY_STRICT", "TENANTRY_REGENERATE"}
+OTHER_VARIABLES = {"TENANTRY_IMAGE", "TENANTRY_STRICT", "TENANTRY_REGENERATE"}
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
