@@ -32,6 +32,7 @@ from tenantry.adapters.database.tables import (
     LicenseRow,
     Outbox,
     Publication,
+    Repository,
     SealedValue,
     Secret,
     Subscription,
@@ -40,6 +41,7 @@ from tenantry.adapters.database.tables import (
 from tenantry.core import naming
 from tenantry.core.model import Status, TenantSpec, may_move
 from tenantry.core.overlay import render
+from tenantry.flows.publishing import shards
 from tenantry.flows.service import Cell, Service
 from tests.leaks import forms, plain_forms, readable
 
@@ -179,6 +181,7 @@ def _check_repository(service: Service, cell: Cell, session: Session) -> None:
         if tenant.published_generation == tenant.generation:
             _check_bytes(service, cell, session, tenant, standing[folder])
     _check_commits(remote, set(shown))
+    _check_shards(cell, session)
 
 
 def _check_bytes(
@@ -218,6 +221,35 @@ def _check_commits(remote: str, names: set[str]) -> None:
                 before.add(generation)
             else:
                 before.clear()
+
+
+def _check_shards(cell: Cell, session: Session) -> None:
+    """Each shard's branch is a commit of main, and once it followed what people wrote last, shows
+    the shard's folders as main does. Not where main's history was replaced below it.
+    """
+    replaced = select(Audit.id).where(Audit.action == "repository.history_accepted")
+    row = session.get(Repository, cell.name)
+    if session.scalar(replaced) or (row and row.halted):
+        return
+    if _lagging(cell):
+        shards.move_late(cell, shards.look(cell, str(cell.repository.fetch())))
+    assert not _lagging(cell)
+    no_commit_of_main = ("for-each-ref", "--no-merged=refs/heads/main", "refs/heads/shard/")
+    assert not _git(cell.repository.url, *no_commit_of_main)
+
+
+def _lagging(cell: Cell) -> list[str]:
+    """The folders that main does not show as the branch of their shard does."""
+    folders = [f"tenants/{number:02x}" for number in range(256)]
+    branches = [f"refs/heads/shard/{n * cell.shards // 256:02x}" for n in range(256)]
+    roots = (["refs/heads/main"] * 256, branches)
+    names = [[f"{root}:{each}" for root, each in zip(side, folders, strict=True)] for side in roots]
+    asked = [*names[0], *names[1], *(f"{branch}^{{commit}}" for branch in branches)]
+    answers = _batch(cell.repository.url, "--batch-check", asked).decode().splitlines()
+    found = [line.split()[0] if line.split()[-1].isdigit() else None for line in answers]
+    main, shown, there = found[:256], found[256:512], found[512:]
+    rows = zip(folders, main, shown, there, strict=True)
+    return [folder for folder, is_so, is_shown, commit in rows if is_so != is_shown or not commit]
 
 
 def _check_mailbox(service: Service) -> None:

@@ -28,6 +28,7 @@ from tenantry.flows.auditing.repair import repair as repair_cell
 from tenantry.flows.auditing.repository import Heads
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Selection
+from tenantry.flows.publishing.shards import follow_main
 from tenantry.flows.service import Cell, Service
 
 
@@ -87,6 +88,8 @@ class AuditRun(Run):
 
     def look(self, cell: Cell, overwrite: frozenset[str] | None, *, no_wait: bool) -> None:
         """Compare, tell; with `overwrite` (customer ids) also mend, and compare again."""
+        if overwrite is not None:
+            follow_main(self.service, cell)
         report = self._audit(cell)
         repaired: Kinds = {}
         if overwrite is not None and report.findings:
