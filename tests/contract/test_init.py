@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -13,14 +14,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tenantry import settings, wiring
+from tenantry import assets, settings, wiring
 from tenantry.adapters.database import schema
 from tenantry.adapters.git import TenantsRepository, create_bare
 from tenantry.cli.check import check
 from tenantry.cli.init import init
 from tenantry.cli.next_steps import next_steps
 from tenantry.core import shards
-from tenantry.core.errors import LeaseLost, PushRefused, WrongRepository
+from tenantry.core.errors import LeaseLost, PlatformRefused, PushRefused, WrongRepository
 from tenantry.devcluster.applicationset import load_sets
 from tenantry.devcluster.project import load_project
 from tenantry.flows import initializing
@@ -174,6 +175,16 @@ def test_what_it_made_passes_the_check_that_it_brings(begun: Place, tmp_path: Pa
     _git("clone", "-q", str(begun.remote), str(tmp_path / "work"))
     result = CliRunner().invoke(check, [str(tmp_path / "work"), "--base", "HEAD"])
     assert (result.exit_code, result.output[:9]) == (0, "0 tenants")
+
+
+def test_a_platform_that_the_check_would_refuse_is_not_added(place: Place) -> None:
+    product = place.folder / "product"
+    shutil.copytree(assets.path("tenant_templates"), product)
+    base = product / "platform/v1/base/kustomization.yaml"
+    base.write_text(base.read_text() + "components: [https://example.com/x]\n")
+    with pytest.raises(PlatformRefused, match=r"https://example\.com/x"):
+        place.init(product_dir=product)
+    assert place.git("for-each-ref") == ""
 
 
 # What is there stays

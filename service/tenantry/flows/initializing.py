@@ -21,11 +21,13 @@ from tenantry.adapters.git import Change
 from tenantry.core import gittree, naming, owners, shards
 from tenantry.core.errors import (
     LeaseLost,
+    PlatformRefused,
     PushRefused,
     PushRejected,
     RepositoryError,
     WrongRepository,
 )
+from tenantry.core.sources import check_platform
 from tenantry.flows.publishing import founding
 from tenantry.flows.publishing.founding import ARGOCD
 from tenantry.flows.service import Cell
@@ -72,8 +74,9 @@ def initialize(
 ) -> Initialized:
     """Make the cell's repository complete; changes nothing where it is.
 
-    WrongRepository where it holds something else. LeaseLost where another publisher holds
-    the lease for long, or took it over. RepositoryError where the remote does not answer.
+    WrongRepository where it holds something else, PlatformRefused where the product's platform is
+    fit for none. LeaseLost where another publisher holds the lease for long, or took it over.
+    RepositoryError where the remote does not answer.
     """
     with _lease(site.cell, wait):
         for _ in range(REBUILDS):
@@ -174,10 +177,20 @@ def _plan(site: Site, wishes: Wishes, head: str | None) -> _Plan:
 def _plan_platform(site: Site, plan: _Plan, trees: Mapping[str, str | None]) -> None:
     folder = naming.platform_folder(site.platform)
     if trees[folder] is None:
+        _require_sound(site, folder)
         plan.added.append(folder)
         plan.changes.append(founding.add_platform(site.platform, site.platform_files))
     elif trees[folder] != gittree.folder_id(site.platform_files):
         plan.differing.append(folder)
+
+
+def _require_sound(site: Site, folder: str) -> None:
+    """PlatformRefused for what the check of the repository would refuse, since once it is there it
+    stays. What it builds to is looked at with the first tenant.
+    """
+    files = {f"{folder}/{path}": content for path, content in site.platform_files.items()}
+    if problems := check_platform(files, folder=folder):
+        raise PlatformRefused([str(problem) for problem in problems])
 
 
 def _read_folders(site: Site, head: str | None, wishes: Wishes) -> Mapping[str, str | None]:
