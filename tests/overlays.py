@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from tenantry import assets
 from tenantry.adapters.product_folder import ProductFolder, read_files, read_product_folder
-from tenantry.core import naming
+from tenantry.core import naming, pull_secret
 from tenantry.core.argocd_files import ArgoCDFacts, render_argocd
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.overlay import CellFacts, render
@@ -121,6 +122,41 @@ def rendered(
 def argocd_templates() -> dict[str, bytes]:
     """The files that a repository's argocd/ is made from."""
     return read_files(assets.path("tenants") / "argocd")
+
+
+PULL_SECRET = f"""
+apiVersion: bitnami.com/v1alpha1
+kind: SealedSecret
+metadata:
+  name: "{{{{ product.pull_secret }}}}"
+  namespace: "{{{{ tenant.name }}}}"
+  annotations:
+    argocd.argoproj.io/sync-wave: "-1"
+spec:
+  encryptedData: "{{{{ pull_ciphertext }}}}"
+  template:
+    type: {pull_secret.TYPE}
+"""
+
+
+def private_product(folder: Path) -> Path:
+    """The sample as a vendor with private images has it, written to `folder`."""
+    shutil.copytree(assets.path("tenant_templates"), folder)
+    (folder / "overlay" / "pull-secret.yaml").write_text(PULL_SECRET)
+    for path, line, more in (
+        ("product.yaml", "secret:\n", "pull_secret: acme-registry\n"),
+        ("overlay/kustomization.yaml", "  - ingress.yaml\n", "  - pull-secret.yaml\n"),
+        (
+            "platform/v1/base/api.yaml",
+            "      enableServiceLinks: false\n",
+            "      imagePullSecrets: [{name: acme-registry}]\n",
+        ),
+    ):
+        text = (folder / path).read_text()
+        assert line in text
+        added = more + line if path == "product.yaml" else line + more
+        (folder / path).write_text(text.replace(line, added, 1))
+    return folder
 
 
 def write_repository(root: Path, *tenants: TenantSpec) -> Path:

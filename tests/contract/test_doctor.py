@@ -25,6 +25,7 @@ from tenantry.cli.main import cli
 from tenantry.doctor import Finding, examine
 from tenantry.flows import keys
 from tenantry.settings import load
+from tests.overlays import private_product
 from tests.programs import require
 
 VECTORS = Path(__file__).parent.parent / "data" / "kubeseal"
@@ -251,6 +252,35 @@ def test_broken_product_is_found_with_file_line_and_hint(
     found = only_bad(product_dir=folder)
     assert found.id == "product.files"
     assert re.search(says, found.message)
+
+
+# Private images
+
+
+@pytest.mark.parametrize(
+    ("content", "ok", "says"),
+    [
+        ('{"auths": {"registry.example": {"auth": "Y2FuYXJ5"}}}', True, "for registry.example"),
+        ('{"auths": {"registry.example": {}}}', False, "no credentials for registry.example"),
+        ("canary", False, "is not JSON"),
+        ("", False, "is empty"),
+        (None, False, "has no credentials for them"),
+    ],
+)
+def test_credentials_are_looked_at_where_the_product_asks_for_them(
+    environment: pytest.MonkeyPatch, tmp_path: Path, content: str | None, ok: bool, says: str
+) -> None:
+    assert "cell.main.images" not in findings()
+    folder = private_product(tmp_path / "product")
+    if content is not None:
+        (tmp_path / "registry.json").write_text(content)
+        variable = "TENANTRY_CELLS__MAIN__REGISTRY_CREDENTIALS_FILE"
+        environment.setenv(variable, str(tmp_path / "registry.json"))
+    found = findings(product_dir=folder)["cell.main.images"]
+    assert (found.ok, bool(found.remedy)) == (ok, not ok)
+    assert says in found.message
+    assert "canary" not in found.message
+    assert "Y2FuYXJ5" not in found.message
 
 
 # Database

@@ -18,6 +18,7 @@ from tenantry.core.keys import read_public_bundle
 from tenantry.flows import keys
 from tenantry.flows.keys import LICENSE_KEY, PUBLIC_KEY, SEALING_CERTIFICATE, VAULT_KEYS
 from tenantry.settings import CellSettings
+from tests.overlays import private_product
 from tests.programs import require
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -282,4 +283,20 @@ def test_production_does_not_start_with_the_sealing_certificate_of_development(
     service = wiring.build(configured.model_copy(update={"environment": "development"}))
     service.database.close()
     with pytest.raises(KeysMissing, match="development certificate"):
+        wiring.build(configured)
+
+
+def test_production_does_not_start_without_the_credentials_that_the_product_asks_for(
+    production: Path, tmp_path: Path
+) -> None:
+    certificate = Path(__file__).parent.parent / "data" / "kubeseal" / "throwaway-cert.pem"
+    configured = settings.load(
+        environment="production",
+        data_dir=tmp_path / "data",
+        keys_dir=production,
+        product_dir=private_product(tmp_path / "product"),
+        cells={"main": {"sealing_certificate": certificate}},
+    )
+    wiring.build(configured.model_copy(update={"environment": "development"})).database.close()
+    with pytest.raises(SettingsError, match="MAIN__REGISTRY_CREDENTIALS_FILE"):
         wiring.build(configured)

@@ -154,7 +154,10 @@ def _judge_bytes(facts: Facts) -> Finding | None:
 def _judge_certificate(facts: Facts) -> Finding | None:
     if facts.is_behind or not facts.is_outdated:
         return None
-    message = "its secrets are sealed with another certificate than the cell's"
+    message = (
+        "its secrets are sealed with another certificate than the cell's, or hold other "
+        "credentials for images"
+    )
     return _of(facts, Kind.OLD_CERTIFICATE, message, "tenantry tenants reseal", is_safe=True)
 
 

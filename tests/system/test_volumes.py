@@ -1,0 +1,46 @@
+"""Volumes grow with one line in Git, and nothing that is wanted of a tenant can shrink them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tenantry.adapters.database.tables import Tenant
+from tenantry.core.errors import VolumesShrink
+from tenantry.core.model import TenantSpec
+from tenantry.core.volumes import grow
+from tenantry.flows.change import raise_generation
+from tests.system.world import World
+
+CLAIM = "postgres-data"
+
+
+def approve(world: World, customer_id: str, size: str) -> None:
+    """As a change does that may ask for another size of the first claim."""
+    with world.service.database.write() as session:
+        tenant = session.get_one(Tenant, customer_id)
+        spec = TenantSpec.model_validate(tenant.approved)
+        volumes = {**spec.volumes, CLAIM: size}
+        tenant.approved = spec.model_copy(update={"volumes": volumes}).model_dump(mode="json")
+        raise_generation(session, tenant, action="tenant.volumes", actor="t", now=world.clock())
+
+
+def test_a_volume_that_grows_is_one_line_of_its_overlay(world: World) -> None:
+    customer_id = world.sign_up().customer_id
+    world.publish()
+    approve(world, customer_id, "7Gi")
+    assert world.publish().tenants.keys() == {customer_id}
+    lines = world.git("show", "--format=", "--unified=0", "main").splitlines()
+    changed = [line.split() for line in lines if line[0] in "+-" and line[:3] not in ("+++", "---")]
+    assert [words[-1] for words in changed] == ['"5Gi"', '"7Gi"']
+
+
+@pytest.mark.parametrize("size", ["4Gi", "5119Mi", "none"])
+def test_a_volume_cannot_be_wanted_smaller(world: World, size: str) -> None:
+    customer_id = world.sign_up().customer_id
+    before = world.tenant(customer_id).approved
+    with pytest.raises(VolumesShrink, match=f"{CLAIM} from 5Gi to {size}"):
+        approve(world, customer_id, size)
+    tenant = world.tenant(customer_id)
+    assert (tenant.approved, tenant.generation) == (before, 1)
+    approve(world, customer_id, grow(before["volumes"], {CLAIM: size})[CLAIM])
+    assert world.tenant(customer_id).approved == before
