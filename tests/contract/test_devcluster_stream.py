@@ -366,6 +366,21 @@ def test_limit_range_fills_in_what_a_container_leaves_out() -> None:
     }
 
 
+def test_init_containers_count_where_they_ask_for_more() -> None:
+    def container(cpu: str, **fields: str) -> dict[str, Any]:
+        return {"resources": {"requests": {"cpu": cpu}}, **fields}
+
+    running, greedy = [container("1"), container("2")], container("4")
+    assert quota.pod_needs({"containers": running}, [])["requests.cpu"] == 3
+    for starters, cpu in (
+        ([container("2")], 3),
+        ([container("2"), greedy], 4),
+        ([container("2", restartPolicy="Always")], 5),
+    ):
+        pod = {"containers": running, "initContainers": starters}
+        assert quota.pod_needs(pod, [])["requests.cpu"] == cpu
+
+
 def test_quota_refuses_pods_that_do_not_say_what_it_limits() -> None:
     hard = {"metadata": {"name": "plan"}, "spec": {"hard": {"memory": "1Gi", "pods": "3"}}}
     refusal = quota.refusal([hard], {"pods": Decimal(1)}, {}, must_name=True)

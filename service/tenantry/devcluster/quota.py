@@ -33,20 +33,32 @@ def amount(quantity: object) -> Decimal:
 
 
 def pod_needs(pod: Manifest, limit_ranges: Iterable[Manifest]) -> Amounts:
-    """What one pod counts for: requests and limits of its containers, defaults filled in."""
+    """What one pod counts for, defaults filled in: requests and limits of its containers together,
+    or of an init container that asks for more than they do.
+    """
     defaults = _defaults(limit_ranges)
-    needs: Amounts = {"pods": Decimal(1)}
-    for container in pod.get("containers") or ():
-        given = container.get("resources") or {}
-        limits = {**defaults["limits"], **(given.get("limits") or {})}
-        # a limit without a request is the request
-        requests = {**defaults["requests"], **(given.get("limits") or {})}
-        requests |= given.get("requests") or {}
-        for kind, amounts in (("requests", requests), ("limits", limits)):
-            for name, quantity in amounts.items():
-                what = f"{kind}.{name}"
-                needs[what] = needs.get(what, Decimal(0)) + amount(quantity)
-    return needs
+    starters = pod.get("initContainers") or ()
+    sidecars = [one for one in starters if one.get("restartPolicy") == "Always"]
+    needs: Amounts = {}
+    for container in (*sidecars, *(pod.get("containers") or ())):
+        add(needs, _container_needs(container, defaults))
+    for container in starters:
+        for what, quantity in _container_needs(container, defaults).items():
+            needs[what] = max(quantity, needs.get(what, Decimal(0)))
+    return {"pods": Decimal(1), **needs}
+
+
+def _container_needs(container: Manifest, defaults: Mapping[str, Mapping[str, Any]]) -> Amounts:
+    given = container.get("resources") or {}
+    limits = {**defaults["limits"], **(given.get("limits") or {})}
+    # a limit without a request is the request
+    requests = {**defaults["requests"], **(given.get("limits") or {})}
+    requests |= given.get("requests") or {}
+    return {
+        f"{kind}.{name}": amount(quantity)
+        for kind, amounts in (("requests", requests), ("limits", limits))
+        for name, quantity in amounts.items()
+    }
 
 
 def object_needs(manifest: Manifest) -> Amounts:
