@@ -125,6 +125,13 @@ class Repository:
         _git(self._work, "push", "--quiet", "origin", "main")
         return _git(self._work, "rev-parse", "HEAD")
 
+    def set_branch(self, branch: str, commit: str | None) -> None:
+        """Have a branch stand at a commit; None: have it no more."""
+        change = (
+            ("-d", f"refs/heads/{branch}") if commit is None else (f"refs/heads/{branch}", commit)
+        )
+        _git(self.path, "update-ref", *change)
+
 
 def _git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]

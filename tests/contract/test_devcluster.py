@@ -188,7 +188,7 @@ def test_set_that_is_not_understood_is_refused_loudly(
 
 def _page_with_problem(world: World) -> str:
     page = world.get("/").text
-    return page if "ApplicationSet:" in page else ""
+    return page if "ApplicationSets:" in page else ""
 
 
 def test_repository_behind_a_url_is_mirrored(world: World) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ import yaml
 
 from tenantry.devcluster import gotemplate
 from tenantry.devcluster.clock import stamp_now
-from tenantry.devcluster.gitview import Snapshot
+from tenantry.devcluster.gitview import GitView
 
 LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _SPEC = {"goTemplate", "goTemplateOptions", "generators", "syncPolicy", "template"}
@@ -26,7 +26,6 @@ _GIT = {"repoURL", "revision", "files", "requeueAfterSeconds"}
 _SUCCESS = "All applications have been generated successfully"
 _PARAMETERS = "Successfully generated parameters for all Applications"
 
-ReadBlobs = Callable[[list[str]], dict[str, bytes]]
 Generated = dict[str, dict[str, Any]]  # Application name -> rendered template
 
 
@@ -51,6 +50,7 @@ class ApplicationSet:
     created: str = field(default_factory=stamp_now)
     conditions: list[dict[str, str]] = field(default_factory=list)
     failed: bool = False
+    _generated: tuple[str, Generated] | None = field(default=None, repr=False)  # at a commit
     _parsed: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
 
     @property
@@ -75,14 +75,22 @@ class ApplicationSet:
     def revision(self) -> str:
         return str(self.git["revision"])
 
-    def generate(self, snapshot: Snapshot, read: ReadBlobs) -> Generated:
+    def generate(self, commit: str, view: GitView) -> Generated:
         """The Applications that the files of one commit ask for; GenerationError."""
+        if self._generated is None or self._generated[0] != commit:
+            self._generated = commit, self._generate(commit, view)
+        return self._generated[1]
+
+    def _generate(self, commit: str, view: GitView) -> Generated:
+        patterns = [str(rule["path"]) for rule in self.git["files"]]
+        folders = [_folder(pattern) for pattern in patterns]
+        snapshot = view.below(commit, folders if all(folders) else ())
         found = {
             path: snapshot.entries[path].sha
-            for rule in self.git["files"]
-            for path in snapshot.match(rule["path"])
+            for pattern in patterns
+            for path in snapshot.match(pattern)
         }
-        contents = read([sha for sha in found.values() if sha not in self._parsed])
+        contents = view.read(sha for sha in found.values() if sha not in self._parsed)
         generated: Generated = {}
         for path, sha in found.items():
             if sha not in self._parsed:
@@ -175,6 +183,10 @@ def _check(manifest: Mapping[str, Any]) -> None:
     _refuse_unknown("spec.generators[0].git", git, _GIT)
     if not git.get("files") or any(set(rule) != {"path"} for rule in git["files"]):
         raise UnsupportedSet("applicationsets.yaml: the generator must name files by path")
+    if not str(git.get("revision")).startswith("refs/heads/"):
+        raise UnsupportedSet(
+            "applicationsets.yaml: only branches (refs/heads/…) are understood here"
+        )
     if any("**" in rule["path"] for rule in git["files"]):
         raise UnsupportedSet("applicationsets.yaml: ** in a path is not understood here")
     try:
@@ -186,6 +198,12 @@ def _check(manifest: Mapping[str, Any]) -> None:
 def _refuse_unknown(where: str, given: Mapping[str, Any], known: set[str]) -> None:
     if unknown := sorted(set(given) - known):
         raise UnsupportedSet(f"applicationsets.yaml: {where}.{unknown[0]} is not understood here")
+
+
+def _folder(pattern: str) -> str:
+    """The folder that all paths of a glob are in, with its slash; empty: the whole repository."""
+    folder, slash, _ = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")
+    return folder + slash
 
 
 def _parse(path: str, content: bytes) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Controller:
     ) -> None:
         self.registry = registry
         self.project = Project(name="")
-        self.on_removed: Callable[[], None] = _nothing  # told when an Application is gone
+        self.on_removed: Callable[[Application], None] = _nothing  # told when one is gone
         self._cluster = cluster
         self._manifests = manifests
         self._opener = opener
@@ -213,7 +213,7 @@ class Controller:
     def _remove(self, application: Application) -> None:
         self.registry.remove(application)
         log.info("devcluster.application_removed", application=application.name)
-        self.on_removed()
+        self.on_removed(application)
 
     def _watch_rollout(self, application: Application) -> None:
         """Look again when a progress deadline passes."""
@@ -230,5 +230,5 @@ class Controller:
             self._watch_rollout(application)
 
 
-def _nothing() -> None:
+def _nothing(_: Application) -> None:
     return

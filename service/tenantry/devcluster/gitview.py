@@ -60,12 +60,11 @@ class Snapshot:
         return found
 
     def match(self, pattern: str) -> list[str]:
-        """Paths of files that a glob names; `*` stays within one folder."""
-        wanted = pattern.split("/")
+        """Paths of files that a glob names; as in Argo CD, `*` stands for slashes, too."""
         return [
             path
             for path in self._paths
-            if self.entries[path].kind == "blob" and _matches(path.split("/"), wanted)
+            if self.entries[path].kind == "blob" and fnmatchcase(path, pattern)
         ]
 
 
@@ -95,6 +94,16 @@ class GitView:
         """The commit that a branch, ref or id names; None where there is none."""
         found = self._try_git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
         return found.stdout.decode().strip() or None
+
+    def heads(self) -> dict[str, str]:
+        """The commit of every branch, by full name; one process for all."""
+        listed = self._git("for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/")
+        return dict(line.split(" ") for line in listed.decode().splitlines())
+
+    def below(self, commit: str, places: Iterable[str]) -> Snapshot:
+        """The paths of one commit that begin with these folders, each with its slash, or files."""
+        listed = self._git("ls-tree", "-r", "-z", "--full-tree", commit, "--", *places)
+        return Snapshot(commit, _entries(listed))
 
     def snapshot(self, commit: str) -> Snapshot:
         """All paths of one commit."""
@@ -149,10 +158,6 @@ def _local_path(repository: str) -> Path | None:
     if url.scheme == "file":
         return Path(url.path)
     return Path(repository) if Path(repository).exists() else None
-
-
-def _matches(parts: list[str], wanted: list[str]) -> bool:
-    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
 def _entries(listed: bytes) -> dict[str, Entry]:

@@ -35,6 +35,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+SETS_NAMED = 5  # of those in error; the others are counted
 LABELS_OF_ARGO = ("app.kubernetes.io/managed-by",)  # the same for all: not worth a line
 
 
@@ -58,13 +59,17 @@ class Row:
 def applications_page(
     registry: Registry, sets: SetController, cluster: Cluster, port: int, refresh: int
 ) -> Response:
-    """Every Application, and what is wrong with the sets."""
-    problems = [sets.problem, *(one.error for one in sets.sets.values())]
+    """Every Application, how many sets there are, and what is wrong with some of them."""
+    every = list(sets.sets.values())
+    broken = [one for one in every if one.error]
     return render(
         "applications.html",
         200,
         rows=[_row(document, cluster, port) for document in registry.documents()],
-        problems=[problem for problem in problems if problem],
+        problem=sets.problem,
+        sets=len(every),
+        broken=broken[:SETS_NAMED],
+        unnamed=len(broken[SETS_NAMED:]),
         refresh=refresh,
     )
 

@@ -1,13 +1,14 @@
 """The ApplicationSet controller: reads the sets from the repository and keeps Applications.
 
 Woken by a nudge, by its poll, and when an Application has gone. As the real one: an error stops
-the whole set, and a set in error is not helped by nudges, only by its next poll.
+the whole set and no other, and a set in error is not helped by nudges, only by its next poll.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -17,13 +18,14 @@ from tenantry.core.errors import TenantryError
 from tenantry.devcluster.application import Application
 from tenantry.devcluster.applicationset import (
     ApplicationSet,
+    Generated,
     GenerationError,
     UnsupportedSet,
     check_labels,
     load_sets,
 )
 from tenantry.devcluster.controller import HYDRATE, Controller
-from tenantry.devcluster.gitview import GitView, Snapshot
+from tenantry.devcluster.gitview import GitView
 from tenantry.devcluster.project import Project, UnsupportedProject, load_project
 
 log = structlog.get_logger()
@@ -47,7 +49,7 @@ class SetController:
         self._refused: str | None = None
         self._wake = threading.Condition()
         self._nudged: list[tuple[str, str]] = []
-        self._removed = False
+        self._removed: set[str] = set()  # names of sets
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="devcluster-sets", daemon=True)
 
@@ -69,10 +71,10 @@ class SetController:
             self._nudged.append((_plain(repository), ref))
             self._wake.notify_all()
 
-    def application_removed(self) -> None:
+    def application_removed(self, application: Application) -> None:
         """An Application is gone; its set may want it back."""
         with self._wake:
-            self._removed = True
+            self._removed.add(application.set_name)
             self._wake.notify_all()
 
     def _work(self) -> None:
@@ -84,7 +86,7 @@ class SetController:
                 if self._stopped:
                     return
                 nudged, self._nudged = self._nudged, []
-                removed, self._removed = self._removed, False
+                removed, self._removed = self._removed, set()
             polled = time.monotonic() >= poll_at
             if polled:
                 poll_at = time.monotonic() + self._poll
@@ -95,26 +97,27 @@ class SetController:
         waiting = self._nudged or self._removed or self._stopped
         return bool(waiting) or time.monotonic() >= poll_at
 
-    def _reconcile(self, nudged: list[tuple[str, str]], *, polled: bool, removed: bool) -> None:
+    def _reconcile(self, nudged: list[tuple[str, str]], *, polled: bool, removed: set[str]) -> None:
         try:
             self._view.refresh()
-            self.problem = self._read_manifests()
+            heads = self._view.heads()
+            self.problem = self._read_manifests(heads.get(MAIN))
             for one in list(self.sets.values()):
                 woken = (_plain(one.repository), one.revision) in nudged
-                if polled or removed or (woken and not one.failed):
-                    self._reconcile_set(one)
+                if polled or one.name in removed or (woken and not one.failed):
+                    self._reconcile_set(one, heads.get(one.revision))
             if polled:
-                self._compare_moved()
+                self._compare_moved(heads)
         except TenantryError as error:  # the repository cannot be read; the next poll tries again
             self.problem = error.message
             log.warning("devcluster.repository_unreadable", reason=error.message)
         except Exception:  # a bug must not end the thread that everything hangs on
             log.exception("devcluster.task_failed")
 
-    def _read_manifests(self) -> str | None:
+    def _read_manifests(self, commit: str | None) -> str | None:
         """Take over argocd/ where it changed; why it cannot be used, if so."""
-        commit = self._view.resolve(MAIN)
-        entries = self._view.snapshot(commit).entries if commit else {}
+        files = (PROJECT_FILE, SETS_FILE)
+        entries = self._view.below(commit, files).entries if commit else {}
         if PROJECT_FILE not in entries or SETS_FILE not in entries:
             return f"the repository has no {PROJECT_FILE} and {SETS_FILE} on main"
         project, sets = entries[PROJECT_FILE].sha, entries[SETS_FILE].sha
@@ -143,16 +146,15 @@ class SetController:
                 raise UnsupportedSet(f"applicationsets.yaml: set {name} is of another project")
             self.sets[name] = one
 
-    def _reconcile_set(self, one: ApplicationSet) -> None:
+    def _reconcile_set(self, one: ApplicationSet, commit: str | None) -> None:
         before = one.failed
         try:
-            commit = self._view.resolve(one.revision)
             if commit is None:
                 raise GenerationError(
                     "error generating params from git: unable to resolve "
                     f"'{one.revision}' to a commit SHA"
                 )
-            self._apply(one, self._view.snapshot(commit))
+            self._apply(one, one.generate(commit, self._view))
         except GenerationError as error:
             one.report(error)
             log.warning("devcluster.set_failed", set=one.name, reason=str(error))
@@ -161,8 +163,7 @@ class SetController:
             if before:
                 log.info("devcluster.set_recovered", set=one.name)
 
-    def _apply(self, one: ApplicationSet, snapshot: Snapshot) -> None:
-        generated = one.generate(snapshot, self._view.read)
+    def _apply(self, one: ApplicationSet, generated: Generated) -> None:
         first_error: GenerationError | None = None
         for name, rendered in sorted(generated.items()):
             try:
@@ -198,14 +199,11 @@ class SetController:
         if moved:
             self._controller.compare_later(application)
 
-    def _compare_moved(self) -> None:
+    def _compare_moved(self, heads: Mapping[str, str]) -> None:
         """The poll of the Applications themselves: those that stand at another commit."""
-        heads: dict[str, str | None] = {}
         for application in self._controller.registry.applications():
-            revision = application.source["targetRevision"]
-            if revision not in heads:
-                heads[revision] = self._view.resolve(revision)
-            if application.reconciled and application.revision != heads[revision]:
+            head = heads.get(application.source["targetRevision"])
+            if application.reconciled and application.revision != head:
                 self._controller.compare_later(application)
 
 
