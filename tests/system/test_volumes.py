@@ -34,13 +34,13 @@ def test_a_volume_that_grows_is_one_line_of_its_overlay(world: World) -> None:
     assert [words[-1] for words in changed] == ['"5Gi"', '"7Gi"']
 
 
-@pytest.mark.parametrize("size", ["4Gi", "5119Mi", "none"])
-def test_a_volume_cannot_be_wanted_smaller(world: World, size: str) -> None:
+def test_a_volume_cannot_be_wanted_smaller(world: World) -> None:
     customer_id = world.sign_up().customer_id
     before = world.tenant(customer_id).approved
-    with pytest.raises(VolumesShrink, match=f"{CLAIM} from 5Gi to {size}"):
-        approve(world, customer_id, size)
-    tenant = world.tenant(customer_id)
-    assert (tenant.approved, tenant.generation) == (before, 1)
-    approve(world, customer_id, grow(before["volumes"], {CLAIM: size})[CLAIM])
+    for size in ("4Gi", "5119Mi", "none"):
+        with pytest.raises(VolumesShrink, match=f"{CLAIM} from 5Gi to {size}"):
+            approve(world, customer_id, size)
+        tenant = world.tenant(customer_id)
+        assert (tenant.approved, tenant.generation) == (before, 1)
+    approve(world, customer_id, grow(before["volumes"], {CLAIM: "1Gi"})[CLAIM])
     assert world.tenant(customer_id).approved == before
