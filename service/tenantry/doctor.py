@@ -17,14 +17,17 @@ from tenantry import wiring
 from tenantry.adapters import process
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database import schema
+from tenantry.adapters.database.tables import Platform
 from tenantry.adapters.git import remote_head
 from tenantry.adapters.kustomize import KUSTOMIZE_REMEDY
 from tenantry.adapters.product_folder import read_product_folder
 from tenantry.adapters.seal import KUBESEAL_REMEDY
 from tenantry.core.argocd_files import BRANCH
 from tenantry.core.errors import ProductError, ProgramError, SettingsError, TenantryError
+from tenantry.core.gittree import folder_id
 from tenantry.core.pull_secret import check_credentials
 from tenantry.flows import keys
+from tenantry.flows.platforms import records
 from tenantry.settings import CellSettings, Settings, load, unknown_variables
 
 MINIMUM = {"git": (2, 39), "kubeseal": (0, 38, 4), "kustomize": (5, 8)}
@@ -73,6 +76,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     has_private_images = _has_private_images(settings)
     for name, cell in settings.cells.items():
         yield _try(f"cell.{name}.repository", partial(_repository, cell, name, settings))
+        yield _try(f"cell.{name}.platform", partial(_platform, name, settings))
         yield _try(f"cell.{name}.sealing", partial(_sealing, cell, settings))
         if has_private_images:
             yield _try(f"cell.{name}.images", partial(_images, cell, name))
@@ -170,6 +174,20 @@ def _repository(cell: CellSettings, name: str, settings: Settings) -> str:
     access = wiring.git_access(name, cell, production=settings.is_production)
     head = remote_head(cell.repository_url, BRANCH, access=access)
     return f"{BRANCH} is at {head[:12]}" if head else "reachable, and empty"
+
+
+def _platform(name: str, settings: Settings) -> str:
+    """Whether the product's folder is what the cell's tenants of that version run."""
+    folder = read_product_folder(settings.product_dir)
+    version = folder.product.platform
+    with closing(wiring.open_database(settings)) as database:
+        if schema.current(database) != schema.head():
+            return "what was published is not known before the database is up to date"
+        with database.read() as session:
+            known = session.get(Platform, (name, version))
+    if change := records.find_change(version, folder_id(folder.platform), known):
+        raise SettingsError(change, remedy=records.NEW_VERSION)
+    return f"version {version} is {'as published' if known else 'not published yet'}"
 
 
 def _sealing(cell: CellSettings, settings: Settings) -> str:

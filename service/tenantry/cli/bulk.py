@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -34,10 +35,13 @@ ids_argument = click.argument("customer_ids", nargs=-1, metavar="[CUSTOMER_ID]..
 
 
 @contextmanager
-def opened() -> Iterator[Service]:
-    """The service, for one command: its log lines are errors only, since the command tells."""
+def opened(product_dir: Path | None = None) -> Iterator[Service]:
+    """The service, for one command: its log lines are errors only, since the command tells.
+    `product_dir` goes before the setting.
+    """
     logging.getLogger().setLevel(logging.ERROR)
-    service = wiring.build(settings.load())
+    given = {"product_dir": product_dir} if product_dir else {}
+    service = wiring.build(settings.load(**given))
     try:
         yield service
     finally:

@@ -16,6 +16,7 @@ from tenantry.cli.devcluster import dev
 from tenantry.cli.doctor import doctor
 from tenantry.cli.init import init
 from tenantry.cli.license import license_command
+from tenantry.cli.platform import platform
 from tenantry.cli.repo import repo
 from tenantry.cli.serve import serve
 from tenantry.cli.tenants import tenants
@@ -31,7 +32,9 @@ def cli() -> None:
     """A signup becomes a running, licensed tenant, through Git."""
 
 
-for command in (check, db, demo, dev, doctor, init, license_command, repo, serve, tenants, worker):
+for command in (
+    check, db, demo, dev, doctor, init, license_command, platform, repo, serve, tenants, worker,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     HISTORY_REWRITTEN = "history_rewritten"
     SHARD_ASTRAY = "shard_astray"
     SHARD_BEHIND = "shard_behind"
+    PLATFORM_CHANGED = "platform_changed"
 
 
 REPAIR = "tenantry repo audit --repair"

@@ -120,6 +120,13 @@ class TenantsRepository:
         asked = ("log", "-1", "--format=%H", tracking(self.branch), "--", folder)
         return self._clone.must(*asked).decode().strip()
 
+    def commits_on(self, folder: str, since: str, until: str) -> list[str]:
+        """The commits after `since` up to `until` that touched the folder, newest first; where
+        `since` is not known here, the newest only.
+        """
+        span = (f"{since}..{until}",) if self.known_commits([since]) else ("-1", until)
+        return self._clone.must("log", "--format=%H", *span, "--", folder).decode().split()
+
     def build(self, parent: str | None, changes: Sequence[Change], now: datetime) -> list[Commit]:
         """One commit per change on top of `parent`; in the clone only, nothing is pushed."""
         with self._turn:

@@ -15,6 +15,7 @@ from functools import partial
 
 from tenantry.core.finding import Facts, Finding, Kind, judge, seen
 from tenantry.flows.auditing.facts import read_facts
+from tenantry.flows.auditing.platforms import find_changed
 from tenantry.flows.auditing.repository import find_rewritten, read_heads
 from tenantry.flows.auditing.shards import find_misplaced
 from tenantry.flows.auditing.strays import find_strays
@@ -67,7 +68,9 @@ def audit(
         for facts in look(heads.now, page, full=False):
             findings += _judge_again(suspects[facts.customer_id], facts)
     strays = find_strays(service, cell, heads.now, sound) if heads.now else ()
-    findings = [*find_rewritten(heads), *find_misplaced(cell, heads), *findings, *strays]
+    changed = find_changed(service, cell, heads.now) if heads.now else ()
+    shared = [*find_rewritten(heads), *changed, *find_misplaced(cell, heads)]
+    findings = [*shared, *findings, *strays]
     looked_at = {customer_id: seen(facts) for customer_id, facts in suspects.items()}
     return Report(cell.name, heads.now, tenants, waiting, findings, looked_at)
 

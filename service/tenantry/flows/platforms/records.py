@@ -60,28 +60,31 @@ def find_fault(service: Service, book: Book, version: str, standing: str | None)
     return ""
 
 
-def find_change(service: Service, known: Platform | None) -> str:
-    """How the product's folder differs from what its version stands for; "" where it does not."""
-    if known is None or known.tree == service.platform_tree:
+def find_change(version: str, tree: str, known: Platform | None) -> str:
+    """How the product's folder, whose version and tree these are, differs from what the version
+    stands for; "" where it does not.
+    """
+    if known is None or known.tree == tree:
         return ""
-    version = service.product.platform
-    gone = f", and may only come back (it was removed {known.removed_at:%Y-%m-%d})"
-    return (
+    told = (
         f"{naming.platform_folder(version)} of the product is not what version {version} was "
-        f"published as in cell {known.cell}{gone if known.removed_at else ''}"
+        f"published as in cell {known.cell}"
     )
+    if known.removed_at:
+        told += f", and what was removed ({known.removed_at:%Y-%m-%d}) may only come back as it was"
+    return told
 
 
 def _refuse_ours(service: Service, known: Platform | None) -> str:
-    changed = find_change(service, known)
+    changed = find_change(service.product.platform, service.platform_tree, known)
     return f"{changed}: {NEW_VERSION}" if changed else ""
 
 
 def warn_of_change(service: Service, book: Book) -> None:
     """Log it, once, where the product's folder is not what main has: that is what tenants get."""
-    known = book.get(service.product.platform)
-    if change := find_change(service, known):
-        _warn(change, service.platform_tree)
+    version, tree = service.product.platform, service.platform_tree
+    if change := find_change(version, tree, book.get(version)):
+        _warn(change, tree)
 
 
 @lru_cache(TOLD_AT_MOST)
