@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -214,6 +215,11 @@ def _edit(name: str, old: str, new: str) -> Callable[[Path], Any]:
     return change
 
 
+def _add_local_record(folder: Path) -> None:
+    (folder / "local").mkdir()
+    shutil.copy(folder / "tenant.json", folder / "local")
+
+
 BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
     "record that is no JSON": (lambda f: (f / "tenant.json").write_text("{"), "Invalid JSON"),
     "record with a field more": (_edit("tenant.json", "{", '{"a": 1,'), "a: Extra inputs"),
@@ -245,6 +251,7 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
         "is not there",
     ),
     "unknown file": (lambda f: (f / "notes.txt").write_text(""), "does not belong here"),
+    "record in local": (_add_local_record, "would be one more Application"),
     "link": (lambda f: (f / "local").symlink_to("/etc"), "is a link"),
     "file among shards": (lambda f: (f.parent.parent / "notes").touch(), "does not belong here"),
     "file among tenants": (lambda f: (f.parent / "notes").touch(), "is no tenant's folder"),

@@ -134,6 +134,17 @@ def test_what_belongs_to_nobody_is_found_and_never_deleted(world: World) -> None
 
 
 @pytest.mark.usefixtures("put_back")
+def test_second_record_of_a_tenant_is_found_though_local_is_the_reviewers(world: World) -> None:
+    customer = world.git("ls-tree", "-d", "--name-only", "-r", "main", "tenants/").splitlines()[-1]
+    with world.work_tree() as place:
+        (place / customer / "local").mkdir()
+        (place / customer / "local" / "tenant.json").write_text("{}")
+    (finding,) = look(world).findings
+    assert (finding.kind, finding.path) == (Kind.UNKNOWN_FILE, f"{customer}/local/tenant.json")
+    assert "a second record" in finding.message
+
+
+@pytest.mark.usefixtures("put_back")
 def test_plain_secrets_are_found_wherever_they_lie_and_not_shown(world: World) -> None:
     customer = world.git("ls-tree", "-d", "--name-only", "-r", "main", "tenants/").splitlines()[-1]
     places = {

@@ -81,6 +81,15 @@ def test_a_platform_version_is_not_the_one_whose_name_it_begins() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["local/tenant.json", "local/a/b/tenant.json"])
+def test_a_second_record_is_refused(name: str) -> None:
+    """The star of an ApplicationSet's path stands for any number of folders."""
+    (found,) = problems({**_with_local(), name: b"{}"})
+    assert found.startswith(f"{FOLDER}/{name}: would be one more Application")
+    for other in ("local/my-tenant.json", "local/tenant.json.md", "local/tenant.yaml"):
+        assert problems({**_with_local(), other: b"{}"}) == []
+
+
 @pytest.mark.parametrize("entry", [5, None, {"a": "b"}])
 def test_an_entry_that_is_no_path_is_refused(entry: Any) -> None:
     assert any("is not a plain relative path" in p for p in problems(_with(resources=[entry])))
