@@ -18,9 +18,12 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
-from tenantry import assets
+from tenantry import assets, settings, wiring
+from tenantry.cli import platform_table
 from tenantry.cli.demo_run import Run, follow_signup
-from tenantry.cli.demo_stack import Parts, Stack, running
+from tenantry.cli.demo_stack import Parts, Stack, running, settings_of
+from tenantry.cli.terminal import printable
+from tenantry.flows.platforms.show import overview
 
 COMPANY = "Demo Corp"
 LOOK_EVERY = 0.5  # seconds
@@ -57,6 +60,8 @@ def demo(once: bool, as_json: bool, data: Path | None, port: int, product: Path 
         signal.signal(number, _interrupt)
     console.print("Starting web, worker and the stand-in for Argo CD and cluster …", style="dim")
     with running(stack) as parts:
+        if not as_json:
+            _show_product(console, stack)
         if not once:
             _show_places(console, stack)
             _wait_for_interrupt(parts)
@@ -109,6 +114,18 @@ def _summary(run: Run, stack: Stack) -> Panel:
     }.items():
         table.add_row(f"[dim]{name}[/dim]", value)
     return Panel(table, title=f"{run.customer_id}", title_align="left", expand=False)
+
+
+def _show_product(console: Console, stack: Stack) -> None:
+    """What tenants are made of, as `tenantry platform show` has it."""
+    service = wiring.build(settings.load(**settings_of(stack)))
+    try:
+        found = overview(service, service.new_tenants_cell)
+    finally:
+        service.database.close()
+    title = printable(f"{service.product.title}, platform {found.version}")
+    table = platform_table.tables(found)
+    console.print(Panel(table, title=title, title_align="left", expand=False))
 
 
 def _show_places(console: Console, stack: Stack) -> None:

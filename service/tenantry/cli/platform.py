@@ -10,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from rich.console import Console
 
+from tenantry.cli import platform_table
 from tenantry.cli.bulk import cell_option, choose_cells, json_option, opened
 from tenantry.cli.progress import bar
 from tenantry.cli.terminal import echo, printable
@@ -21,6 +23,7 @@ from tenantry.flows.fleet.bulk import ACTOR
 from tenantry.flows.platforms import diff as diffs
 from tenantry.flows.platforms import prune as prunes
 from tenantry.flows.platforms import publish as publishes
+from tenantry.flows.platforms import show as shows
 from tenantry.flows.platforms import versions
 from tenantry.flows.platforms.versions import Version
 from tenantry.flows.service import Cell, Service
@@ -138,6 +141,27 @@ def _line(version: Version) -> str:
         f"! {version.differs}" if version.differs and version.differs not in version.fault else "",
     ]
     return "  " + "; ".join(filter(None, facts))
+
+
+@platform.command()
+@click.option("--cell", "cell_name", metavar="C", help="As in this cell. [default: the first]")
+@product_option
+@json_option
+def show(cell_name: str | None, product_dir: Path | None, as_json: bool) -> None:
+    """Show what the version in the product's folder amounts to: what runs and what it asks for in
+    each plan, and what is left in each state.
+
+    A tenant of each is built. Exits with 1 where one does not build, and says why.
+    """
+    with opened(product_dir) as service:
+        cell = choose_cells(service, cell_name)[0]
+        with bar("building", None) as shown:
+            found = shows.overview(service, cell, shown.advance)
+    if as_json:
+        click.echo(json.dumps(platform_table.as_tree(found), ensure_ascii=False))
+        return
+    title = printable(f"{service.product.title}, platform {found.version}")
+    Console(highlight=False).print(f"[bold]{title}[/bold]\n", platform_table.tables(found))
 
 
 @platform.command()

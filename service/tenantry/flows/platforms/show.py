@@ -1,0 +1,39 @@
+"""What the product's platform amounts to: what runs in each plan, and what is left in each state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tenantry.core.composition import Composition, compose
+from tenantry.core.model import State
+from tenantry.flows.platforms import building
+from tenantry.flows.service import Cell, Service
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A platform version, by tenants that are made up."""
+
+    version: str
+    plans: Mapping[str, Composition]  # of active tenants
+    states: Mapping[State, Composition]  # of tenants of the trial's plan
+
+
+def overview(
+    service: Service, cell: Cell, progress: Callable[[int], object] = lambda _: None
+) -> Overview:
+    """Of the version in the product's folder. PlatformRefused where a tenant does not build;
+    ProgramMissing.
+    """
+    platform = building.of_product(service)
+
+    def made_up(plan: str, state: State) -> Composition:
+        composition = compose(building.build(service, cell, platform, plan, state))
+        progress(1)
+        return composition
+
+    plans = {plan: made_up(plan, State.ACTIVE) for plan in service.product.plans}
+    trial = service.product.trial.plan
+    others = {state: made_up(trial, state) for state in State if state is not State.ACTIVE}
+    return Overview(platform.version, plans, {State.ACTIVE: plans[trial], **others})
