@@ -35,5 +35,7 @@ def overview(
 
     plans = {plan: made_up(plan, State.ACTIVE) for plan in service.product.plans}
     trial = service.product.trial.plan
-    others = {state: made_up(trial, state) for state in State if state is not State.ACTIVE}
-    return Overview(platform.version, plans, {State.ACTIVE: plans[trial], **others})
+    states = {
+        state: plans[trial] if state is State.ACTIVE else made_up(trial, state) for state in State
+    }
+    return Overview(platform.version, plans, states)
