@@ -178,16 +178,23 @@ def _repository(cell: CellSettings, name: str, settings: Settings) -> str:
 
 def _platform(name: str, settings: Settings) -> str:
     """Whether the product's folder is what the cell's tenants of that version run."""
-    folder = read_product_folder(settings.product_dir)
-    version = folder.product.platform
-    with closing(wiring.open_database(settings)) as database:
-        if schema.current(database) != schema.head():
-            return "what was published is not known before the database is up to date"
-        with database.read() as session:
-            known = session.get(Platform, (name, version))
+    try:
+        folder = read_product_folder(settings.product_dir)
+        version = folder.product.platform
+        known = _read_platform(name, version, settings)
+    except TenantryError:  # which has a finding of its own
+        return "not compared: product and database must be readable first"
     if change := records.find_change(version, folder_id(folder.platform), known):
         raise SettingsError(change, remedy=records.NEW_VERSION)
     return f"version {version} is {'as published' if known else 'not published yet'}"
+
+
+def _read_platform(name: str, version: str, settings: Settings) -> Platform | None:
+    with closing(wiring.open_database(settings)) as database:
+        if schema.current(database) != schema.head():
+            return None
+        with database.read() as session:
+            return session.get(Platform, (name, version))
 
 
 def _sealing(cell: CellSettings, settings: Settings) -> str:

@@ -33,7 +33,8 @@ IDS = [
     "settings.valid", "settings.known",
     "program.git", "program.kubeseal", "program.kustomize",
     "keys.license", "keys.vault", "product.files", "database.reachable", "mail.folder",
-    "limits.address", "cell.main.repository", "cell.main.sealing", "cell.main.argocd",
+    "limits.address", "cell.main.repository", "cell.main.platform", "cell.main.sealing",
+    "cell.main.argocd",
 ]  # fmt: skip
 
 

@@ -24,8 +24,8 @@ from tenantry.core import shards
 from tenantry.core.errors import LeaseLost, PlatformRefused, PushRefused, WrongRepository
 from tenantry.devcluster.applicationset import load_sets
 from tenantry.devcluster.project import load_project
-from tenantry.flows import initializing
 from tenantry.flows.initializing import Initialized, Site, Wishes, initialize
+from tenantry.flows.publishing import turn
 from tests.programs import require
 
 FILES = [
@@ -334,7 +334,7 @@ def test_it_waits_for_a_publisher_and_not_for_ever(
     with wiring.site(place.settings("other"), "main") as other:
         assert other.cell.lease.take()
         with monkeypatch.context() as patch:
-            patch.setattr(initializing, "PATIENCE", -1.0)
+            patch.setattr(turn, "PATIENCE", -1.0)
             with pytest.raises(LeaseLost):
                 initialize(site, Wishes())
         initialize(site, Wishes(), wait=lambda _: other.cell.lease.release())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 import structlog
 from sqlalchemy import delete, select
 
-from tenantry import assets
+from tenantry import assets, doctor, settings
 from tenantry.adapters.database.tables import Audit, LeaseRow, Platform
 from tenantry.adapters.kustomize import Kustomize
 from tenantry.core.errors import (
@@ -23,6 +25,7 @@ from tenantry.core.errors import (
     OverlayRefused,
     PlatformRefused,
     RepositoryError,
+    SettingsError,
 )
 from tenantry.core.finding import Kind
 from tenantry.core.gittree import folder_id
@@ -194,6 +197,24 @@ def test_folder_that_changed_under_a_used_version_stops_no_signup(lived_in: Worl
     assert [each["event"] for each in logged].count("platform.folder_differs") == 1
     assert (tree(world), look(world).findings) == (before, [])
     world.service = kept
+
+
+@on_sqlite
+def test_doctor_tells_a_folder_that_is_not_what_was_published(world: World, tmp_path: Path) -> None:
+    folder = tmp_path / "product"
+    shutil.copytree(assets.path("tenant_templates"), folder)
+    given = {"data_dir": world.folder / "data", "database_url": f"sqlite:///{tmp_path}/tenantry.db"}
+    configured = settings.load(product_dir=folder, **given)
+    look = partial(doctor._platform, "main", configured)
+    assert look() == "version v1 is not published yet"
+    world.sign_up()
+    world.publish()
+    assert look() == "version v1 is as published"
+    (folder / "platform/v1" / NOTES).write_text("changed")
+    with pytest.raises(SettingsError, match=r"not what version v1 was .*give .* a new version"):
+        look()
+    (folder / "product.yaml").unlink()
+    assert look().startswith("not compared")
 
 
 @on_sqlite
@@ -626,8 +647,8 @@ def test_commands_bring_a_version_from_a_folder_to_main_and_away(
     code, out, _ = operator.run("platform", "list")
     first, v1, v2 = out.splitlines()
     assert (code, first) == (0, "cell main:")
-    assert (v1[:4], v1.split("; ", 1)[1]) == ("  v1", "1 starter; for new tenants")
-    assert (v2[:4], v2.split("; ", 1)[1]) == ("  v2", "no tenants")
+    assert re.fullmatch(r"  v1 +; since \S+, \w{12}; 1 starter; for new tenants", v1)
+    assert re.fullmatch(r"  v2 +; since \S+, \w{12}; no tenants", v2)
     code, out, err = operator.run("platform", "prune", answer="n\n")
     assert (code, "remove v2 from main?" in err) == (1, True)
     code, out, _ = operator.run("platform", "prune", "--yes", "--json")

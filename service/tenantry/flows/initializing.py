@@ -12,15 +12,13 @@ for. A platform version that is there is never touched.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from tenantry.adapters.git import Change
 from tenantry.core import gittree, naming, owners, shards
 from tenantry.core.errors import (
-    LeaseLost,
     PlatformRefused,
     PushRefused,
     PushRejected,
@@ -28,13 +26,11 @@ from tenantry.core.errors import (
     WrongRepository,
 )
 from tenantry.core.sources import check_platform
-from tenantry.flows.publishing import founding
+from tenantry.flows.publishing import founding, turn
 from tenantry.flows.publishing.founding import ARGOCD
 from tenantry.flows.service import Cell
 
 REBUILDS = 8  # rejected pushes in a row after which it gives up
-PATIENCE = 30.0  # seconds for another publisher to let go of the lease
-PAUSE = 0.1  # seconds between looks at it
 _USUAL = frozenset({"README.md", "LICENSE", "LICENSE.md", ".gitignore", ".gitattributes"})
 _FOLDERS = ("tenants", "platform", ARGOCD)  # one of them makes it a tenants repository
 
@@ -78,27 +74,13 @@ def initialize(
     fit for none. LeaseLost where another publisher holds the lease for long, or took it over.
     RepositoryError where the remote does not answer.
     """
-    with _lease(site.cell, wait):
+    with turn.leased(site.cell, wait=wait):
         for _ in range(REBUILDS):
             try:
                 return _try(site, wishes)
             except PushRejected:
                 continue
     raise RepositoryError(f"main of cell {site.cell.name} moved on {REBUILDS} times; try again")
-
-
-@contextmanager
-def _lease(cell: Cell, wait: Callable[[float], None]) -> Iterator[None]:
-    begin = time.monotonic()
-    while not cell.lease.take():
-        if time.monotonic() - begin > PATIENCE:
-            raise LeaseLost
-        wait(PAUSE)
-    try:
-        with cell.lease.kept():
-            yield
-    finally:
-        cell.lease.release()
 
 
 def _try(site: Site, wishes: Wishes) -> Initialized:
@@ -108,11 +90,11 @@ def _try(site: Site, wishes: Wishes) -> Initialized:
     branches = _missing_branches(site.cell)
     if plan.changes:
         built = repository.build(head, plan.changes, site.now())
-        _require_lease(site.cell)
+        turn.require(site.cell)
         head = built[-1].sha
         _push(site.cell, dict.fromkeys(branches, head))
     elif branches and head:
-        _require_lease(site.cell)
+        turn.require(site.cell)
         moved = repository.move(dict.fromkeys(branches, head))
         for error in moved.errors.values():
             raise error
@@ -126,11 +108,6 @@ def _push(cell: Cell, branches: Mapping[str, str]) -> None:
         if "workflow" in str(error):  # GitHub's, and only for what is in that folder
             error.remedy = "for this once, use a token that may write workflows, too"
         raise
-
-
-def _require_lease(cell: Cell) -> None:
-    if not cell.lease.is_ours:
-        raise LeaseLost
 
 
 def _missing_branches(cell: Cell) -> list[str]:

@@ -30,10 +30,15 @@ def leased(cell: Cell, *, wait: Callable[[float], None] = time.sleep) -> Iterato
         cell.lease.release()
 
 
-def push(cell: Cell) -> None:
-    """Push what was built last. LeaseLost where it is somebody else's turn by now; else as
-    `TenantsRepository.push`.
-    """
+def require(cell: Cell) -> None:
+    """LeaseLost where it is somebody else's turn by now; to be asked before a push."""
     if not cell.lease.is_ours:
         raise LeaseLost
+
+
+def push(cell: Cell) -> None:
+    """Push what was built last, if it still is our turn. As `require`, and then as
+    `TenantsRepository.push`.
+    """
+    require(cell)
     cell.repository.push()
