@@ -484,7 +484,7 @@ def test_who_waits_for_a_turn_gets_it_when_the_other_lets_go(
 def test_rewritten_history_is_refused_by_all_of_it(lived_in: World) -> None:
     world, before = lived_in, lived_in.git("rev-parse", "main")
     new = of_version(world.service, "v2")
-    put(world, new)
+    after = put(world, new).commit
     world.git("update-ref", "refs/heads/main", before)
     calls: list[Callable[[], object]] = [
         lambda: put(world, new),
@@ -496,6 +496,13 @@ def test_rewritten_history_is_refused_by_all_of_it(lived_in: World) -> None:
     for call in calls:
         with pytest.raises(HistoryRewritten, match="accept-history"):
             call()
+    world.sign_up()
+    with pytest.raises(HistoryRewritten):
+        world.publish()
+    world.git("update-ref", "refs/heads/main", after)
+    with pytest.raises(HistoryRewritten):
+        put(world, new)  # until an operator has said so
+    world.git("update-ref", "refs/heads/main", before)
     accept(world, before)
     assert put(world, new).is_new
     assert book(world)["v2"] == (tree(world, "v2"), True)
