@@ -120,6 +120,9 @@ def second_clone(world: World) -> TenantsRepository:
 
 
 def accept(world: World, head: str | None) -> None:
+    """Main as it is now, and the shards' branches there, too."""
     repository.accept_history(
         world.service, world.cell, head=head, actor="operator", now=world.clock()
     )
+    for ref in world.git("for-each-ref", "--format=%(refname)", "refs/heads/shard/").split():
+        world.git("update-ref", ref, "main")

@@ -12,11 +12,12 @@ from tenantry.adapters.git import Before
 from tenantry.core import shards
 from tenantry.core.errors import ArgoUnreachable, RepositoryError
 from tenantry.core.finding import Finding, Kind
+from tenantry.flows.auditing.repository import accept_history
 from tenantry.flows.publishing.batch import publish_batch
 from tenantry.flows.publishing.shards import follow_main
 from tests.invariants import check_invariants
-from tests.system.fleet import accept, publish_all, second_clone
 from tests.system.fleet import look as audit
+from tests.system.fleet import publish_all, second_clone
 from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD, World, make_world
 
@@ -210,7 +211,7 @@ def test_branch_that_was_set_elsewhere_stops_neither_main_nor_others(few: World)
     found = misplaced(few)
     assert found.keys() == {"shard/00"}
     assert found["shard/00"].kind == Kind.SHARD_ASTRAY
-    assert "git push --force origin main:shard/00" in found["shard/00"].remedy
+    assert "origin/main:refs/heads/shard/00" in found["shard/00"].remedy
     assert follow_main(few.service, few.cell)  # nothing is left that it may do
     assert at(few, "shard/00") == elsewhere
     few.git("update-ref", "refs/heads/shard/00", "main")
@@ -309,14 +310,25 @@ def merge(world: World, customer_id: str) -> str:
     return world.git("rev-parse", "main")
 
 
+def publish_in_two_shards(world: World) -> list[str]:
+    """Two customers, whose tenants are in different shards."""
+    found = {branch_of(world, each): each for each in publish_all(world, 3)}
+    while len(found) < 2:
+        found |= {branch_of(world, each): each for each in publish_all(world, 1)}
+    return list(found.values())[:2]
+
+
 def test_branches_follow_what_people_merged_and_only_those_it_touches(few: World) -> None:
-    heard, (customer_id, *_) = Heard(few), publish_all(few, 3)
+    heard, (customer_id, other) = Heard(few), publish_in_two_shards(few)
     heard.pushes.clear()
     before, branch = branches(few), branch_of(few, customer_id)
-    head = merge(few, customer_id)
+    merge(few, customer_id)
+    rename_company(few.service, other, "New", actor="t", now=few.clock())
+    few.publish()
+    head = few.git("rev-parse", "main")
     assert audit(few).findings == []  # it is about to be followed
     follow_main(few.service, few.cell)
-    assert branches(few) == before | {branch: head}
+    assert branches(few) == before | {branch: head, branch_of(few, other): head}
     prefix = few.folder_of(customer_id).rpartition("/")[0]
     assert heard.pushes == [(branch, before[branch], head, [prefix])]
 
@@ -358,7 +370,8 @@ def test_nothing_follows_a_main_whose_history_is_in_question(few: World) -> None
     assert follow_main(few.service, few.cell) is None
     assert branches(few) == before
     assert misplaced(few) == {}  # what is wrong is main itself
-    accept(few, few.git("rev-parse", "main"))
+    main = few.git("rev-parse", "main")
+    accept_history(few.service, few.cell, head=main, actor="operator", now=few.clock())
     lost = {branch for branch, commit in before.items() if commit == last}
     found = misplaced(few)
     assert {name for name, each in found.items() if each.kind == Kind.SHARD_ASTRAY} == lost

@@ -127,6 +127,15 @@ class TenantsRepository:
         span = (f"{since}..{until}",) if self.known_commits([since]) else ("-1", until)
         return self._clone.must("log", "--format=%H", *span, "--", folder).decode().split()
 
+    def has_built(self, since: str | None, until: str, folders: Sequence[str]) -> bool:
+        """Whether of the commits in the history of `until`, and not in that of `since`, one that
+        touches the folders was made here: by its author.
+        """
+        span = f"{since}..{until}" if since else until
+        made_here = ("--fixed-strings", f"--author={self._author}")
+        asked = ("log", "-1", "--format=%H", *made_here, span, "--", *folders)
+        return bool(self._clone.must(*asked).strip())
+
     def build(self, parent: str | None, changes: Sequence[Change], now: datetime) -> list[Commit]:
         """One commit per change on top of `parent`; in the clone only, nothing is pushed."""
         with self._turn:

@@ -11,18 +11,19 @@ from tenantry.flows.service import Cell
 
 
 def find_misplaced(cell: Cell, heads: Heads) -> Iterator[Finding]:
-    """Branches that somebody set elsewhere, and those that what was published left behind. What
-    people merged since is followed within seconds, so that is none yet. None, too, while main's own
+    """Branches that somebody set elsewhere, and those that had to stay when we published. What
+    people merged is followed within seconds, so that is no finding. None, too, while main's own
     history is in question.
     """
     if heads.now is None or heads.known is None or heads.is_halted or heads.is_rewritten:
         return
-    standing, before = shards.look(cell, heads.now), shards.look(cell, heads.known)
+    standing = shards.look(cell, heads.now)
     for branch in sorted(standing.astray):
         yield _astray(branch, str(standing.branches[branch]))
     for branch in standing.late:
-        if folders := set(standing.behind[branch]) & set(before.behind.get(branch, ())):
-            yield _behind(branch, sorted(folders))
+        folders = standing.behind[branch]
+        if cell.repository.has_built(standing.branches[branch], heads.known, folders):
+            yield _behind(branch, folders)
 
 
 def _astray(branch: str, commit: str) -> Finding:
@@ -30,8 +31,8 @@ def _astray(branch: str, commit: str) -> Finding:
         Kind.SHARD_ASTRAY,
         f"the branch is at {commit}, which is not in main's history, so it does not follow main, "
         "and Argo CD makes no Application for its new tenants",
-        f"ask who set it there (git log main..{branch}), then `git push --force origin "
-        f"main:{branch}`",
+        f"ask who set it there (git log origin/main..origin/{branch}), then "
+        f"`git push --force origin origin/main:refs/heads/{branch}`",
         path=branch,
     )
 
