@@ -112,7 +112,9 @@ def shipped(tmp_path: Path, keys: Keys) -> Any:
 def test_shipped_product_becomes_ready_on_each_plan(shipped: Shipped, plan: str) -> None:
     one = shipped.await_ready(shipped.publish(plan=plan))
     assert one["metadata"]["labels"]["tenantry.dev/plan"] == plan
-    answer = shipped.world.visit(HOST, overlays.product().ready.paths[-1], Accept="application/json")
+    answer = shipped.world.visit(
+        HOST, overlays.product().ready.paths[-1], Accept="application/json"
+    )
     assert answer.status_code == 200, answer.text
     facts = answer.json()
     assert (facts["customer_id"], facts["plan"]) == (CUSTOMER, plan)
