@@ -1,4 +1,4 @@
-"""What the product's platform amounts to: what runs in each plan, and what is left in each state."""
+"""What the product's platform amounts to: what runs in each plan, what is left in each state."""
 
 from __future__ import annotations
 
