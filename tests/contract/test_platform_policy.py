@@ -33,6 +33,7 @@ MOST = 150 * 1024  # bytes of one tenant's objects
 # Containers whose root file system may be written, with the reason; none so far.
 WRITABLE: dict[str, str] = {}
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+ACTIVE = [one for one in classes() if one.state is State.ACTIVE]
 
 
 @pytest.fixture(params=classes(), ids=str)
@@ -151,6 +152,24 @@ def test_containers_are_watched(built: Built) -> None:
                     assert container[probe]["timeoutSeconds"] >= 5, (item.where, probe)
 
 
+def test_grafana_is_asked_where_it_answers() -> None:
+    """Outside its sub-path Grafana redirects anything, and the kubelet counts that as a success."""
+    for built in (one for one in ACTIVE if one.folder == TEMPLATES):
+        (container,) = built.get("Deployment", "grafana")["spec"]["template"]["spec"]["containers"]
+        (root,) = (one["value"] for one in container["env"] if one["name"] == "GF_SERVER_ROOT_URL")
+        asked = {container[probe]["httpGet"]["path"] for probe in PROBES}
+        assert asked == {f"/{root.rpartition('/')[2]}/api/health"}
+
+
+def test_databases_may_take_their_time_to_start() -> None:
+    """Whoever kills a first start leaves half a database: late is told by the rollout instead."""
+    for built in (one for one in ACTIVE if one.folder == TEMPLATES):
+        for name in ("postgres", "influxdb"):
+            spec = built.get("Deployment", name)["spec"]
+            probe = spec["template"]["spec"]["containers"][0]["startupProbe"]
+            assert probe["periodSeconds"] * probe["failureThreshold"] >= 300, name
+
+
 def test_rollouts_end_and_leave_little_behind(built: Built) -> None:
     for item in built.of_kind("Deployment"):
         assert item.spec["progressDeadlineSeconds"] == 120, item.where
@@ -177,6 +196,27 @@ def test_selectors_are_of_the_pods(built: Built) -> None:
         assert name.items() <= tree(item.template, "metadata", "labels").items(), item.where
 
 
+# --- What Argo CD makes of it ---
+
+
+def test_claims_do_not_keep_a_tenant_from_being_healthy(built: Built) -> None:
+    """A claim that no pod has used yet, as in a tenant suspended early, is unbound for ever; and a
+    nightly run that failed is no outage until the next night.
+    """
+    for kind in ("PersistentVolumeClaim", "CronJob"):
+        for item in built.of_kind(kind):
+            assert item.annotations.get("argocd.argoproj.io/ignore-healthcheck") == "true"
+
+
+def test_stopped_states_apply_nothing_whose_health_is_waited_for(built: Built) -> None:
+    """Argo CD takes the routes away last, once what it applied is healthy, and until that has ended
+    it begins nothing else: a CronJob that is suspended is not healthy in every version of it.
+    """
+    if built.state in (State.SUSPENDED, State.DELETING):
+        kinds = {item.kind for item in built.items}
+        assert not kinds & {"CronJob", "Job", "HorizontalPodAutoscaler", "Ingress"}
+
+
 # --- Data ---
 
 
@@ -185,6 +225,8 @@ def test_what_has_data_is_alone_with_it(built: Built) -> None:
     assert set(users) == {item.name for item in built.of_kind("PersistentVolumeClaim")}
     assert set(users.values()) <= {1}
     assert set(users) == set(built.tenant.volumes)
+    for item in built.of_kind("PersistentVolumeClaim"):  # "once" alone would be once for each node
+        assert item.spec["accessModes"] == ["ReadWriteOncePod"], item.where
     for item in built.of_kind("StatefulSet"):
         assert item.replicas <= 1, item.where
         assert "volumeClaimTemplates" not in item.spec, item.where  # none could grow
@@ -302,9 +344,6 @@ def needs(built: Built) -> dict[str, list[Decimal]]:
             for resource in ("cpu", "memory")
         },
     }
-
-
-ACTIVE = [one for one in classes() if one.state is State.ACTIVE]
 
 
 @pytest.mark.parametrize("built", ACTIVE, ids=str)

@@ -326,7 +326,7 @@ def test_version_that_does_not_build_is_refused_with_every_reason(small: World) 
 @on_sqlite
 def test_what_tenants_could_not_become_is_refused_with_the_reason(lived_in: World) -> None:
     world, before = lived_in, lived_in.git("rev-parse", "main")
-    modes = "accessModes: [ReadWriteOnce]"
+    modes = "accessModes: [ReadWriteOncePod]"
     fast = edited(world.service, POSTGRES, modes, f"{modes}\n  storageClassName: fast")
     new = of_version(world.service, "v2", fast)
     with pytest.raises(PlatformRefused) as refusal:
@@ -635,10 +635,10 @@ def test_commands_bring_a_version_from_a_folder_to_main_and_away(
     (folder / "product.yaml").write_text(yaml.safe_dump(product))
     manifest = folder / "platform/v2" / POSTGRES
     good = manifest.read_text()
-    manifest.write_text(good.replace("[ReadWriteOnce]", "[ReadWriteOncePod]"))
+    manifest.write_text(good.replace("[ReadWriteOncePod]", "[ReadWriteOnce]"))
     new = ("--product", str(folder))
     code, out, _ = operator.run("platform", "diff", "v1", "v2", *new)
-    assert (code, "-  - ReadWriteOnce" in out.splitlines()) == (1, True)
+    assert (code, "-  - ReadWriteOncePod" in out.splitlines()) == (1, True)
     assert "cannot change: PersistentVolumeClaim/postgres-data: spec.accessModes: " in out
     code, out, err = operator.run("platform", "publish", *new)
     assert (code, out) == (1, "")
