@@ -113,6 +113,19 @@ def test_sample_claims_are_what_the_specifications_product_reads(product: Produc
         ("support:", "pull_secret: iotistic-secrets\nsupport:", ["pull_secret", "choose another"]),
         ("read_only: nginx", "read_only: Nginx", ["ingress.read_only", "pattern"]),
         ("[/healthz, /]", "[]", ["ready.paths", "at least 1"]),
+        ("[/healthz, /]", "[/a//b]", ["ready.paths[0]", "pattern"]),
+        ("path: /login", "path: //other.example", ["bootstrap.path", "pattern"]),
+        ("path: /api", "path: /a/../b", ["ingress.routes[0].path", "pattern"]),
+        ("path: /api", "path: /a/.", ["ingress.routes[0].path", "pattern"]),
+        ("path: /api", "path: /grafana/", ["ingress", "two routes have the same path"]),
+        ("    POSTGRES_PASSWORD:", "    ..data:", ["secret.keys...data", "pattern"]),
+        ("days: 14", "days: true", ["trial.days", "valid integer"]),
+        ("[7, 12, 14]", "[true]", ["trial.reminders[0]", "valid integer"]),
+        ("max_devices: 100}", 'max_devices: "100"}', ["limits.max_devices", "valid integer"]),
+        ("max_devices: 100}", f"max_devices: {2**53}}}", ["limits.max_devices", "less than"]),
+        ("title: Iotistic", r'title: "I\r\nBcc: x"', ["title", "one line"]),
+        ("title: Iotistic", r'title: "\u202eI"', ["title", "one line"]),
+        ("title: Iotistic", f"title: {'I' * 201}", ["title", "at most 200"]),
         ("[/healthz, /]", "[/, /]", ["ready.paths", "names a path twice"]),
         ("plan: starter", "plan: gold", ["'gold' is none of the plans"]),
         ("max_devices: 100}", "max_devices: many}", ["plans.professional.limits.max_devices"]),
@@ -131,16 +144,54 @@ def test_a_mistake_is_told_with_its_line(text: str, old: str, new: str, says: li
     assert caught.value.hint
 
 
+def test_the_only_route_is_what_is_wrong_and_not_that_there_is_none(text: str) -> None:
+    head, _, tail = text.partition("  routes:\n")
+    _, _, rest = tail.partition("\nready:")
+    broken = f"{head}  routes:\n    - {{path: api, service: api, port: 80}}\nready:{rest}"
+    with pytest.raises(ProductError, match=r"ingress\.routes\[0\]\.path"):
+        load_product(broken, FILE)
+
+
+def test_a_path_that_no_route_leads_to_could_never_be_ready(text: str) -> None:
+    without_root = "\n".join(line for line in text.splitlines() if "path: /," not in line)
+    with pytest.raises(ProductError, match="no route leads to /, so it would never answer"):
+        load_product(without_root, FILE)
+    below = text.replace("[/healthz, /]", "[/healthz/deep, /grafana]")
+    assert load_product(below, FILE).ready.paths == ("/healthz/deep", "/grafana")
+
+
+@pytest.mark.parametrize(
+    ("claim", "says"),
+    [
+        ("'{{ limits.nothing }}'", "has no attribute 'nothing'"),
+        ("'{{ limits.__class__ }}'", "__class__"),
+        (".inf", "what JSON cannot"),
+    ],
+)
+def test_claims_that_no_license_could_have_are_told_at_start(
+    text: str, claim: str, says: str
+) -> None:
+    with pytest.raises(ProductError, match=says):
+        load_product(text.replace('"{{ exp }}"', claim), FILE)
+
+
+def test_a_feature_that_no_license_could_hold_is_told_at_start(text: str) -> None:
+    assert "features: {" in text
+    with pytest.raises(ProductError, match="what JSON cannot"):
+        load_product(text.replace("features: {", "features: {odd: .nan, ", 1), FILE)
+
+
 def test_the_line_is_the_one_of_the_mistake(text: str) -> None:
     for old, new in (
         ("  grace_days: 3", "  grace_days: -3"),
         ("  postgres: postgres:17.6-alpine", "  postgres: postgres"),
         ("  paths: [/healthz, /]", "  paths: [/, /]"),
+        ("trial:\n  plan: starter", "trial:\n  plan: gold"),
     ):
         broken = text.replace(old, new)
         with pytest.raises(ProductError) as caught:
             load_product(broken, FILE)
-        assert broken.splitlines()[(caught.value.line or 0) - 1] == new
+        assert broken.splitlines()[(caught.value.line or 0) - 1] == new.splitlines()[0]
 
 
 @pytest.mark.parametrize("text", ["", "- a", "text", "a: 1\n---\nb: 2", "a: \x01", "a: \ud83d"])

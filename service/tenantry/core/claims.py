@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Never
 
 from tenantry.core import templates
@@ -53,6 +53,24 @@ def build_claims(
     return _with_template(claims, product.license.claims, context)
 
 
+def try_claims(product: Product) -> None:
+    """Make up a license of each plan; ProductError where there could be none."""
+    moment = datetime(2000, 1, 1, tzinfo=UTC)
+    for plan in product.plans:
+        build_claims(
+            product=product,
+            customer_id="cust-bbbbbbbbbb",
+            tenant="customer-bbbbbbbbbb",
+            plan=plan,
+            kind="trial",
+            jti="license",
+            issued_at=moment,
+            expires_at=moment,
+            grace_until=moment,
+            warn_at=moment,
+        )
+
+
 def _with_template(
     claims: dict[str, Any], template: Mapping[str, Any], context: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -60,7 +78,11 @@ def _with_template(
     try:
         json.dumps(merged, allow_nan=False)
     except (TypeError, ValueError) as error:
-        _refuse(f"license.claims holds what JSON cannot: {error}")
+        raise ProductError(
+            f"the license would hold what JSON cannot: {error}",
+            file="product.yaml",
+            hint="features and license.claims are texts, whole or finite numbers, true and false",
+        ) from error
     return merged
 
 

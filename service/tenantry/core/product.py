@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import string
 import typing
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import UnionType
@@ -26,18 +27,38 @@ from pydantic import (
     model_validator,
 )
 
+from tenantry.core.claims import try_claims
 from tenantry.core.document import find_line, load, show_path
 from tenantry.core.errors import ProductError
 from tenantry.core.images import ImageRef, check_names
 from tenantry.core.pull_secret import KEY as PULL_KEY
 from tenantry.core.templates import compile_leaves
 
+_SAFE = 2**53 - 1  # beyond it, some readers of a license's JSON have another number
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
 LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 Version = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,30}[a-z0-9])?$")]
 Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$")]
-KeyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$")]
-UrlPath = Annotated[str, Field(pattern=r"^/[A-Za-z0-9._~/-]*$")]
+# as Kubernetes has it: "." and ".." are folders where a Secret is mounted
+KeyName = Annotated[str, Field(max_length=253, pattern=r"^\.?[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+# no "//", "/." or "/..", which Kubernetes refuses in an Ingress
+UrlPath = Annotated[
+    str, Field(pattern=r"^(/\.{0,2}[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$", min_length=1)
+]
+Number = Annotated[int, Field(strict=True)]
+Limit = Annotated[int, Field(strict=True, ge=-_SAFE, le=_SAFE)]
+
+
+def _is_line(text: str) -> str:
+    """ValueError for what could not stand in a heading or in a mail's subject."""
+    if any(unicodedata.category(c) in _UNSEEN for c in text):
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_line)]
 
 
 class Source(StrEnum):
@@ -78,10 +99,10 @@ class Trial(_Part):
     """What a signup gets; days."""
 
     plan: str
-    days: int = Field(ge=1, le=3650)
-    reminders: tuple[int, ...] = Field(default=(), description="days of the trial, from 1")
-    warn_days: int = Field(ge=0, description="days before the end from which the product warns")
-    grace_days: int = Field(ge=0, le=3650, description="read-only days after the end")
+    days: Number = Field(ge=1, le=3650)
+    reminders: tuple[Number, ...] = Field(default=(), description="days of the trial, from 1")
+    warn_days: Number = Field(ge=0, description="days before the end from which the product warns")
+    grace_days: Number = Field(ge=0, le=3650, description="read-only days after the end")
 
     @field_validator("reminders")
     @classmethod
@@ -95,9 +116,9 @@ class Trial(_Part):
 class Plan(_Part):
     """What a plan allows, and the sizes of a new tenant's volumes."""
 
-    title: str
+    title: Line
     features: dict[str, Any] = Field(description="goes into the license")
-    limits: dict[str, int] = Field(description="goes into the license")
+    limits: dict[str, Limit] = Field(description="goes into the license")
     volumes: dict[DnsLabel, Size] = Field(description="claim name -> size")
 
 
@@ -105,7 +126,7 @@ class SecretKey(_Part):
     """One key of the tenant's Secret."""
 
     source: Source
-    length: int | None = Field(default=None, ge=16, le=512, description="characters")
+    length: Number | None = Field(default=None, ge=16, le=512, description="characters")
     alphabet: Alphabet = Alphabet.ALPHANUMERIC
     rotation: Rotation | None = None
 
@@ -148,7 +169,7 @@ class Secret(_Part):
 class LicenseTemplate(_Part):
     """What the product's licenses say beyond the standard claims."""
 
-    issuer: str = Field(min_length=1)
+    issuer: Line
     claims: dict[str, Any] = Field(description="string leaves may hold Jinja2 expressions")
 
 
@@ -157,7 +178,7 @@ class Route(_Part):
 
     path: UrlPath
     service: DnsLabel
-    port: int = Field(ge=1, le=65535)
+    port: Number = Field(ge=1, le=65535)
 
 
 class Ingress(_Part):
@@ -170,10 +191,15 @@ class Ingress(_Part):
 
     @model_validator(mode="after")
     def _paths_differ(self) -> Self:
-        paths = [route.path for route in self.routes]
+        paths = [route.path.rstrip("/") for route in self.routes]
         if len(set(paths)) != len(paths):
             raise ValueError("two routes have the same path")
         return self
+
+    def leads(self, path: str) -> bool:
+        """Whether a route answers the path; a route's path stands for all below it."""
+        below = f"{path.rstrip('/')}/"
+        return any(below.startswith(f"{route.path.rstrip('/')}/") for route in self.routes)
 
 
 class Ready(_Part):
@@ -200,14 +226,14 @@ class Product(_Part):
     """All that Tenantry knows about the vendor's product."""
 
     name: DnsLabel = Field(description="machine name; the license's audience, and a label")
-    title: str = Field(min_length=1)
+    title: Line
     environment: LabelValue
     platform: Version = Field(description="platform version of new tenants")
     images: Annotated[dict[DnsLabel, ImageRef], AfterValidator(check_names)] = Field(
         min_length=1, description="short name, as the platform's manifests say -> image"
     )
-    trial: Trial
     plans: dict[DnsLabel, Plan] = Field(min_length=1)
+    trial: Trial
     secret: Secret
     bootstrap: Bootstrap | None = None
     pull_secret: DnsLabel | None = Field(
@@ -216,9 +242,23 @@ class Product(_Part):
     license: LicenseTemplate
     ingress: Ingress
     ready: Ready
-    estimated_time: str = Field(min_length=1)
-    next_steps: tuple[str, ...] = Field(default=(), description="told to a new customer")
-    support: str | None = None
+    estimated_time: Line
+    next_steps: tuple[Line, ...] = Field(default=(), description="told to a new customer")
+    support: Line | None = None
+
+    @field_validator("plans")
+    @classmethod
+    def _have_the_same_volumes(cls, plans: dict[str, Plan]) -> dict[str, Plan]:
+        if len({frozenset(plan.volumes) for plan in plans.values()}) != 1:
+            raise ValueError("every plan must name the same volumes")
+        return plans
+
+    @field_validator("trial")
+    @classmethod
+    def _is_of_a_plan(cls, trial: Trial, info: ValidationInfo) -> Trial:
+        if trial.plan not in info.data.get("plans", {trial.plan}):
+            raise ValueError(f"{trial.plan!r} is none of the plans")
+        return trial
 
     @field_validator("bootstrap")
     @classmethod
@@ -238,13 +278,14 @@ class Product(_Part):
             raise ValueError(f"the product's secret has its key, {PULL_KEY}")
         return name
 
-    @model_validator(mode="after")
-    def _parts_agree(self) -> Self:
-        if self.trial.plan not in self.plans:
-            raise ValueError(f"trial.plan {self.trial.plan!r} is none of the plans")
-        if len({frozenset(plan.volumes) for plan in self.plans.values()}) != 1:
-            raise ValueError("every plan must name the same volumes")
-        return self
+    @field_validator("ready")
+    @classmethod
+    def _is_led_to(cls, ready: Ready, info: ValidationInfo) -> Ready:
+        ingress: Ingress | None = info.data.get("ingress")
+        for path in ready.paths if ingress else ():
+            if ingress and not ingress.leads(path):
+                raise ValueError(f"no route leads to {path}, so it would never answer")
+        return ready
 
     @property
     def sealed_keys(self) -> tuple[str, ...]:
@@ -260,6 +301,7 @@ def load_product(text: str, file: str) -> Product:
     except ValidationError as error:
         raise _explain(error, text, file) from error
     compile_leaves(tree, file=file)
+    try_claims(product)
     return product
 
 
@@ -267,7 +309,14 @@ def _explain(error: ValidationError, text: str, file: str) -> ProductError:
     """One mistake at a time is what a person can mend: the first in reading order, and a misspelt
     key before the one that is missing because of it.
     """
-    found = [(find_line(text, fault["loc"]) or 0, fault) for fault in error.errors()]
+    faults = error.errors()
+    places = [fault["loc"] for fault in faults]
+    found = [
+        (find_line(text, fault["loc"]) or 0, fault)
+        for fault in faults
+        # a list is too short because of what is wrong within it
+        if not any(_is_within(place, fault["loc"]) for place in places)
+    ]
     line, fault = min(found, key=lambda pair: (pair[1]["type"] == "missing", pair[0]))
     message = fault["msg"].removeprefix("Value error, ")
     return ProductError(
@@ -276,6 +325,10 @@ def _explain(error: ValidationError, text: str, file: str) -> ProductError:
         line=line or None,
         hint=_hint(fault["type"], fault["loc"]),
     )
+
+
+def _is_within(path: Sequence[str | int], other: Sequence[str | int]) -> bool:
+    return len(path) > len(other) and tuple(path[: len(other)]) == tuple(other)
 
 
 def _real(path: Sequence[str | int]) -> tuple[str | int, ...]:
