@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from tenantry.adapters.product_folder import read_files
 from tenantry.core.document import load
 from tenantry.core.errors import ProductError
 from tenantry.core.model import State
@@ -110,6 +114,10 @@ def test_a_component_that_brings_an_image_gets_its_version_too(patch: str) -> No
          "states/active/kustomization.yaml", 5, "the image 'other'"),
         ({"base__kustomization": BASE + "images: [{name: web, newTag: '2'}]\n"},
          "base/kustomization.yaml", 5, "has images of its own"),
+        ({"states__active__kustomization": "kind: Component\nimages: [{name: a, newTag: '2'}]\n"},
+         "states/active/kustomization.yaml", 2, "has images of its own"),
+        ({"base__kustomization": "kind: Kustomization\nresources: web.yaml\n"},
+         "base/kustomization.yaml", 2, "resources is no list"),
         ({"base__kustomization": "{resources: [web.yaml, db.yaml]}\n"},
          "base/kustomization.yaml", None, "write a key a line"),
         ({"base__kustomization": "- a\n"}, "base/kustomization.yaml", None, "is no kustomization"),
@@ -124,6 +132,33 @@ def test_a_mistake_is_told_with_its_place(
     assert says in str(caught.value)
     assert (caught.value.file, caught.value.line) == (f"platform/v1/{file}", line)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "path", ["base/.DS_Store", "base/a b.txt", "base/a\nb.txt", "base/\udcff", "base/web.yaml~"]
+)
+def test_what_nobody_meant_to_publish_is_refused(path: str) -> None:
+    with pytest.raises(ProductError, match="does not belong here"):
+        complete({**platform(), path: b""}, product(), folder="platform/v1")
+
+
+def test_a_file_that_no_config_map_could_hold_is_refused() -> None:
+    files = {**platform(), "base/large.bin": b"x" * 1024 * 1024}
+    with pytest.raises(ProductError, match=r"base/large\.bin: has 1048576 bytes"):
+        complete(files, product(), folder="platform/v1")
+
+
+def test_a_link_in_the_folder_is_refused_wherever_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "file.yaml").write_text("a: 1")
+    assert read_files(tmp_path) == {"file.yaml": b"a: 1"}
+    for target in ("file.yaml", "/etc", "nowhere", "."):
+        (tmp_path / "link").symlink_to(target)
+        with pytest.raises(ProductError, match="link: is a link"):
+            read_files(tmp_path)
+        (tmp_path / "link").unlink()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ProductError, match="pipe: is a link or no ordinary file"):
+        read_files(tmp_path)
 
 
 def test_an_image_that_nothing_uses_is_told() -> None:

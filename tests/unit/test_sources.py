@@ -76,9 +76,7 @@ def test_a_platform_version_is_not_the_one_whose_name_it_begins() -> None:
         own=vendor().templates.files,
         platform_files={**PLATFORM, "platform/v10/base/kustomization.yaml": b""},
     )
-    assert [problem.message for problem in found] == [
-        f"{path!r} leads out of the tenant's own folder"
-    ]
+    assert [problem.message for problem in found] == [f"{path!r} leads out of its own folder"]
 
 
 @pytest.mark.parametrize("name", ["local/tenant.json", "local/a/b/tenant.json"])

@@ -45,12 +45,24 @@ def read_platform(folder: Path, product: Product) -> dict[str, bytes]:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Every file below `folder`: path within it -> content; empty where there is no folder."""
+    """Every file below `folder`: path within it -> content; empty where there is no folder.
+    ProductError for what is neither file nor folder, such as a link, and for what cannot be read.
+    """
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
+        path.relative_to(folder).as_posix(): _read_file(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_symlink() or not path.is_dir()
     }
+
+
+def _read_file(path: Path) -> bytes:
+    if path.is_symlink() or not path.is_file():
+        hint = "put a file there: what it leads to may be another tomorrow"
+        raise ProductError("is a link or no ordinary file", file=str(path), hint=hint)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ProductError("cannot be read", file=str(path), hint=error.strerror) from error
 
 
 def _read_text(path: Path) -> str:

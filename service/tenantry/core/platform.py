@@ -7,6 +7,7 @@ in one place; what is published says them itself, in the `images:` of its own ku
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,11 @@ from tenantry.core.images import as_kustomize
 from tenantry.core.model import State
 from tenantry.core.printer import dump
 from tenantry.core.product import Product
+from tenantry.core.sources import MOST_PER_FILE
 
 KUSTOMIZATION = "kustomization.yaml"
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
+_PLAIN = re.compile(rf"{_NAME}(/{_NAME})*")
 
 Files = Mapping[str, bytes]
 
@@ -30,6 +34,7 @@ def complete(files: Files, product: Product, *, folder: str) -> dict[str, bytes]
     `folder` is what messages call the place. ProductError with file, line and hint where a plan or
     state has no component, an image is none of the product's, or one of these is used nowhere.
     """
+    _check_files(files, folder)
     _check_components(files, product, folder)
     used = {
         path: _images_used(path, files, product, folder)
@@ -46,6 +51,20 @@ def complete(files: Files, product: Product, *, folder: str) -> dict[str, bytes]
         path: _with_images(content, used.get(path, set()), product, f"{folder}/{path}")
         for path, content in files.items()
     }
+
+
+def _check_files(files: Files, folder: str) -> None:
+    """All of them are published, so an editor's or a system's are refused, and what is too large
+    for a ConfigMap.
+    """
+    for path, content in files.items():
+        if not _PLAIN.fullmatch(path):
+            hint = "a name has letters, digits, '.', '-' and '_', and a letter or digit first"
+            raise ProductError("does not belong here", file=f"{folder}/{path!a}", hint=hint)
+        if len(content) >= MOST_PER_FILE:
+            message = f"has {len(content)} bytes"
+            hint = "1 MiB at most; put it into an image"
+            raise ProductError(message, file=f"{folder}/{path}", hint=hint)
 
 
 def _check_components(files: Files, product: Product, folder: str) -> None:
@@ -93,6 +112,10 @@ def _manifests(path: str, files: Files, folder: str) -> Iterator[_Manifest]:
     tree = load(files[path], file)
     if not isinstance(tree, Mapping):
         raise ProductError("is no kustomization", file=file, hint="it holds `resources`")
+    for field in ("resources", "patches", "components"):
+        if not isinstance(tree.get(field) or [], list):
+            line = find_line(files[path].decode(), (field,))
+            raise ProductError(f"{field} is no list", file=file, line=line, hint=f"{field}: [ … ]")
     patches = [patch for patch in tree.get("patches") or [] if isinstance(patch, Mapping)]
     named = [*(tree.get("resources") or []), *(patch.get("path") for patch in patches)]
     for name in filter(None, named):
@@ -118,12 +141,12 @@ def _images_in(tree: Any) -> Iterator[str]:
 
 def _with_images(content: bytes, used: set[str], product: Product, file: str) -> bytes:
     """The kustomization with the images at its end: comments and order stay as they are."""
-    if not used:
-        return content
-    if line := _line_of_images(content, file):
+    if posixpath.basename(file) == KUSTOMIZATION and (line := _line_of_images(content, file)):
         raise ProductError(
             "has images of its own", file=file, line=line, hint="product.yaml says them all"
         )
+    if not used:
+        return content
     images = [as_kustomize(name, product.images[name]) for name in product.images if name in used]
     completed = content.rstrip() + b"\n" + dump({"images": images})
     if _reads_as(completed) != {**load(content, file), "images": images}:

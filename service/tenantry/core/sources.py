@@ -140,7 +140,7 @@ def _refuse(used: Any, here: str, roots: tuple[str, ...], known: Collection[str]
         return "is not a plain relative path"
     path = posixpath.normpath(posixpath.join(here, used))
     if not any(path == root or path.startswith(f"{root}/") for root in roots):
-        return "leads out of the tenant's own folder"
+        return "leads out of its own folder"
     if path not in known and not any(name.startswith(f"{path}/") for name in known):
         return "is not there; Kustomize would take it for a remote base"
     return None
