@@ -213,3 +213,10 @@ def test_fingerprint_changes_with_a_text() -> None:
     )
     assert isinstance(same, Templates)
     assert same.fingerprint == vendor().templates.fingerprint != other.fingerprint
+
+
+def test_a_key_that_holds_an_expression_is_refused() -> None:
+    ingress = vendor().templates.files["ingress.yaml"] + '"{{ tenant.name }}": x\n'
+    files = {**vendor().templates.files, "ingress.yaml": ingress}
+    with pytest.raises(ProductError, match=r"ingress\.yaml: the key '{{ tenant\.name }}' is never"):
+        load_templates(files, product())

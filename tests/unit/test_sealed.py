@@ -68,6 +68,11 @@ def test_a_product_that_asks_for_credentials_needs_a_template_that_seals_them() 
         load_templates(vendor().templates.files, PRIVATE)
 
 
+def test_a_template_that_seals_credentials_needs_a_product_that_names_their_secret() -> None:
+    with pytest.raises(ProductError, match="product.yaml names none"):
+        load_templates(TEMPLATES.files, product())
+
+
 def test_another_tenants_credentials_have_the_same_shape_and_must_be_sealed() -> None:
     shape = find_shape(files("bcdfghjkmn"), TEMPLATES)
     assert shape

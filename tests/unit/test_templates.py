@@ -107,11 +107,20 @@ def test_one_leaf_does_not_see_the_value_of_another() -> None:
         Template(tree, file="t.yaml").render(make_scope({"x": 1}))
 
 
-@pytest.mark.parametrize("leaf", ["{{ x", "{{ x | nofilter }}", "{% if x %}a{% endif %}", "{{ }}"])
+@pytest.mark.parametrize(
+    "leaf",
+    ["{{ x", "{{ x | nofilter }}", "{{ [1, 2] | random }}", "{% if x %}a{% endif %}", "{{ }}"],
+)
 def test_a_broken_leaf_is_found_before_it_is_needed(leaf: str) -> None:
     with pytest.raises(ProductError) as caught:
         compile_leaves(load(f'a: 1\nb:\n  - "{leaf}"\n', "t.yaml"), file="t.yaml")
     assert (caught.value.file, caught.value.line) == ("t.yaml", 3)
+
+
+@pytest.mark.parametrize("name", ["lipsum", "cycler", "joiner", "range", "namespace", "dict"])
+def test_an_expression_reads_only_what_it_is_given(name: str) -> None:
+    with pytest.raises(ProductError, match=f"'{name}' is undefined"):
+        evaluate({"a": f"{{{{ {name}() }}}}"}, {}, file="t.yaml")
 
 
 def test_a_leaf_tells_what_it_reads() -> None:

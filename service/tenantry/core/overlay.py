@@ -31,7 +31,7 @@ from typing import Any
 from tenantry.core import naming
 from tenantry.core.document import leaves, load
 from tenantry.core.errors import OverlayRefused, ProductError
-from tenantry.core.expressions import Expression, parse_leaf
+from tenantry.core.expressions import Expression, is_template, parse_leaf
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.printer import Block, UnsafeText
 from tenantry.core.product import Product
@@ -112,8 +112,13 @@ def _make_ready(name: str, tree: Any) -> Template:
 
 
 def _check_structure(tree: Any, file: str) -> None:
-    """ProductError for a leaf that might leave its key out for one tenant and not for another."""
-    for _, leaf in leaves(tree):
+    """ProductError for a leaf that might leave its key out for one tenant and not for another, and
+    for a key that holds an expression.
+    """
+    for path, leaf in leaves(tree):
+        if key := next((part for part in path if is_template(str(part))), None):
+            hint = "expressions are for values; what varies in structure is a component"
+            raise ProductError(f"the key {key!r} is never evaluated", file=file, hint=hint)
         parts = parse_leaf(str(leaf)) if isinstance(leaf, str) else ()
         if len(parts) == 1 and isinstance(parts[0], Expression) and _may_shape(parts[0]):
             raise ProductError(
@@ -246,6 +251,12 @@ def _check_pull_secret(templates: Templates, product: Product) -> None:
             "no template seals the secret that product.yaml names as pull_secret",
             file="overlay",
             hint='add a SealedSecret with encryptedData: "{{ pull_ciphertext }}"',
+        )
+    if not product.pull_secret and "pull_ciphertext" in read:
+        raise ProductError(
+            "a template seals a secret to pull images with, and product.yaml names none",
+            file="overlay",
+            hint="say its name as pull_secret in product.yaml, or drop the template",
         )
 
 
