@@ -370,6 +370,20 @@ def test_worker_without_a_repository_says_so_and_goes_on(installation: Installat
     assert "loop.crashed" not in installation.log.read_text()
 
 
+def test_demo_is_of_the_product_that_the_setting_names(installation: Installation) -> None:
+    installation.settings["PRODUCT_DIR"] = str(installation.folder / "nowhere")
+    result = installation.run("demo", "--once")
+    assert result.returncode == 2
+    assert "nowhere' does not exist" in result.stderr
+
+
+def test_without_a_repository_the_remedy_is_told(installation: Installation) -> None:
+    del installation.settings["CELLS__MAIN__REPOSITORY_URL"]
+    result = installation.run("init")
+    assert result.returncode == 1
+    assert "set REPOSITORY_URL of the cell" in result.stderr
+
+
 def test_demo_does_not_start_on_a_port_that_is_taken(installation: Installation) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -419,7 +419,7 @@ def test_the_steps_hold_the_cells_own_values() -> None:
         argocd_token_file="/run/it's/argocd.token",
         sealing_certificate="/etc/tenantry/west.crt",
     )
-    assert "git clone git@git.example.com:acme/tenants.git tenants" in told
+    assert "git clone --branch main git@git.example.com:acme/tenants.git tenants" in told
     assert "--from-file=sshPrivateKey=read-key" in told
     assert "kubeseal --fetch-cert > /etc/tenantry/west.crt" in told
     assert f"> {shlex.quote('/run/it' + chr(39) + 's/argocd.token')}" in told

@@ -44,9 +44,10 @@ LOOK_EVERY = 0.5  # seconds
 )  # fmt: skip
 @click.option(
     "--product",
+    envvar="TENANTRY_PRODUCT_DIR",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     show_default="the sample",
-    help="The folder of another product, such as examples/inkwell.",
+    help="The folder of another product, such as examples/inkwell; or TENANTRY_PRODUCT_DIR.",
 )
 def demo(once: bool, as_json: bool, data: Path | None, port: int, product: Path | None) -> None:
     """Show a signup become a running, licensed tenant, on this machine alone."""

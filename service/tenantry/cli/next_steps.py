@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 from tenantry.adapters.git import transport
+from tenantry.core.argocd_files import BRANCH
 from tenantry.settings import CellSettings, Settings
 
 _IS_REPOSITORY = "argocd.argoproj.io/secret-type=repository"
@@ -109,7 +110,7 @@ def _apply(place: _Place) -> Step:
         "Give Argo CD its files: its configuration first, then project and ApplicationSets. Again "
         "whenever argocd/ changes",
         [
-            f"git clone {url} tenants",
+            f"git clone --branch {BRANCH} {url} tenants",  # whatever the server's HEAD is
             f"{_APPLY} -f tenants/argocd/config/",
             f"{_APPLY} -f tenants/argocd/",
         ],

@@ -29,6 +29,10 @@ KNOWN_HOSTS_REMEDY = (
 )
 _REMEDIES = (
     (
+        re.compile(r"no path specified"),
+        "set REPOSITORY_URL of the cell: it names no tenants repository",
+    ),
+    (
         re.compile(r"could not read (Username|Password)|Authentication failed|error: 401"),
         "check GIT_TOKEN_FILE and GIT_USERNAME of the cell, and whether the token has expired",
     ),
