@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -387,6 +387,17 @@ def test_folder_that_cannot_be_read_is_not_taken_for_a_missing_one(
         tree_at(repository, head, FOLDER)
     assert repository.fetch() == head
     assert tree_at(repository, head, FOLDER) == tree
+
+
+def test_history_is_read_right_where_clocks_disagreed(clone: Clone) -> None:
+    """Git finds out by dates what need not be looked at: a commit from a clock that was fast."""
+    repository = clone("ours")
+    (fast,) = repository.build(None, [Change("a", FILES, "fast")], NOW + timedelta(days=1))
+    (elsewhere,) = repository.build(fast.sha, [Change("b", FILES, "elsewhere")], NOW)
+    later = [Change("c", {"x": bytes([number])}, "later") for number in range(20)]
+    head = repository.build(fast.sha, later, NOW)[-1].sha
+    assert repository.commits_outside(head, {fast.sha, head}) == set()
+    assert repository.commits_outside(head, {fast.sha, elsewhere.sha}) == {elsewhere.sha}
 
 
 @pytest.mark.parametrize("harm", BREAKS, ids=["damaged", "lost", "empty"])

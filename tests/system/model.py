@@ -62,6 +62,7 @@ class Model:
     by_hand: set[str] = field(default_factory=set)  # commits that people made
     promised: set[str] = field(default_factory=set)  # commits that a pass said it made
     head: str | None = None
+    shards: dict[str, str] = field(default_factory=dict)  # branch -> commit
     commits: set[str] = field(default_factory=set)
     generations: dict[str, int] = field(default_factory=dict)  # by customer id, on main
     disturbed: set[str] = field(default_factory=set)  # folders that a person wrote to since ours
@@ -91,12 +92,15 @@ class Model:
 
     def look(self) -> None:
         """AssertionError where main's history was rewritten, or holds what must not be there."""
-        heads = self.git("for-each-ref", "--format=%(refname) %(objectname)").split()
+        listed = self.git("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)")
+        heads = dict(line.split() for line in listed.splitlines())
         if not heads:
             assert self.head is None, "main is gone"
             return
-        assert heads[0::2] == ["refs/heads/main"], f"other branches: {heads}"
-        if heads[1] == self.head:
+        head = heads.pop("main")
+        if heads != self.shards:
+            self._look_at_shards(heads)
+        if head == self.head:
             return
         commits = set(self.git("rev-list", "main").split())
         assert self.commits <= commits, "main's history was rewritten"
@@ -104,7 +108,17 @@ class Model:
         assert self.promised <= commits, "what is called published is not on main"
         for commit in self._commits_since():
             self._look_at(*commit)
-        self.head, self.commits = heads[1], commits
+        self.head, self.commits = head, commits
+
+    def _look_at_shards(self, heads: dict[str, str]) -> None:
+        """Each is a commit of main, and none went back."""
+        assert all(branch.startswith("shard/") for branch in heads), f"other branches: {heads}"
+        history = self.git("rev-list", "--topo-order", "--reverse", "main").split()
+        place = {commit: number for number, commit in enumerate(history)}
+        assert set(heads.values()) <= place.keys(), "a shard's branch left main"
+        for branch in heads.keys() & self.shards.keys():
+            assert place[self.shards[branch]] <= place[heads[branch]], f"{branch} went back"
+        self.shards = heads
 
     def _commits_since(self) -> Iterator[tuple[str, str, list[str]]]:
         """Each commit since the last look, oldest first: its id, its message, what it touched."""
@@ -216,4 +230,4 @@ def _require_whole(main: Snapshot, folder: str, name: str) -> None:
     sealed = yaml.safe_load(main.files[f"{folder}/sealed-secret.yaml"])
     assert namespace["metadata"]["name"] == name
     assert (sealed["kind"], sealed["metadata"]["namespace"]) == ("SealedSecret", name)
-    assert len(sealed["spec"]["encryptedData"]) == 8
+    assert len(sealed["spec"]["encryptedData"]) == 9

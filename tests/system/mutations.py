@@ -179,10 +179,10 @@ MUTATIONS: Mapping[str, Mutation] = {
             (
                 sealing,
                 "sealed_values",
-                "kept = _kept(session, specs, certificate)",
+                "kept = _kept(session, specs, sealer)",
                 "kept = {spec.customer_id: {} for spec in specs}",
             ),
-            (sealing, "_store", "if key not in kept[each.spec.customer_id]", "if True"),
+            (sealing, "_store", "if key not in kept[spec.customer_id]", "if True"),
         ),
     ),
     "a request's answer is kept in a transaction of its own": Mutation(

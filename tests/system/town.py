@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from tenantry.core import shards as shards_of
 from tenantry.core.errors import (
     DatabaseUnavailable,
     EmailTaken,
@@ -20,7 +21,7 @@ from tenantry.core.errors import (
     TenantryError,
 )
 from tenantry.core.signup import parse_signup
-from tenantry.flows.publishing import publish
+from tenantry.flows.publishing import publish, shards
 from tenantry.flows.publishing.publish import Published
 from tenantry.flows.signups.signup import Attempt, signup
 from tests.faults import Died, Fault, Kind
@@ -168,6 +169,21 @@ class Town:
             person.told_published |= person.customer_id in published.tenants
         return published
 
+    def follow(self, worker: Worker) -> None:
+        """A look of the one that has branches follow main; it may only fail as a pass may."""
+        try:
+            shards.follow_main(worker.service, worker.cell)
+        except Died:
+            worker.reborn()
+        except TenantryError as error:
+            if not (self.world.is_away or self.is_refusing or worker.has_failed):
+                raise AssertionError("a look failed where nothing else did") from error
+
+    def follow_with(self, kind: Kind) -> None:
+        """One that has something to move, and in which something goes wrong just then."""
+        with self.trouble(("repository.move", 1), kind):
+            self.follow(self.worker)
+
     def tick_with(
         self,
         point: tuple[str, int],
@@ -205,6 +221,11 @@ class Town:
         self.world.forget_leases()
 
     # People with Git
+
+    def lose_branch(self, person: Person) -> None:
+        """Somebody deletes the branch of a shard."""
+        branch = shards_of.branch_of(person.folder, self.worker.cell.shards)
+        self.model.git("update-ref", "-d", f"refs/heads/{branch}")
 
     def shown(self) -> list[Person]:
         """Customers whose folder is on main."""
