@@ -22,7 +22,7 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
-from bench import audit, bulk, memory, publish, recovery, results, signup
+from bench import audit, bulk, memory, overlay, publish, recovery, results, signup
 from bench.results import Figure, Result
 from bench.stage import Stage, make_stage
 from tenantry import settings
@@ -44,6 +44,7 @@ class Scale:
     outage_signups: int = 1000
     memory_signups: int = 10_000
     signups: int = 600
+    builds: int = 9
 
     def sizes(self) -> list[int]:
         """Of the repository, rising, where single signups are measured."""
@@ -60,6 +61,7 @@ QUICK = Scale(
     outage_signups=3,
     memory_signups=10,
     signups=16,
+    builds=1,
 )
 
 
@@ -133,6 +135,11 @@ def run_memory(run: Run) -> Result:
     return run.checked(memory.result(tenants, looks))
 
 
+def run_overlay(run: Run) -> Result:
+    """Builds of a tenant of each class."""
+    return overlay.result(overlay.measure(run.stage, run.console, tries=run.scale.builds))
+
+
 def run_signup(run: Run) -> Result:
     """Requests beside the password hash alone."""
     return signup.result(signup.measure(run.console, signups=run.scale.signups))
@@ -141,6 +148,7 @@ def run_signup(run: Run) -> Result:
 # In the order in which they run, however they are named: `memory` ends while tenants are still to
 # be published, and `audit` must find nothing.
 SUITES: Mapping[str, Callable[[Run], Result]] = {
+    "overlay": run_overlay,
     "publish": run_publish,
     "bulk": run_bulk,
     "audit": run_audit,
