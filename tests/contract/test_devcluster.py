@@ -336,6 +336,7 @@ def test_pods_without_what_they_refer_to_do_not_start(
         found for found in one["status"]["resources"] if found["kind"] == "Deployment"
     )
     assert deployment["health"]["message"] == 'Deployment "app" exceeded its progress deadline'
+    assert "<dt>pods</dt><dd>0 of 1: app 0 of 1</dd>" in world.get("/").text
     page = world.visit(host("alpha"))
     assert page.status_code == 503
     assert reason in page.text

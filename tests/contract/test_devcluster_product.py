@@ -120,7 +120,9 @@ def test_shipped_product_becomes_ready_on_each_plan(shipped: Shipped, plan: str)
     assert (facts["customer_id"], facts["plan"]) == (CUSTOMER, plan)
     assert facts["license"]["valid"] is True
     assert facts["limits"] == overlays.product().plans[plan].limits
-    assert "Test Corp" in shipped.world.get("/").text
+    page = shipped.world.get("/").text
+    assert "Test Corp" in page
+    assert "8: admin, api, grafana, influxdb, mosquitto, nginx, node-red, postgres</dd>" in page
 
 
 def test_renewal_restarts_the_pods_within_the_quota(shipped: Shipped) -> None:
@@ -135,6 +137,7 @@ def test_suspended_tenant_is_healthy_and_answers_nothing(shipped: Shipped) -> No
     shipped.await_ready(shipped.publish())
     shipped.await_ready(shipped.publish(state=State.SUSPENDED))
     assert shipped.world.visit(HOST).status_code == 404
+    assert "<dt>pods</dt><dd>none</dd>" in shipped.world.get("/").text
     shipped.await_ready(shipped.publish())
     assert shipped.world.visit(HOST).status_code == 200
 

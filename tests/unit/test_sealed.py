@@ -69,7 +69,7 @@ def test_a_product_that_asks_for_credentials_needs_a_template_that_seals_them() 
 
 
 def test_a_template_that_seals_credentials_needs_a_product_that_names_their_secret() -> None:
-    with pytest.raises(ProductError, match="product.yaml names none"):
+    with pytest.raises(ProductError, match=r"product\.yaml names none"):
         load_templates(TEMPLATES.files, product())
 
 

@@ -106,6 +106,19 @@ class Cluster:
                 return {"status": "Progressing"}
             return {"status": "Healthy"} if key.kind in _WITH_HEALTH else None
 
+    def running(self, home: str) -> dict[str, tuple[int, int]]:
+        """The workloads of a namespace by name: pods that run, and pods that are wanted."""
+        with self.lock:
+            namespace = self.namespaces.get(home, Namespace())
+            found = workloads.workloads(namespace.manifests())
+            return {
+                key.name: (
+                    namespace.pods[key].count if key in namespace.pods else 0,
+                    workloads.replicas(workload),
+                )
+                for key, workload in sorted(found.items(), key=lambda pair: pair[0].name)
+            }
+
     def _roll_out_one(self, namespace: Namespace, key: Key, workload: Manifest) -> None:
         wanted = workloads.replicas(workload)
         running = namespace.pods.get(key)

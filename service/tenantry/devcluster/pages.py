@@ -52,6 +52,7 @@ class Row:
     phase: str
     revision: str
     deleting: bool
+    pods: str
     problems: tuple[str, ...]
     links: tuple[str, ...]
 
@@ -102,6 +103,7 @@ def _row(document: Document, cluster: Cluster, port: int) -> Row:
     metadata, status = document["metadata"], document["status"]
     info = {str(one["name"]): str(one["value"]) for one in document["spec"].get("info", ())}
     operation = status.get("operationState", {})
+    home = document["spec"]["destination"]["namespace"]
     return Row(
         name=metadata["name"],
         company=info.pop("Company", ""),
@@ -116,13 +118,29 @@ def _row(document: Document, cluster: Cluster, port: int) -> Row:
         phase=operation.get("phase", "–"),
         revision=_short(status["sync"].get("revision", "")),
         deleting="deletionTimestamp" in metadata,
+        pods=_pods(cluster.running(home)),
         problems=_problems(status),
         links=tuple(
-            f"http://{host}:{port}/"
-            for host in known_hosts(cluster, document["spec"]["destination"]["namespace"])
-            if _is_host(host)
+            f"http://{host}:{port}/" for host in known_hosts(cluster, home) if _is_host(host)
         ),
     )
+
+
+def _pods(running: Mapping[str, tuple[int, int]]) -> str:
+    """`3 of 4: api, postgres 0 of 1, web 2`: a workload of one pod that runs is only named."""
+    shown = [
+        name if counts == (1, 1) else f"{name} {_count(*counts)}"
+        for name, counts in running.items()
+        if any(counts)
+    ]
+    if not shown:
+        return "none"
+    have, wanted = (sum(counts) for counts in zip(*running.values(), strict=True))
+    return f"{_count(have, wanted)}: {', '.join(shown)}"
+
+
+def _count(have: int, wanted: int) -> str:
+    return str(have) if have == wanted else f"{have} of {wanted}"
 
 
 def _problems(status: Mapping[str, Any]) -> tuple[str, ...]:
