@@ -340,6 +340,17 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
                        "initContainers", 0, "image"),
         "Deployment/mosquitto: the image 'x' must name one version",
     ),
+    "projected token": (
+        lambda b: b.pod["volumes"].append(
+            {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}
+        ),
+        "a token for the cluster's API",
+    ),
+    "a node": (lambda b: b.pod.update(nodeName="control-plane"), "names its node"),
+    "priority of the system": (
+        lambda b: b.pod.update(priorityClassName="system-node-critical"),
+        "would evict other tenants' pods",
+    ),
     "token": (
         lambda b: b.pod.pop("automountServiceAccountToken"),
         "a token for the cluster's API",

@@ -130,10 +130,10 @@ def list_versions(cell_name: str | None, product_dir: Path | None, as_json: bool
 def _line(version: Version) -> str:
     plans = ", ".join(f"{count} {plan}" for plan, count in sorted(version.tenants.items()))
     facts = [
-        f"{version.version:12}",
+        version.version,
         f"since {version.published_at:%Y-%m-%d}, {str(version.commit)[:12]}"
         if version.published_at
-        else "not published yet",
+        else ("on main, not recorded yet" if version.is_on_main else "not published yet"),
         f"removed {version.removed_at:%Y-%m-%d}" if version.removed_at else "",
         plans or "no tenants",
         "for new tenants" if version.is_current else "",

@@ -18,7 +18,7 @@ from tenantry.core import admission, isolation, references, sealed, states
 from tenantry.core.images import check_pinned
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.needs import secret_keys_read
-from tenantry.core.objects import Item, find, quantity, tree
+from tenantry.core.objects import Item, find, items, quantity, tree
 from tenantry.core.problem import Problem
 from tenantry.core.product import Product, Source
 
@@ -150,12 +150,24 @@ def _check_pods(objects: list[Item]) -> Iterator[Problem]:
                 check_pinned(image)
             except ValueError as error:
                 yield Problem(item.where, f"the image {image!r} {error}")
-        if item.pod and item.pod.get("automountServiceAccountToken") is not False:
+        if item.pod and _gets_token(item):
             yield Problem(
                 item.where,
                 "gives its pods a token for the cluster's API, which tenants have no use for",
-                "say automountServiceAccountToken: false in the pod's spec",
+                "say automountServiceAccountToken: false in the pod's spec, and project none",
             )
+        if item.pod.get("nodeName"):
+            yield Problem(item.where, "names its node, past the scheduler", "use a nodeSelector")
+        if str(item.pod.get("priorityClassName")).startswith("system-"):
+            yield Problem(item.where, "would evict other tenants' pods as the system's may")
+
+
+def _gets_token(item: Item) -> bool:
+    projected = (
+        source for volume in item.volumes for source in items(tree(volume, "projected"), "sources")
+    )
+    is_mounted = item.pod.get("automountServiceAccountToken") is not False
+    return is_mounted or any("serviceAccountToken" in source for source in projected)
 
 
 def _check_versions(objects: list[Item], expected: Expected, product: Product) -> Iterator[Problem]:
