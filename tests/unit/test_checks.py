@@ -355,6 +355,16 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         lambda b: b.pod.pop("automountServiceAccountToken"),
         "a token for the cluster's API",
     ),
+    "isolation that is not applied": (
+        lambda b: _set(b["NetworkPolicy/default-deny"], {"argocd.argoproj.io/hook": "Skip"},
+                       "metadata", "annotations"),
+        "NetworkPolicy/default-deny: is a hook",
+    ),
+    "isolation that is not applied, as Helm says it": (
+        lambda b: _set(b["NetworkPolicy/default-deny"], {"helm.sh/hook": "crd-install"},
+                       "metadata", "annotations"),
+        "NetworkPolicy/default-deny: is a hook",
+    ),
     "open pods": (
         lambda b: b.drop("NetworkPolicy/default-deny"),
         "NetworkPolicy: none closes the",

@@ -54,6 +54,9 @@ _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]
 _DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
+_HOOKS = ("argocd.argoproj.io/hook", "helm.sh/hook")  # Argo CD knows both
+
+
 @dataclass(frozen=True)
 class Expected:
     """What one tenant's objects must say; None: not known, so only required to be there."""
@@ -90,6 +93,7 @@ def check_objects(
     return [
         *_check_kinds(built),
         *_check_namespaces(built, expected.name),
+        *_check_hooks(built),
         *_check_sizes(built),
         *sealed.check_sealed(built, product),
         *references.check_references(built, host=expected.host, customer_id=expected.customer_id),
@@ -123,6 +127,17 @@ def _check_kinds(objects: list[Item]) -> Iterator[Problem]:
             yield Problem(
                 item.where, "is of a kind that tenants may not have", "see the AppProject"
             )
+
+
+def _check_hooks(objects: list[Item]) -> Iterator[Problem]:
+    """Argo CD applies a hook at its moment, or never (`Skip`), and does not watch it: what isolates
+    or protects a tenant must not be one.
+    """
+    for item in objects:
+        for annotation in _HOOKS if item.kind != "Job" else ():
+            if annotation in item.annotations:
+                message = f"is a hook by {annotation}, so it may not be in the cluster"
+                yield Problem(item.where, message, "only a Job may be one")
 
 
 def _check_namespaces(objects: list[Item], name: str) -> Iterator[Problem]:
