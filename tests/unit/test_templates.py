@@ -123,6 +123,18 @@ def test_an_expression_reads_only_what_it_is_given(name: str) -> None:
         evaluate({"a": f"{{{{ {name}() }}}}"}, {}, file="t.yaml")
 
 
+@pytest.mark.parametrize(
+    "expression", ["'x' * 10000000000", "[1] * x", "x ** 2", "9 ** 9 ** 9", "'%9999999999d' % 1"]
+)
+def test_an_expression_ends_soon(expression: str) -> None:
+    with pytest.raises(ProductError, match="is not for this"):
+        evaluate({"a": f"{{{{ {expression} }}}}"}, {"x": 3}, file="t.yaml")
+
+
+def test_numbers_are_multiplied() -> None:
+    assert evaluate({"a": "{{ x * 2 % 4 }}"}, {"x": 3}, file="t.yaml") == {"a": 2}
+
+
 def test_a_leaf_tells_what_it_reads() -> None:
     assert parse_leaf("a-{{ tenant.volumes['x'] }}-{{ name }}") == (
         "a-",
