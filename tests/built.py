@@ -15,9 +15,9 @@ from tenantry import assets
 from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.product_folder import ProductFolder, read_product_folder
 from tenantry.core import naming
-from tenantry.core.checks import Expected, check_objects
 from tenantry.core.model import State, TenantSpec
-from tenantry.core.objects import Item, find
+from tenantry.core.objects.checks import Expected, check_objects
+from tenantry.core.objects.item import Item, find
 from tenantry.core.overlay import made_up, render
 from tenantry.core.product import Product
 from tests.overlays import CELL, ciphertext

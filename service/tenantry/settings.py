@@ -134,7 +134,7 @@ class CellSettings(BaseModel):
     @classmethod
     def _is_count(cls, shards: int) -> int:
         if not is_count(shards):
-            raise ValueError("is no power of two, such as 64: each has as many folders as any other")
+            raise ValueError("is no power of two, such as 64: each has as many folders as others")
         return shards
 
     @field_validator("repository_url", "argocd_repository_url")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tenantry.adapters.schemas import load_schemas
-from tenantry.core.network import Endpoint, Pod, Port, may_reach
-from tenantry.core.objects import Item, find
+from tenantry.core.objects.item import Item, find
+from tenantry.core.objects.network import Endpoint, Pod, Port, may_reach
 from tenantry.core.overlay import CellFacts
 from tenantry.settings import CellSettings, Settings
 from tests.built import build, check

@@ -16,10 +16,10 @@ import pytest
 
 from tenantry.adapters.kustomize import Kustomize
 from tenantry.core import naming
-from tenantry.core.isolation import METADATA, check_isolation
 from tenantry.core.model import State
-from tenantry.core.network import Endpoint, Pod, Port, Way, closes, may_reach, selects
-from tenantry.core.objects import Item, Tree, container_ports, find, items, tree
+from tenantry.core.objects.isolation import METADATA, check_isolation
+from tenantry.core.objects.item import Item, Tree, container_ports, find, items, tree
+from tenantry.core.objects.network import Endpoint, Pod, Port, Way, closes, may_reach, selects
 from tests.built import TEMPLATES, Built, check
 from tests.overlays import rendered, spec, write_repository
 from tests.programs import require

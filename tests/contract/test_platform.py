@@ -15,7 +15,7 @@ import pytest
 from tenantry.adapters.schemas import load_schemas
 from tenantry.core.document import load_all
 from tenantry.core.model import State, TenantSpec
-from tenantry.core.objects import Item, find, items, tree
+from tenantry.core.objects.item import Item, find, items, tree
 from tenantry.core.printer import dump
 from tests.built import TEMPLATES, Built, build, check, vendor
 from tests.overlays import CELL, golden, product, rendered, spec

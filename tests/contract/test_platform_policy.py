@@ -19,8 +19,8 @@ import kubernetes_validate
 import pytest
 
 from tenantry.core.model import State
-from tenantry.core.needs import claims_used, config_keys_read, secret_keys_read
-from tenantry.core.objects import Item, items, tree
+from tenantry.core.objects.item import Item, items, tree
+from tenantry.core.objects.needs import claims_used, config_keys_read, secret_keys_read
 from tenantry.core.product import Source
 from tests.built import TEMPLATES, Built, classes, vendor
 

@@ -8,9 +8,9 @@ import pytest
 
 from tenantry.core import naming, shards
 from tenantry.core.argocd_files import ArgoCDFacts, render_argocd
-from tenantry.core.checks import ALLOWED_KINDS
 from tenantry.core.document import load, load_all
 from tenantry.core.errors import ProductError
+from tenantry.core.objects.checks import ALLOWED_KINDS
 from tests import overlays
 
 URL = "https://git.example.com/acme/tenants.git"

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tenantry.core.checks import ALLOWED_KINDS, Expected, check_objects
 from tenantry.core.document import load_all
 from tenantry.core.model import State
-from tenantry.core.objects import quantity
-from tenantry.core.sealed import is_ciphertext
+from tenantry.core.objects.checks import ALLOWED_KINDS, Expected, check_objects
+from tenantry.core.objects.item import quantity
+from tenantry.core.objects.sealed import is_ciphertext
 from tests.overlays import DATA, ciphertext, product, spec
 
 EXPECTED = Expected.of(spec(), product())

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tenantry.core.isolation import METADATA, check_isolation
-from tenantry.core.objects import Item
+from tenantry.core.objects.isolation import METADATA, check_isolation
+from tenantry.core.objects.item import Item
 
 OWN, OTHER = "customer-bcdfghjkmn", "customer-zzzzzzzzzz"
 NAME = "kubernetes.io/metadata.name"

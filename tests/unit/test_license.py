@@ -41,7 +41,8 @@ from tenantry.core.license import (
     token_hash,
     verify,
 )
-from tenantry.core.product import Product, load_product
+from tenantry.core.product import Product
+from tenantry.core.product_file import load_product
 
 PRODUCT = """
 name: acme

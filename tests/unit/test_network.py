@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenantry.core.network import Endpoint, Pod, Port, may_reach
-from tenantry.core.objects import Item
+from tenantry.core.objects.item import Item
+from tenantry.core.objects.network import Endpoint, Pod, Port, may_reach
 
 HOME, AWAY = "home", "away"
 SPACES = {HOME: {"space": "home"}, AWAY: {"space": "away", "extra": "x"}}

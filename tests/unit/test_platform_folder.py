@@ -12,7 +12,8 @@ from tenantry.core.document import load
 from tenantry.core.errors import ProductError
 from tenantry.core.model import State
 from tenantry.core.platform import complete
-from tenantry.core.product import Product, load_product
+from tenantry.core.product import Product
+from tenantry.core.product_file import load_product
 from tests import overlays
 
 DIGEST = f"sha256:{'0' * 64}"

@@ -6,7 +6,8 @@ import pytest
 
 from tenantry import assets
 from tenantry.core.errors import ProductError
-from tenantry.core.product import Product, Rotation, Source, load_product
+from tenantry.core.product import Product, Rotation, Source
+from tenantry.core.product_file import load_product
 from tenantry.core.templates import evaluate
 
 FILE = "product.yaml"

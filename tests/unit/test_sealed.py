@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from tenantry.core.checks import Expected
 from tenantry.core.document import load
 from tenantry.core.errors import ProductError
-from tenantry.core.objects import Item
+from tenantry.core.objects.checks import Expected
+from tenantry.core.objects.item import Item
+from tenantry.core.objects.sealed import check_sealed
 from tenantry.core.overlay import load_templates, render
 from tenantry.core.pull_secret import KEY, TYPE, check_credentials
-from tenantry.core.sealed import check_sealed
 from tenantry.core.structure import check_structure, find_shape
 from tests.overlays import CELL, PULL_SECRET, ciphertext, product, spec, vendor
 

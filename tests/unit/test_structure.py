@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tenantry.core.checks import Expected
 from tenantry.core.model import State
+from tenantry.core.objects.checks import Expected
 from tenantry.core.overlay import load_templates
 from tenantry.core.structure import Shape, check_structure, class_key, find_shape
 from tests.overlays import CELL, product, rendered, spec, vendor

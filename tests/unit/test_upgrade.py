@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tenantry.core.objectdiff import diff_objects
-from tenantry.core.upgrade import find_obstacles
+from tenantry.core.objects.diff import diff_objects
+from tenantry.core.objects.upgrade import find_obstacles
 
 Body = dict[str, Any]
 LABELS = {"app.kubernetes.io/name": "api"}

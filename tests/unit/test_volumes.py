@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.core.objects import quantity
+from tenantry.core.objects.item import quantity
 from tenantry.core.volumes import grow, shrunk
 
 SIZES = st.builds(

@@ -1,6 +1,6 @@
 """Builds overlays with the real Kustomize, as Argo CD does: no plugins, no files outside folders.
 
-A build reads folders only; `core.checks` has refused remote bases before, and the child gets an
+A build reads folders only; `core.sources` has refused remote bases before, and the child gets an
 environment without proxies, credentials or a home.
 """
 

@@ -10,7 +10,8 @@ from tenantry.core.errors import ProductError
 from tenantry.core.naming import platform_folder
 from tenantry.core.overlay import Templates, load_templates
 from tenantry.core.platform import complete
-from tenantry.core.product import Product, load_product
+from tenantry.core.product import Product
+from tenantry.core.product_file import load_product
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tenantry.cli.progress import bar
 from tenantry.cli.terminal import echo, printable
 from tenantry.core.errors import PlatformRefused, TenantryError
 from tenantry.core.model import State
-from tenantry.core.objectdiff import Difference
+from tenantry.core.objects.diff import Difference
 from tenantry.flows.fleet.bulk import ACTOR
 from tenantry.flows.platforms import diff as diffs
 from tenantry.flows.platforms import prune as prunes

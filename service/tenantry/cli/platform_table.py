@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from tenantry.cli.terminal import printable
-from tenantry.core.composition import Composition, Workload
 from tenantry.core.model import State
+from tenantry.core.objects.composition import Composition, Workload
 from tenantry.flows.platforms.show import Overview
 
 _MEBI = 2**20

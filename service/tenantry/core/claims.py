@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Never
+from typing import Any, Never
 
 from tenantry.core import templates
 from tenantry.core.errors import ProductError
-
-if TYPE_CHECKING:
-    from tenantry.core.product import Product
+from tenantry.core.product import Product
 
 
 def build_claims(

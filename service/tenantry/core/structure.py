@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenantry.core import naming
-from tenantry.core.checks import Expected
 from tenantry.core.document import load
 from tenantry.core.errors import ProductError
 from tenantry.core.expressions import Expression, parse_leaf
 from tenantry.core.model import TenantSpec
+from tenantry.core.objects.checks import Expected
+from tenantry.core.objects.sealed import is_ciphertext
 from tenantry.core.overlay import KUSTOMIZATION, OF_TENANTS, Templates, write_patches
 from tenantry.core.printer import UnsafeText, dump
 from tenantry.core.problem import Problem
 from tenantry.core.record import RECORD, Record, read_record
-from tenantry.core.sealed import is_ciphertext
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 _ROLES = {

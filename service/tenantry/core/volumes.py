@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tenantry.core.objects import quantity
+from tenantry.core.objects.item import quantity
 
 Sizes = Mapping[str, str]  # claim name -> size, such as 5Gi
 

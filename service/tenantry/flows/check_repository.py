@@ -10,8 +10,8 @@ from pathlib import Path
 from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.schemas import MISSING, Schemas
 from tenantry.core import naming
-from tenantry.core.checks import Expected
 from tenantry.core.errors import NotFound, ProgramStopped
+from tenantry.core.objects.checks import Expected
 from tenantry.core.overlay import Templates
 from tenantry.core.problem import Problem
 from tenantry.core.product import Product

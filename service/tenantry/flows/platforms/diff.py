@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from tenantry.core.errors import PlatformRefused
 from tenantry.core.model import State
-from tenantry.core.objectdiff import Difference, diff_objects
-from tenantry.core.upgrade import Obstacle, find_obstacles
+from tenantry.core.objects.diff import Difference, diff_objects
+from tenantry.core.objects.upgrade import Obstacle, find_obstacles
 from tenantry.flows.platforms import building, records
 from tenantry.flows.platforms.building import Objects, Platform
 from tenantry.flows.publishing import history

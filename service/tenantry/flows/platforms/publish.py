@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
 from tenantry.core.errors import PlatformRefused, PushRejected, RepositoryError
-from tenantry.core.upgrade import find_obstacles
+from tenantry.core.objects.upgrade import find_obstacles
 from tenantry.flows.platforms import building, records, usage
 from tenantry.flows.platforms.building import Objects, Platform
 from tenantry.flows.platforms.records import Book

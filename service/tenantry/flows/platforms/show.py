@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tenantry.core.composition import Composition, compose
 from tenantry.core.model import State
+from tenantry.core.objects.composition import Composition, compose
 from tenantry.flows.platforms import building
 from tenantry.flows.service import Cell, Service
 

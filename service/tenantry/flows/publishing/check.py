@@ -21,9 +21,9 @@ import structlog
 from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.schemas import Schemas
 from tenantry.core import naming
-from tenantry.core.checks import Expected, check_objects
 from tenantry.core.errors import OverlayRefused, ProgramError, ProgramMissing, ProgramStopped
 from tenantry.core.model import TenantSpec
+from tenantry.core.objects.checks import Expected, check_objects
 from tenantry.core.overlay import LOCAL, Templates
 from tenantry.core.problem import Problem
 from tenantry.core.product import Product

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address, ip_network
 
-from tenantry.core.network import Network, Pod, Way, closes, read_block
-from tenantry.core.objects import Item, Tree, find, items, texts, tree
+from tenantry.core.objects.item import Item, Tree, find, items, texts, tree
+from tenantry.core.objects.network import Network, Pod, Way, closes, read_block
 from tenantry.core.overlay import NAMESPACE_NAME
 from tenantry.core.problem import Problem
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenantry.core.objects import Item, Tree, items, tree
+from tenantry.core.objects.item import Item, Tree, items, tree
 
 Reference = tuple[str, str | None]  # name, key; no key: the whole of it
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from tenantry.core.needs import Reference, claims_used, config_keys_read, secret_keys_read
-from tenantry.core.objects import WORKLOADS, Item, Tree, find, has_port, items, texts, tree
+from tenantry.core.objects.item import WORKLOADS, Item, Tree, find, has_port, items, texts, tree
+from tenantry.core.objects.needs import Reference, claims_used, config_keys_read, secret_keys_read
 from tenantry.core.problem import Problem
 
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")

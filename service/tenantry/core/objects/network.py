@@ -15,7 +15,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any
 
-from tenantry.core.objects import Item, Tree, items, texts, tree
+from tenantry.core.objects.item import Item, Tree, items, texts, tree
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from tenantry.core import pull_secret
-from tenantry.core.objects import Item, find, tree
+from tenantry.core.objects.item import Item, find, tree
 from tenantry.core.problem import Problem
 from tenantry.core.product import Product
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tenantry.core.objects import Item, Tree, find, items, quantity, tree
+from tenantry.core.objects.item import Item, Tree, find, items, quantity, tree
 from tenantry.core.problem import Problem
 
 # What comes beside the tenant's own objects while cert-manager answers an ACME challenge: a pod, a

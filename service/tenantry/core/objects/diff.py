@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from tenantry.core.objects import Item
-from tenantry.core.upgrade import Key, by_key
+from tenantry.core.objects.item import Item
+from tenantry.core.objects.upgrade import Key, by_key
 
 _HASH = re.compile(r"-[bcdfghkmt2456789]{10}$")  # that Kustomize appends to a generated name
 _WIDTH = 10_000  # of a line, so that no value is broken

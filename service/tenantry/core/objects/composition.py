@@ -1,6 +1,6 @@
 """What an overlay's objects amount to: workloads and what they ask for, volumes, routes.
 
-For people who want to see a platform as a whole; whether it is legal is `core.checks`'.
+For people who want to see a platform as a whole; whether it is legal is `core.objects.checks`'.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tenantry.core.objects import WORKLOADS, Item, find, items, quantity, tree
+from tenantry.core.objects.item import WORKLOADS, Item, find, items, quantity, tree
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ The API server changes some fields of an object once and never again. What a new
 otherwise there would fail each tenant's sync, so it is found before a tenant is moved: the objects
 of the same tenant, built of both versions, are compared.
 
-Only kinds that a tenant may have (`core.checks`) are here. Where an object says nothing, the API
+Only kinds that a tenant may have (`checks`) are here. Where an object says nothing, the API
 server's default stands for it. Sources: Kubernetes' own validation (pkg/apis/*/validation) and API
 reference, sealed-secrets' README.
 """
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tenantry.core.objects import Item, Tree, items, quantity, tree
+from tenantry.core.objects.item import Item, Tree, items, quantity, tree
 
 SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
 HOOK = "argocd.argoproj.io/hook"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tenantry.core.objects import Item, Tree, find, items, quantity, texts, tree
+from tenantry.core.objects.item import Item, Tree, find, items, quantity, texts, tree
+from tenantry.core.objects.quota import check_quota
 from tenantry.core.problem import Problem
-from tenantry.core.quota import check_quota
 
 LEVEL = "pod-security.kubernetes.io/enforce"
 

@@ -1,8 +1,8 @@
 """What built objects must be before anything is published (R27).
 
-`check_objects` looks at everything that Kustomize made of one overlay. What objects ask of each
-other is in `core.references`, whether pods would be let in is in `core.admission`, who may talk to
-whom in `core.isolation`, and what may run in `core.states`.
+`check_objects` looks at everything that Kustomize made of one overlay. Beside it lies what objects
+ask of each other (`references`), whether pods would be let in (`admission`), who may talk to whom
+(`isolation`), and what may run in which state (`states`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tenantry.core import admission, isolation, references, sealed, states
 from tenantry.core.images import check_pinned
 from tenantry.core.model import State, TenantSpec
-from tenantry.core.needs import secret_keys_read
-from tenantry.core.objects import Item, find, items, quantity, tree
+from tenantry.core.objects import admission, isolation, references, sealed, states
+from tenantry.core.objects.item import Item, find, items, quantity, tree
+from tenantry.core.objects.needs import secret_keys_read
 from tenantry.core.problem import Problem
 from tenantry.core.product import Product, Source
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tenantry.core.model import State
-from tenantry.core.objects import WORKLOADS, Item, find
+from tenantry.core.objects.item import WORKLOADS, Item, find
+from tenantry.core.objects.references import backends
 from tenantry.core.problem import Problem
-from tenantry.core.references import backends
 
 PROTECTION = "argocd.argoproj.io/sync-options"
 _STOPPED = {State.SUSPENDED, State.DELETING}
