@@ -166,13 +166,6 @@ class Machine(RuleBasedStateMachine):
         if point[0] != "database.commit":  # there it would be within a transaction
             self.town.tick_with(point, Kind.SLOW, meanwhile=happens[what])
 
-    @rule(kind=st.sampled_from([None, *sorted(set(Kind) - LATE)]), is_lost=st.booleans(), who=WHO)
-    def branches_follow(self, kind: Kind | None, is_lost: bool, who: int) -> None:
-        self.on_someone(self.town.shown() if is_lost else [], who, self.town.lose_branch)
-        if kind:
-            self.town.follow_with(kind)
-        self.town.follow(self.town.worker)
-
     @rule(who=WHO)
     def a_check_crashes(self, who: int) -> None:
         def crash() -> None:
@@ -203,6 +196,7 @@ class Machine(RuleBasedStateMachine):
         shown = self.town.shown()
         if what == 0:
             self.town.write_readme()
+            self.on_someone(shown, who, self.town.lose_branch)
         elif what == 1:
             self.on_someone(shown, who, self.town.write_local)
         elif what == 2:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from tenantry.core import shards as shards_of
 from tenantry.core.errors import (
@@ -23,6 +24,7 @@ from tenantry.core.errors import (
 from tenantry.core.signup import parse_signup
 from tenantry.flows.publishing import publish, shards
 from tenantry.flows.publishing.publish import Published
+from tenantry.flows.service import Cell, Service
 from tenantry.flows.signups.signup import Attempt, signup
 from tests.faults import Died, Fault, Kind
 from tests.invariants import check_invariants
@@ -31,6 +33,7 @@ from tests.system.playground import ExampleWorld, Worker
 from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD
 
+Outcome = TypeVar("Outcome")
 MOST_PASSES = 12  # until all is quiet again
 LONGEST_WAIT = timedelta(minutes=6)  # after failures of one tenant
 REMEMBERED = timedelta(hours=23)  # a day, but for clocks
@@ -153,36 +156,24 @@ class Town:
     # Processes
 
     def tick(self, worker: Worker) -> Published:
-        """One pass; it may only fail where something else did."""
-        try:
-            published = publish.publish_due(worker.service, worker.cell)
-        except Died:
-            worker.reborn()
-            return Published()
-        except TenantryError as error:
-            is_excused = self.world.is_away or self.is_refusing or worker.has_failed
-            if is_excused and not isinstance(error, HistoryRewritten):
-                return Published()
-            raise AssertionError("a pass failed where nothing else did") from error
+        """One pass, and a look of the follower; they may only fail where something else did."""
+        published = self._attempt(worker, publish.publish_due) or Published()
+        self._attempt(worker, shards.follow_main)
         self.model.promised |= set(published.tenants.values())
         for person in self.model.known():
             person.told_published |= person.customer_id in published.tenants
         return published
 
-    def follow(self, worker: Worker) -> None:
-        """A look of the one that has branches follow main; it may only fail as a pass may."""
+    def _attempt(self, worker: Worker, work: Callable[[Service, Cell], Outcome]) -> Outcome | None:
         try:
-            shards.follow_main(worker.service, worker.cell)
+            return work(worker.service, worker.cell)
         except Died:
             worker.reborn()
         except TenantryError as error:
-            if not (self.world.is_away or self.is_refusing or worker.has_failed):
-                raise AssertionError("a look failed where nothing else did") from error
-
-    def follow_with(self, kind: Kind) -> None:
-        """One that has something to move, and in which something goes wrong just then."""
-        with self.trouble(("repository.move", 1), kind):
-            self.follow(self.worker)
+            is_excused = self.world.is_away or self.is_refusing or worker.has_failed
+            if not is_excused or isinstance(error, HistoryRewritten):
+                raise AssertionError("a pass failed where nothing else did") from error
+        return None
 
     def tick_with(
         self,
