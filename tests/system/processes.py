@@ -118,10 +118,14 @@ class Site:
         self._start(name, "worker", PATH=f"{programs}{os.pathsep}{path}" if programs else path)
 
     def is_up(self, name: str) -> bool:
-        """Whether it does its work: web answers, a worker's loops run."""
+        """Whether it does its work: web answers, and not what a killed one left; a worker's loops
+        run.
+        """
         if self.has_ended(name):
             return False
-        return self._answers() if name == "web" else len(self.threads(name)) >= IDLE_THREADS
+        if name == "web":
+            return bool(descendants(self.children[name].pid)) and self._answers()
+        return len(self.threads(name)) >= IDLE_THREADS
 
     def wait_until_up(self) -> None:
         for name in self.children:
