@@ -18,8 +18,9 @@ WITHIN = 60.0  # seconds; only what is broken takes them
 TENANTRY = [sys.executable, "-m", "tenantry"]
 # Pages of two tenants, and before each it says so and waits to be told to go on.
 PAUSING = """
-import sys
+import signal, sys
 from tenantry.flows.fleet import bulk
+signal.signal(signal.SIGINT, signal.default_int_handler)  # though the tests run in the background
 bulk.PAGE, pages = 2, bulk.pages
 def pause(*arguments):
     for page in pages(*arguments):

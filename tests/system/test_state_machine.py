@@ -31,7 +31,7 @@ from tests.system.playground import Playground
 from tests.system.town import Form, Town
 
 STEPS = 25
-EXAMPLES, EXAMPLES_ON_POSTGRESQL, EXAMPLES_OF_MUTATION = 10, 4, 15
+EXAMPLES, EXAMPLES_ON_POSTGRESQL, EXAMPLES_OF_MUTATION = 8, 3, 15
 MORE = int(os.environ.get("EXAMPLES", "0"))  # other ones each time, and shrunk
 MOST_PEOPLE = 5
 WHO = st.integers(0, MOST_PEOPLE - 1)
@@ -293,6 +293,7 @@ def test_whatever_happens_main_shows_what_customers_were_told(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_each_mutation_is_caught(
     name: str, playground: Playground, monkeypatch: pytest.MonkeyPatch

@@ -28,7 +28,7 @@ from tests.ports import free_port_and_next
 from tests.programs import require
 
 PASSWORD = "SecurePass123"
-BURST = 100
+BURST = 50
 PUSHES = 10  # at most, for a burst
 
 
