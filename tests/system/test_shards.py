@@ -84,6 +84,14 @@ def set_elsewhere(world: World, branch: str) -> str:
     return commit
 
 
+def fill(few: World) -> list[str]:
+    """Publish until each shard has got a tenant."""
+    customers: list[str] = []
+    while len({branch_of(few, each) for each in customers}) < FEW:
+        customers += publish_all(few, 4)
+    return customers
+
+
 def misplaced(world: World) -> dict[str | None, Finding]:
     kinds = (Kind.SHARD_ASTRAY, Kind.SHARD_BEHIND)
     return {each.path: each for each in audit(world).findings if each.kind in kinds}
@@ -203,10 +211,9 @@ def test_webhook_that_is_away_is_asked_once(few: World) -> None:
 
 
 def test_branch_that_was_set_elsewhere_stops_neither_main_nor_others(few: World) -> None:
-    customers = publish_all(few, 1)
+    publish_all(few, 1)
     elsewhere = set_elsewhere(few, "shard/00")
-    while len({branch_of(few, each) for each in customers}) < FEW:
-        customers += publish_all(few, 4)
+    fill(few)
     assert at(few, "shard/00") == elsewhere
     found = misplaced(few)
     assert found.keys() == {"shard/00"}
@@ -224,7 +231,7 @@ def test_branch_ahead_of_main_is_left_where_it_is(few: World) -> None:
     who = ("-c", "user.name=R", "-c", "user.email=r@example.com")
     ahead = few.git(*who, "commit-tree", "main^{tree}", "-p", "main", "-m", "not merged yet")
     few.git("update-ref", "refs/heads/shard/00", ahead)
-    publish_all(few, 8)
+    fill(few)
     assert at(few, "shard/00") == ahead
     assert misplaced(few)["shard/00"].kind == Kind.SHARD_ASTRAY
 
@@ -244,7 +251,7 @@ def test_branch_that_is_gone_is_made_again(few: World) -> None:
 def test_protected_branches_stop_no_publishing_and_are_found(few: World, wanted: list[str]) -> None:
     publish_all(few, 1)
     hook = protect(few, *wanted)
-    customers = publish_all(few, 12)
+    customers = fill(few)
     assert all(few.tenant(each).published_generation == 1 for each in customers)
     found = misplaced(few)
     assert found.keys() == set(wanted)
