@@ -22,7 +22,7 @@ from tenantry.adapters.git import create_bare
 from tenantry.flows.service import Cell, Service
 from tests.faults import LATE, Life, live
 from tests.programs import require
-from tests.system.world import VECTORS, Clock
+from tests.system.world import FEW_SHARDS, VECTORS, Clock, know_what_was_built
 
 HOOK = "hooks/pre-receive"
 
@@ -36,11 +36,13 @@ class ExampleWorld:
         cell = {
             "repository_url": str(self.remote),
             "sealing_certificate": VECTORS / "throwaway-cert.pem",
+            "shards": FEW_SHARDS,
         }
         configured = settings.load(
             data_dir=folder / "data", database_url=database_url, cells={"main": cell}
         )
         self.service = wiring.build(configured, now=self.clock)
+        know_what_was_built(self.service.cells["main"])
         self._numbers = count(1)
 
     @property

@@ -19,9 +19,8 @@ from tests.invariants import check_invariants
 from tests.system.fleet import look as audit
 from tests.system.fleet import publish_all, second_clone
 from tests.system.renaming import rename_company
+from tests.system.world import FEW_SHARDS as FEW
 from tests.system.world import PASSWORD, World, make_world
-
-FEW = 4  # shards: some tenants share one
 
 
 @pytest.fixture

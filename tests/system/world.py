@@ -25,6 +25,7 @@ from tests.programs import require
 
 VECTORS = Path(__file__).parent.parent / "data" / "kubeseal"
 PASSWORD = "SecurePass123"
+FEW_SHARDS = 4  # where there are many worlds, or a shard must have several tenants
 
 
 class Clock:
@@ -124,11 +125,11 @@ def make_world(
     clock = Clock()
     service = wiring.build(configured, now=clock)
     for cell in service.cells.values():
-        _know_what_was_built(cell)
+        know_what_was_built(cell)
     return World(service, clock, folder, count(1))
 
 
-def _know_what_was_built(cell: Cell) -> None:
+def know_what_was_built(cell: Cell) -> None:
     """A class that one world of this process has built is as good in the next: what its key stands
     for, and the cell's facts, are all that it is built from. Else each world would begin with a
     build.
