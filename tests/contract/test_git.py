@@ -586,6 +586,8 @@ def test_file_is_no_tree(clone: Clone) -> None:
     places = [(head, FOLDER), (head, f"{FOLDER}/tenant.json"), (head, "b"), ("1" * 40, "")]
     tree = tree_at(repository, head, FOLDER)
     assert list(repository.trees(places).values()) == [tree, NOT_A_TREE, None, None]
+    assert repository.trees_at(head, [FOLDER, "b"]) == {FOLDER: tree, "b": None}
+    assert repository.trees_at(None, [FOLDER]) == {FOLDER: None}
     assert repository.trees([(str(tree), "")]) == {(tree, ""): tree}
 
 

@@ -175,11 +175,8 @@ def _read_folders(site: Site, head: str | None, wishes: Wishes) -> Mapping[str, 
     something else.
     """
     paths = [*_FOLDERS, naming.platform_folder(site.platform)]
-    if head is None:
-        return dict.fromkeys(paths)
-    found = site.cell.repository.trees((head, path) for path in paths)
-    trees = {path: tree for (_, path), tree in found.items()}
-    if not any(trees[folder] for folder in _FOLDERS) and not wishes.anyway:
+    trees = site.cell.repository.trees_at(head, paths)
+    if head and not any(trees[folder] for folder in _FOLDERS) and not wishes.anyway:
         _require_empty(site.cell, head)
     return trees
 

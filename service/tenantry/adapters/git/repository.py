@@ -91,6 +91,12 @@ class TenantsRepository:
         """
         return objects.find_trees(self._clone, list(places))
 
+    def trees_at(self, commit: str | None, paths: Iterable[str]) -> dict[str, str | None]:
+        """By path what `trees` has of one commit; None of each where there is no commit."""
+        if commit is None:
+            return dict.fromkeys(paths)
+        return {path: tree for (_, path), tree in self.trees((commit, p) for p in paths).items()}
+
     def entries(self, commit: str, path: str = "") -> Iterator[Entry]:
         """Every file of a commit, or below `path` in it; paths are from the repository's top."""
         return objects.list_entries(self._clone, commit, path)

@@ -30,7 +30,7 @@ def read_facts(
     full: bool,
 ) -> list[Facts]:
     """What is known of these customers' tenants; with `full` also what their rows render to."""
-    places = _trees_at(cell, head, [naming.folder_of(each) for each in customer_ids])
+    places = cell.repository.trees_at(head, map(naming.folder_of, customer_ids))
     rendered: dict[str, str] = {}
     faults: dict[str, str] = {}
     with service.database.read() as session:
@@ -66,13 +66,6 @@ def read_facts(
         )
         for each in tenants
     ]
-
-
-def _trees_at(cell: Cell, head: str | None, folders: Sequence[str]) -> dict[str, str | None]:
-    if head is None:
-        return dict.fromkeys(folders)
-    found = cell.repository.trees((head, folder) for folder in folders)
-    return {folder: tree for (_, folder), tree in found.items()}
 
 
 def _stands_otherwise(tenant: Tenant, places: Mapping[str, str | None]) -> bool:

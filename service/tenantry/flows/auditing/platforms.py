@@ -28,8 +28,8 @@ def find_changed(service: Service, cell: Cell, head: str) -> Iterator[Finding]:
 def _differing(service: Service, cell: Cell, head: str) -> list[Platform]:
     rows = [row for row in records.read(service, cell).values() if row.removed_at is None]
     folders = {row.version: naming.platform_folder(row.version) for row in rows}
-    found = cell.repository.trees((head, folder) for folder in folders.values())
-    return [row for row in rows if found[head, folders[row.version]] != row.tree]
+    found = cell.repository.trees_at(head, folders.values())
+    return [row for row in rows if found[folders[row.version]] != row.tree]
 
 
 def _finding(cell: Cell, row: Platform, head: str) -> Finding:

@@ -116,11 +116,9 @@ def rendered_trees(
 
 
 def _read_local(cell: Cell, head: str | None, customer_ids: Sequence[str]) -> dict[str, str | None]:
-    if head is None:
-        return dict.fromkeys(customer_ids)
     places = {each: f"{naming.folder_of(each)}/{LOCAL}" for each in customer_ids}
-    found = cell.repository.trees((head, path) for path in places.values())
-    return {each: found[head, path] for each, path in places.items()}
+    found = cell.repository.trees_at(head, places.values())
+    return {each: found[path] for each, path in places.items()}
 
 
 def _mark(

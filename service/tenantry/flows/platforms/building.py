@@ -49,9 +49,8 @@ def on_main(cell: Cell, book: Book, version: str, head: str | None) -> Platform 
     """
     folder = naming.platform_folder(version)
     tree = book[version].tree if version in book else None
-    standing = cell.repository.trees([(head, folder)])[head, folder] if head else None
-    if tree is None or not cell.repository.trees([(tree, "")])[tree, ""]:
-        tree = standing
+    if not cell.repository.trees_at(tree, [""])[""]:
+        tree = cell.repository.trees_at(head, [folder])[folder]
     if tree in (None, NOT_A_TREE):
         return None
     return Platform(version, cell.repository.files(tree))

@@ -85,7 +85,7 @@ def _read(service: Service, cell: Cell) -> Main:
     version = service.product.platform
     known, head = history.fetch(service, cell)
     folder = naming.platform_folder(version)
-    standing = cell.repository.trees([(head, folder)])[head, folder] if head else None
+    standing = cell.repository.trees_at(head, [folder])[folder]
     runs = frozenset(usage.count_tenants(service, cell))
     main = Main(known, head, standing, records.read(service, cell), runs)
     _require_free(service, cell, main)

@@ -98,12 +98,11 @@ def find_new(cell: Cell, book: Book, versions: Collection[str], head: str | None
     if not new or head is None:
         return []
     folders = {each: naming.platform_folder(each) for each in new}
-    found = cell.repository.trees((head, folder) for folder in folders.values())
-    trees = {each: found[head, folder] for each, folder in folders.items()}
+    trees = cell.repository.trees_at(head, folders.values())
     return [
-        Seen(each, tree, cell.repository.last_commit(folders[each]))
-        for each, tree in trees.items()
-        if tree not in (None, NOT_A_TREE)
+        Seen(each, tree, cell.repository.last_commit(folder))
+        for each, folder in folders.items()
+        if (tree := trees[folder]) not in (None, NOT_A_TREE)
     ]
 
 

@@ -37,8 +37,8 @@ def list_versions(service: Service, cell: Cell) -> list[Version]:
     book, tenants = records.read(service, cell), usage.count_tenants(service, cell)
     names = sorted({*usage.folders(cell, head), *book, *tenants, current})
     places = {name: naming.platform_folder(name) for name in names}
-    found = cell.repository.trees((head, path) for path in places.values()) if head else {}
-    standing = {name: found.get((str(head), path)) for name, path in places.items()}
+    found = cell.repository.trees_at(head, places.values())
+    standing = {name: found[path] for name, path in places.items()}
     return [
         Version(
             version=name,

@@ -89,10 +89,7 @@ def read_main(service: Service, cell: Cell, head: str | None, due: Sequence[Due]
     paths += founding.paths(service, cell)
     book = records.read(service, cell)
     records.warn_of_change(service, book)
-    if head is None:
-        return Main(None, dict.fromkeys(paths), book)
-    found = cell.repository.trees((head, path) for path in paths)
-    return Main(head, {path: tree for (_, path), tree in found.items()}, book)
+    return Main(head, cell.repository.trees_at(head, paths), book)
 
 
 def make_overlays(
