@@ -21,8 +21,6 @@ from tenantry.core import gittree, naming, owners, shards
 from tenantry.core.errors import (
     PlatformRefused,
     PushRefused,
-    PushRejected,
-    RepositoryError,
     WrongRepository,
 )
 from tenantry.core.sources import check_platform
@@ -30,7 +28,6 @@ from tenantry.flows.publishing import founding, turn
 from tenantry.flows.publishing.founding import ARGOCD
 from tenantry.flows.service import Cell
 
-REBUILDS = 8  # rejected pushes in a row after which it gives up
 _USUAL = frozenset({"README.md", "LICENSE", "LICENSE.md", ".gitignore", ".gitattributes"})
 _FOLDERS = ("tenants", "platform", ARGOCD)  # one of them makes it a tenants repository
 
@@ -74,13 +71,7 @@ def initialize(
     fit for none. LeaseLost where another publisher holds the lease for long, or took it over.
     RepositoryError where the remote does not answer.
     """
-    with turn.leased(site.cell, wait=wait):
-        for _ in range(REBUILDS):
-            try:
-                return _try(site, wishes)
-            except PushRejected:
-                continue
-    raise RepositoryError(f"main of cell {site.cell.name} moved on {REBUILDS} times; try again")
+    return turn.until_it_lands(site.cell, lambda: _try(site, wishes), wait=wait)
 
 
 def _try(site: Site, wishes: Wishes) -> Initialized:

@@ -15,13 +15,10 @@ from dataclasses import dataclass
 
 from tenantry.adapters.git import Change
 from tenantry.core import naming
-from tenantry.core.errors import PushRejected, RepositoryError
 from tenantry.flows.platforms import records, usage
 from tenantry.flows.platforms.records import Book
 from tenantry.flows.publishing import history, ledger, turn
 from tenantry.flows.service import Cell, Service
-
-REBUILDS = 8  # rejected pushes in a row after which it gives up
 
 
 @dataclass(frozen=True)
@@ -42,13 +39,7 @@ def prune(service: Service, cell: Cell, versions: Collection[str], *, actor: str
     """Take those of the versions from main that nobody runs, a commit each; which they were.
     HistoryRewritten, LeaseLost, RepositoryError: after any of them it is safe to call again.
     """
-    with turn.leased(cell):
-        for _ in range(REBUILDS):
-            try:
-                return _try(service, cell, versions, actor)
-            except PushRejected:
-                continue
-    raise RepositoryError(f"main of cell {cell.name} moved on {REBUILDS} times; try again")
+    return turn.until_it_lands(cell, lambda: _try(service, cell, versions, actor))
 
 
 def _try(service: Service, cell: Cell, versions: Collection[str], actor: str) -> Sequence[str]:

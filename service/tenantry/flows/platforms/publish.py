@@ -23,7 +23,6 @@ from tenantry.flows.platforms.records import Book
 from tenantry.flows.publishing import founding, history, ledger, turn
 from tenantry.flows.service import Cell, Service
 
-REBUILDS = 8  # times that main or its tenants moved, after which it gives up
 Progress = Callable[[int], object]  # is called with how many more tenants were built
 Built = dict[tuple[str, str], Objects]  # plan, state -> objects
 
@@ -64,7 +63,7 @@ def publish(
     """
     compared: set[str] = set()
     built: Built = {}
-    for _ in range(REBUILDS):
+    for _ in range(turn.REBUILDS):
         main = _read(service, cell)
         if not _is_done(service, main):
             built = built or _build(service, cell, progress)
@@ -77,7 +76,7 @@ def publish(
                     return _push(service, cell, main, actor)
         except PushRejected:
             continue
-    raise RepositoryError(f"main of cell {cell.name} moved on {REBUILDS} times; try again")
+    raise turn.moved_on(cell)
 
 
 def _read(service: Service, cell: Cell) -> Main:

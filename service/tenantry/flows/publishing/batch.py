@@ -21,13 +21,12 @@ import structlog
 
 from tenantry.adapters.git import Before, Change, Commit
 from tenantry.core.errors import (
-    LeaseLost,
     PushRefused,
     PushRejected,
     RepositoryError,
 )
 from tenantry.flows.platforms import records
-from tenantry.flows.publishing import founding, history, ledger, nudge, retry
+from tenantry.flows.publishing import founding, history, ledger, nudge, retry, turn
 from tenantry.flows.publishing.due import read_due
 from tenantry.flows.publishing.ledger import Landed, Refusal
 from tenantry.flows.publishing.overlays import Main, Overlay, make_overlays, read_main
@@ -36,7 +35,6 @@ from tenantry.flows.publishing.shards import Along
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
-REBUILDS = 8  # rejected pushes in a row after which a try gives up
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def _reasons(refused: Mapping[str, PushRefused]) -> dict[str, str]:
 def _publish_part(
     service: Service, cell: Cell, customer_ids: Sequence[str], along: Along
 ) -> Published:
-    for _ in range(REBUILDS):
+    for _ in range(turn.REBUILDS):
         try:
             return _try(service, cell, customer_ids, along)
         except PushRejected as rejection:
@@ -134,7 +132,8 @@ def _publish_part(
             if not refusal.branches:
                 raise
             along.leave_out(refusal)
-    raise RepositoryError(f"main of cell {cell.name} moved on {REBUILDS} times; trying again later")
+    times = turn.REBUILDS
+    raise RepositoryError(f"main of cell {cell.name} moved on {times} times; trying again later")
 
 
 def _try(service: Service, cell: Cell, customer_ids: Sequence[str], along: Along) -> Published:
@@ -188,8 +187,7 @@ def _push(
         founded=built[len(foundation) - 1].sha if main.trees[founding.ARGOCD] is None else None,
     )
     ledger.intend(service, {each.customer_id: each.push for each in writing})
-    if not cell.lease.is_ours:
-        raise LeaseLost
+    turn.require(cell)
     before = cell.repository.push(branches)
     landed = {each.customer_id: commit for each, commit in committed}
     return Pushed(landed, built[-1].sha, branches, before)

@@ -1,14 +1,17 @@
-"""A turn at a cell's main, for who is not the publisher: by the publisher's own lease."""
+"""A turn at a cell's main, by the publisher's lease: also for who is not the publisher."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from tenantry.core.errors import LeaseLost
+from tenantry.core.errors import LeaseLost, PushRejected, RepositoryError
 from tenantry.flows.service import Cell
 
+T = TypeVar("T")
+REBUILDS = 8  # rejected pushes in a row after which one gives up
 PATIENCE = 30.0  # seconds for the publisher to let go of the lease
 PAUSE = 0.05  # seconds between looks at it
 
@@ -28,6 +31,27 @@ def leased(cell: Cell, *, wait: Callable[[float], None] = time.sleep) -> Iterato
             yield
     finally:
         cell.lease.release()
+
+
+def until_it_lands(
+    cell: Cell, action: Callable[[], T], *, wait: Callable[[float], None] = time.sleep
+) -> T:
+    """What the action comes to, done within one turn: it reads main, builds on it and pushes, and
+    is begun anew where that push is rejected. As `leased`, and RepositoryError where main moves on
+    each time.
+    """
+    with leased(cell, wait=wait):
+        for _ in range(REBUILDS):
+            try:
+                return action()
+            except PushRejected:
+                continue
+    raise moved_on(cell)
+
+
+def moved_on(cell: Cell) -> RepositoryError:
+    """The error of who gives up."""
+    return RepositoryError(f"main of cell {cell.name} moved on {REBUILDS} times; try again")
 
 
 def require(cell: Cell) -> None:
