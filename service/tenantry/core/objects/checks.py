@@ -52,8 +52,6 @@ MOST = 2 * 1024 * 1024  # bytes of one tenant
 
 _DNS_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-
-
 _HOOKS = ("argocd.argoproj.io/hook", "helm.sh/hook")  # Argo CD knows both
 
 

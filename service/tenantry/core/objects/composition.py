@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tenantry.core.objects.item import WORKLOADS, Item, find, items, quantity, tree
+from tenantry.core.objects.item import WORKLOADS, Item, find, paths, quantity, tree
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def compose(objects: Sequence[Mapping[str, Any]]) -> Composition:
             claim.name: str(tree(claim.spec, "resources", "requests").get("storage"))
             for claim in claims
         },
-        routes=dict(_route(path) for item in find(built, "Ingress") for path in _paths(item)),
-        is_protected=all("Delete=false" in _sync_options(claim) for claim in claims),
+        routes=dict(_route(path) for item in find(built, "Ingress") for path in paths(item)),
+        is_protected=all("Delete=false" in claim.sync_options for claim in claims),
     )
 
 
@@ -83,15 +83,7 @@ def _pods(item: Item) -> int:
     return 0 if item.kind == "CronJob" else item.replicas
 
 
-def _paths(ingress: Item) -> list[Mapping[str, Any]]:
-    return [path for rule in items(ingress.spec, "rules") for path in items(rule, "http", "paths")]
-
-
 def _route(path: Mapping[str, Any]) -> tuple[str, str]:
     service = tree(path, "backend", "service")
     port = tree(service, "port")
     return str(path.get("path")), f"{service.get('name')}:{port.get('number', port.get('name'))}"
-
-
-def _sync_options(item: Item) -> list[str]:
-    return str(item.annotations.get("argocd.argoproj.io/sync-options", "")).split(",")

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 Tree = Mapping[str, Any]
+SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
 _FACTORS = {
@@ -93,6 +94,11 @@ class Item:
         return tree(self.body, "metadata", "annotations")
 
     @property
+    def sync_options(self) -> set[str]:
+        """What Argo CD is told about applying and deleting it, such as `Prune=false`."""
+        return set(str(self.annotations.get(SYNC_OPTIONS, "")).split(","))
+
+    @property
     def spec(self) -> Tree:
         return tree(self.body, "spec")
 
@@ -139,6 +145,11 @@ WORKLOADS = {"Deployment", "StatefulSet", "Job", "CronJob"}
 def find(objects: Sequence[Item], kind: str) -> Iterator[Item]:
     """The objects of one kind."""
     return (item for item in objects if item.kind == kind)
+
+
+def paths(ingress: Item) -> list[Tree]:
+    """The paths of all rules of an Ingress."""
+    return [path for rule in items(ingress.spec, "rules") for path in items(rule, "http", "paths")]
 
 
 def container_ports(item: Item) -> tuple[set[int], set[str]]:

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from tenantry.core.objects.item import WORKLOADS, Item, Tree, find, has_port, items, texts, tree
+from tenantry.core.objects.item import (
+    WORKLOADS,
+    Item,
+    Tree,
+    find,
+    has_port,
+    items,
+    paths,
+    texts,
+    tree,
+)
 from tenantry.core.objects.needs import Reference, claims_used, config_keys_read, secret_keys_read
 from tenantry.core.problem import Problem
 
@@ -134,9 +144,8 @@ def _check_backends(ingress: Item, objects: Sequence[Item]) -> Iterator[Problem]
 
 def backends(ingress: Item) -> list[Tree]:
     """The Services that an Ingress leads to; empty mappings where it names none."""
-    found = [tree(ingress.spec, "defaultBackend")]
-    for rule in items(ingress.spec, "rules"):
-        found += [tree(path, "backend") for path in items(rule, "http", "paths")]
+    named = [tree(path, "backend") for path in paths(ingress)]
+    found = [tree(ingress.spec, "defaultBackend"), *named]
     return [tree(backend, "service") for backend in found if backend]
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tenantry.core.model import State
-from tenantry.core.objects.item import WORKLOADS, Item, find
+from tenantry.core.objects.item import SYNC_OPTIONS, WORKLOADS, Item, find
 from tenantry.core.objects.references import backends
 from tenantry.core.problem import Problem
 
-PROTECTION = "argocd.argoproj.io/sync-options"
 _STOPPED = {State.SUSPENDED, State.DELETING}
 
 
@@ -33,10 +32,9 @@ def check_state(
 
 
 def _check_protection(item: Item, *, protected: bool) -> Iterator[Problem]:
-    options = str(item.annotations.get(PROTECTION, "")).split(",")
-    if {"Prune=false", "Delete=false"}.issubset(options) is not protected:
+    if ({"Prune=false", "Delete=false"} <= item.sync_options) is not protected:
         word = "" if protected else "not "
-        yield Problem(item.where, f"{PROTECTION} must {word}say Prune=false,Delete=false")
+        yield Problem(item.where, f"{SYNC_OPTIONS} must {word}say Prune=false,Delete=false")
 
 
 def _runs(item: Item) -> bool:

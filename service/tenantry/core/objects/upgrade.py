@@ -15,9 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tenantry.core.objects.item import Item, Tree, items, quantity, tree
+from tenantry.core.objects.item import SYNC_OPTIONS, Item, Tree, items, quantity, tree
 
-SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
 HOOK = "argocd.argoproj.io/hook"
 
 Key = tuple[str, str, str]  # API group, kind, name
@@ -195,9 +194,8 @@ def _is_replaced(item: Item) -> bool:
     """Whether Argo CD makes a Job anew instead of changing it. Of what holds data, nobody wants
     that.
     """
-    options = str(item.annotations.get(SYNC_OPTIONS, "")).split(",")
     is_hook = HOOK in item.annotations
-    return item.kind == "Job" and (is_hook or {"Force=true", "Replace=true"} <= set(options))
+    return item.kind == "Job" and (is_hook or {"Force=true", "Replace=true"} <= item.sync_options)
 
 
 def _at(body: Tree, field: str, default: Any) -> Any:
