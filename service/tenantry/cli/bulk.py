@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from tenantry import settings, wiring
+from tenantry.cli.options import require_cell
 from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
 from tenantry.core.errors import TenantryError
@@ -26,8 +27,6 @@ from tenantry.flows.service import Cell, Service
 
 INTERRUPTED = 130
 
-cell_option = click.option("--cell", "cell_name", metavar="C", help="Only this cell.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 wait_option = click.option(
     "--no-wait", is_flag=True, help="Leave the publishing to the worker, and end at once."
 )
@@ -52,8 +51,7 @@ def choose_cells(service: Service, name: str | None) -> list[Cell]:
     """All cells, or the one that was named."""
     if name is None:
         return list(service.cells.values())
-    if name not in service.cells:
-        raise click.UsageError(f"there is no cell {name!r}; there are {', '.join(service.cells)}")
+    require_cell(name, service.cells)
     return [service.cells[name]]
 
 

@@ -13,25 +13,21 @@ from tenantry.adapters.kustomize import KUSTOMIZE_REMEDY, Kustomize
 from tenantry.adapters.process import find_program
 from tenantry.adapters.product_folder import read_product_folder
 from tenantry.adapters.schemas import load_schemas
+from tenantry.cli.options import json_option, product_option
 from tenantry.flows.check_platforms import check_platforms
 from tenantry.flows.check_repository import Report, check_repository
 
 
 @click.command("check")
 @click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--product",
-    "product_dir",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The product's folder. [default: the setting product_dir]",
-)
+@product_option
 @click.option(
     "--base",
     metavar="COMMIT",
     help="The branch or commit that this is to be merged into: also refuse what changes a platform "
     "version that tenants run.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def check(path: Path, product_dir: Path | None, base: str | None, as_json: bool) -> None:
     """Check every tenant of the tenants repository checked out at PATH.
 

@@ -10,11 +10,12 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from tenantry.cli.options import json_option
 from tenantry.doctor import Finding, examine_environment
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def doctor(as_json: bool) -> None:
     """Look at every setting, key, program and neighbor; exits with 1 where something is wrong."""
     findings = examine_environment()

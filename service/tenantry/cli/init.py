@@ -9,6 +9,7 @@ import click
 
 from tenantry import settings, wiring
 from tenantry.cli.next_steps import Step, next_steps
+from tenantry.cli.options import json_option, require_cell
 from tenantry.cli.terminal import echo
 from tenantry.core.owners import is_owner
 from tenantry.flows.initializing import Initialized, Wishes, initialize
@@ -33,7 +34,7 @@ def _owners(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -
 )
 @click.option("--update", is_flag=True, help="Write anew the files that differ.")
 @click.option("--yes", is_flag=True, help="Also where the repository holds something else.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def init(
     cell_name: str | None, owners: tuple[str, ...], update: bool, yes: bool, as_json: bool
 ) -> None:
@@ -43,10 +44,8 @@ def init(
     Prints what to do next, with the cell's own values.
     """
     configured = settings.load()
-    if cell_name is not None and cell_name not in configured.cells:
-        names = ", ".join(configured.cells)
-        raise click.UsageError(f"there is no cell {cell_name!r}; there are {names}")
-    name = cell_name or next(iter(configured.cells))
+    name = next(iter(configured.cells)) if cell_name is None else cell_name
+    require_cell(name, configured.cells)
     with wiring.site(configured, name) as site:
         done = initialize(site, Wishes(owners, update=update, anyway=yes))
     steps = next_steps(name, configured)

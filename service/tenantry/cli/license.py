@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tenantry import settings
+from tenantry.cli.options import json_option
 from tenantry.cli.terminal import printable
 from tenantry.core import license as licenses
 from tenantry.core.errors import LicenseInvalid, SettingsError
@@ -48,7 +49,7 @@ def license_command() -> None:
 
 @license_command.command()
 @click.argument("token")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def inspect(token: str, as_json: bool) -> None:
     """Show what a license says. Nothing is VERIFIED."""
     try:
@@ -81,7 +82,7 @@ def inspect(token: str, as_json: bool) -> None:
     "--at", type=_read_time, metavar="TIME", help="Verify as of this time.  [default: now]"
 )
 @click.option("--in-grace", is_flag=True, help="Also take one that ended, in its grace period.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def verify(
     token: str,
     key_files: tuple[Path, ...],

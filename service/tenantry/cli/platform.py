@@ -13,7 +13,8 @@ import click
 from rich.console import Console
 
 from tenantry.cli import platform_table
-from tenantry.cli.bulk import cell_option, choose_cells, json_option, opened
+from tenantry.cli.bulk import choose_cells, opened
+from tenantry.cli.options import cell_option, json_option, one_cell_option, product_option
 from tenantry.cli.progress import bar
 from tenantry.cli.terminal import echo, printable
 from tenantry.core.errors import PlatformRefused, TenantryError
@@ -29,13 +30,6 @@ from tenantry.flows.platforms.versions import Version
 from tenantry.flows.service import Cell, Service
 
 _COLORS = {"+": "green", "-": "red", "@": "cyan"}
-
-product_option = click.option(
-    "--product",
-    "product_dir",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="The product's folder. [default: the setting product_dir]",
-)
 
 
 @click.group()
@@ -144,7 +138,7 @@ def _line(version: Version) -> str:
 
 
 @platform.command()
-@click.option("--cell", "cell_name", metavar="C", help="As in this cell. [default: the first]")
+@one_cell_option
 @product_option
 @json_option
 def show(cell_name: str | None, product_dir: Path | None, as_json: bool) -> None:
@@ -167,7 +161,7 @@ def show(cell_name: str | None, product_dir: Path | None, as_json: bool) -> None
 @platform.command()
 @click.argument("old")
 @click.argument("new")
-@click.option("--cell", "cell_name", metavar="C", help="As in this cell. [default: the first]")
+@one_cell_option
 @click.option("--plan", metavar="P", help="Of a tenant of this plan. [default: the trial's]")
 @click.option(
     "--state",

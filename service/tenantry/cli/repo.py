@@ -9,14 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from tenantry.cli.bulk import (
-    Run,
-    cell_option,
-    choose_cells,
-    json_option,
-    opened,
-    wait_option,
-)
+from tenantry.cli.bulk import Run, choose_cells, opened, wait_option
+from tenantry.cli.options import cell_option, json_option
 from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
 from tenantry.core.errors import TenantryError

@@ -11,15 +11,8 @@ from typing import Any
 import click
 
 from tenantry.adapters.customer_list import count_lines, read_customers
-from tenantry.cli.bulk import (
-    Run,
-    cell_option,
-    choose_cells,
-    ids_argument,
-    json_option,
-    opened,
-    wait_option,
-)
+from tenantry.cli.bulk import Run, choose_cells, ids_argument, opened, wait_option
+from tenantry.cli.options import cell_option, json_option
 from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
 from tenantry.core.model import Status
