@@ -47,10 +47,11 @@ def complete(files: Files, product: Product, *, folder: str) -> dict[str, bytes]
             file="product.yaml",
             hint="a manifest says `image: <short name>`; drop what is not used",
         )
-    return {
-        path: _with_images(content, used.get(path, set()), product, f"{folder}/{path}")
-        for path, content in files.items()
+    completed = {
+        path: _with_images(files[path], names, product, f"{folder}/{path}")
+        for path, names in used.items()
     }
+    return {**files, **completed}
 
 
 def _check_files(files: Files, folder: str) -> None:
@@ -141,7 +142,9 @@ def _images_in(tree: Any) -> Iterator[str]:
 
 def _with_images(content: bytes, used: set[str], product: Product, file: str) -> bytes:
     """The kustomization with the images at its end: comments and order stay as they are."""
-    if posixpath.basename(file) == KUSTOMIZATION and (line := _line_of_images(content, file)):
+    tree = load(content, file)
+    if "images" in tree:
+        line = find_line(content.decode(), ("images",))
         raise ProductError(
             "has images of its own", file=file, line=line, hint="product.yaml says them all"
         )
@@ -149,14 +152,9 @@ def _with_images(content: bytes, used: set[str], product: Product, file: str) ->
         return content
     images = [as_kustomize(name, product.images[name]) for name in product.images if name in used]
     completed = content.rstrip() + b"\n" + dump({"images": images})
-    if _reads_as(completed) != {**load(content, file), "images": images}:
+    if _reads_as(completed) != {**tree, "images": images}:
         raise ProductError("nothing can be added at its end", file=file, hint="write a key a line")
     return completed
-
-
-def _line_of_images(content: bytes, file: str) -> int | None:
-    tree = load(content, file)
-    return find_line(content.decode(), ("images",)) if "images" in tree else None
 
 
 def _reads_as(content: bytes) -> Any:
