@@ -20,7 +20,7 @@ from tenantry.adapters.database import schema
 from tenantry.adapters.database.tables import Platform
 from tenantry.adapters.git import remote_head
 from tenantry.adapters.kustomize import KUSTOMIZE_REMEDY
-from tenantry.adapters.product_folder import read_product_folder
+from tenantry.adapters.product_folder import ProductFolder, read_product_folder
 from tenantry.adapters.seal import KUBESEAL_REMEDY
 from tenantry.core.argocd_files import BRANCH
 from tenantry.core.errors import ProductError, ProgramError, SettingsError, TenantryError
@@ -73,12 +73,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _try("database.reachable", partial(_database, settings))
     yield _try("mail.folder", partial(_mail, settings))
     yield _try("limits.address", partial(_address_limit, settings))
-    has_private_images = _has_private_images(settings)
+    vendor = _vendor(settings)
     for name, cell in settings.cells.items():
         yield _try(f"cell.{name}.repository", partial(_repository, cell, name, settings))
-        yield _try(f"cell.{name}.platform", partial(_platform, name, settings))
+        yield _try(f"cell.{name}.platform", partial(_platform, name, vendor, settings))
         yield _try(f"cell.{name}.sealing", partial(_sealing, cell, settings))
-        if has_private_images:
+        if vendor and vendor.product.pull_secret:
             yield _try(f"cell.{name}.images", partial(_images, cell, name))
         yield _try(f"cell.{name}.argocd", partial(_argocd, cell))
 
@@ -122,6 +122,14 @@ def _vault(settings: Settings) -> str:
 def _make_keys(settings: Settings) -> None:
     if not settings.is_production:
         keys.make_development_keys(settings.keys, algorithm=settings.license_algorithm)
+
+
+def _vendor(settings: Settings) -> ProductFolder | None:
+    """The product's folder; None where it cannot be read, which is a finding of its own."""
+    try:
+        return read_product_folder(settings.product_dir)
+    except ProductError:
+        return None
 
 
 def _product(settings: Settings) -> str:
@@ -176,15 +184,17 @@ def _repository(cell: CellSettings, name: str, settings: Settings) -> str:
     return f"{BRANCH} is at {head[:12]}" if head else "reachable, and empty"
 
 
-def _platform(name: str, settings: Settings) -> str:
+def _platform(name: str, vendor: ProductFolder | None, settings: Settings) -> str:
     """Whether the product's folder is what the cell's tenants of that version run."""
+    unread = "not compared: product and database must be readable first"
+    if vendor is None:
+        return unread
+    version = vendor.product.platform
     try:
-        folder = read_product_folder(settings.product_dir)
-        version = folder.product.platform
         known = _read_platform(name, version, settings)
     except TenantryError:  # which has a finding of its own
-        return "not compared: product and database must be readable first"
-    if change := records.find_change(version, folder_id(folder.platform), known):
+        return unread
+    if change := records.find_change(version, folder_id(vendor.platform), known):
         raise SettingsError(change, remedy=records.NEW_VERSION)
     return f"version {version} is {'as published' if known else 'not published yet'}"
 
@@ -207,14 +217,6 @@ def _sealing(cell: CellSettings, settings: Settings) -> str:
             remedy="kubeseal --fetch-cert > sealing.crt",
         )
     return f"sealing certificate {certificate.fingerprint[:16]}… valid"
-
-
-def _has_private_images(settings: Settings) -> bool:
-    """Whether the product asks for credentials; one that cannot be read is a finding of its own."""
-    try:
-        return read_product_folder(settings.product_dir).product.pull_secret is not None
-    except ProductError:
-        return False
 
 
 def _images(cell: CellSettings, name: str) -> str:
