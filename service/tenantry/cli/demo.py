@@ -124,9 +124,8 @@ def _show_product(console: Console, stack: Stack) -> None:
         found = overview(service, service.new_tenants_cell)
     finally:
         service.database.close()
-    title = printable(f"{service.product.title}, platform {found.version}")
     table = platform_table.tables(found)
-    console.print(Panel(table, title=title, title_align="left", expand=False))
+    console.print(Panel(table, title=printable(found.title), title_align="left", expand=False))
 
 
 def _show_places(console: Console, stack: Stack) -> None:

@@ -154,8 +154,8 @@ def show(cell_name: str | None, product_dir: Path | None, as_json: bool) -> None
     if as_json:
         click.echo(json.dumps(platform_table.as_tree(found), ensure_ascii=False))
         return
-    title = printable(f"{service.product.title}, platform {found.version}")
-    Console(highlight=False).print(f"[bold]{title}[/bold]\n", platform_table.tables(found))
+    title = f"[bold]{printable(found.title)}[/bold]\n"
+    Console(highlight=False).print(title, platform_table.tables(found))
 
 
 @platform.command()

@@ -15,6 +15,7 @@ from tenantry.flows.service import Cell, Service
 class Overview:
     """A platform version, by tenants that are made up."""
 
+    title: str  # of the product and its version, for people
     version: str
     plans: Mapping[str, Composition]  # of active tenants
     states: Mapping[State, Composition]  # of tenants of the trial's plan
@@ -38,4 +39,5 @@ def overview(
     states = {
         state: plans[trial] if state is State.ACTIVE else made_up(trial, state) for state in State
     }
-    return Overview(platform.version, plans, states)
+    title = f"{service.product.title}, platform {platform.version}"
+    return Overview(title, platform.version, plans, states)
