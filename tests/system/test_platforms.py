@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +205,10 @@ def test_doctor_tells_a_folder_that_is_not_what_was_published(world: World, tmp_
     shutil.copytree(assets.path("tenant_templates"), folder)
     given = {"data_dir": world.folder / "data", "database_url": f"sqlite:///{tmp_path}/tenantry.db"}
     configured = settings.load(product_dir=folder, **given)
-    look = partial(doctor._platform, "main", configured)
+
+    def look() -> str:
+        return doctor._platform("main", doctor._vendor(configured), configured)
+
     assert look() == "version v1 is not published yet"
     world.sign_up()
     world.publish()
