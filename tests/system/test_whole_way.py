@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -26,6 +25,7 @@ from tenantry.cli.demo_stack import Stack, settings_of
 from tests.invariants import check_invariants
 from tests.ports import free_port_and_next
 from tests.programs import require
+from tests.system.test_sealing import unseal
 
 PASSWORD = "SecurePass123"
 BURST = 50
@@ -77,6 +77,28 @@ class Demo:
             check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
 
+    def ask(self, customer_id: str) -> requests.Response:
+        """What the customer's instance answers to a program."""
+        port = self.stack.port + 1
+        host = {"Host": f"{customer_id}.localhost:{port}", "Accept": "application/json"}
+        return requests.get(f"http://127.0.0.1:{port}/", headers=host, timeout=30)
+
+    def unsealed(self, work_tree: Path) -> dict[str, dict[str, str]]:
+        """What the only tenant's Secrets hold, by name. With public tools alone: Git, kustomize,
+        kubeseal's recovery.
+        """
+        subprocess.run(["git", "clone", "-q", self.stack.repository, work_tree], check=True)
+        (place,) = work_tree.glob("tenants/*/customer-*")
+        built = subprocess.run(
+            [require("kustomize"), "build", place], check=True, capture_output=True
+        ).stdout
+        key = self.stack.keys / "sealing.key"
+        return {
+            body["metadata"]["name"]: unseal(yaml.safe_dump(body), key)
+            for body in yaml.safe_load_all(built)
+            if body["kind"] == "SealedSecret"
+        }
+
     def check(self, *canaries: str) -> None:
         """The invariants, through a service built on the demo's own settings."""
         service = wiring.build(settings.load(**settings_of(self.stack)))
@@ -125,13 +147,8 @@ def test_signup_over_http_becomes_a_running_licensed_tenant(tmp_path: Path) -> N
 
 def check_instance(running: Demo, signed_up: dict[str, Any]) -> None:
     """The instance's own answer, by the license that it reads."""
-    port = running.stack.port + 1
     customer_id = signed_up["customer"]["customer_id"]
-    answer = requests.get(
-        f"http://127.0.0.1:{port}/",
-        headers={"Host": f"{customer_id}.localhost:{port}", "Accept": "application/json"},
-        timeout=30,
-    )
+    answer = running.ask(customer_id)
     assert answer.status_code == 200
     assert customer_id in answer.text
     assert "starter" in answer.text
@@ -139,26 +156,15 @@ def check_instance(running: Demo, signed_up: dict[str, Any]) -> None:
 
 
 def check_sealed_license(running: Demo, signed_up: dict[str, Any], folder: Path) -> None:
-    """With public tools alone: Git, kustomize, kubeseal's recovery, PyJWT and the public key."""
+    """With public tools alone, PyJWT and the public key among them."""
+    (data,) = running.unsealed(folder / "checkout").values()
     name = f"customer-{signed_up['customer']['customer_id'].removeprefix('cust-')}"
-    work_tree = folder / "checkout"
-    subprocess.run(["git", "clone", "-q", str(running.stack.repository), work_tree], check=True)
-    (place,) = work_tree.glob(f"tenants/*/{name}")
-    built = subprocess.run(
-        [require("kustomize"), "build", str(place)], check=True, capture_output=True
-    ).stdout
-    (sealed,) = [body for body in yaml.safe_load_all(built) if body["kind"] == "SealedSecret"]
-    opened = subprocess.run(
-        [require("kubeseal"), "--recovery-unseal", "--recovery-private-key",
-         str(running.stack.keys / "sealing.key")],
-        input=json.dumps(sealed).encode(), check=True, capture_output=True,
-    ).stdout  # fmt: skip
-    data = {key: base64.b64decode(value) for key, value in json.loads(opened)["data"].items()}
-    token = data["IOTISTIC_LICENSE_KEY"].decode()
+    assert list((folder / "checkout").glob(f"tenants/*/{name}"))
+    token = data["IOTISTIC_LICENSE_KEY"]
     assert token == signed_up["license"]["jwt"]
     public_key = (running.stack.keys / "public-key.pem").read_bytes()
     claims = jwt.decode(token, public_key, algorithms=["EdDSA"], audience="iotistic")
-    assert claims["sub"] == signed_up["customer"]["customer_id"] == data["CUSTOMER_ID"].decode()
+    assert claims["sub"] == signed_up["customer"]["customer_id"] == data["CUSTOMER_ID"]
     assert claims["features"]["maxDevices"] == signed_up["license"]["max_devices"]
 
 
