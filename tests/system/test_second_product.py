@@ -11,7 +11,6 @@ from typing import Any
 
 import jwt
 import pytest
-import requests
 
 from tenantry import assets, settings, wiring
 from tenantry.adapters.database.tables import Tenant
@@ -22,6 +21,7 @@ from tests.system.processes import wait_until
 from tests.system.test_whole_way import Demo, demo
 
 INKWELL = assets.path("tenant_templates").parent / "examples" / "inkwell"
+OK, GONE = 200, 404
 
 
 @pytest.mark.timeout(240)
@@ -32,7 +32,7 @@ def test_another_product_needs_a_folder_and_no_code(tmp_path: Path) -> None:
         assert signed_up["subscription"]["plan"] == "team"
         running.wait_until_ready(signed_up)
         check_what_is_sealed(running, signed_up, tmp_path)
-        assert running.ask(customer_id).status_code == requests.codes.ok
+        assert running.ask(customer_id).status_code == OK
 
         want(running, customer_id, State.SUSPENDED)
         wait_until(
