@@ -35,15 +35,9 @@ def test_another_product_needs_a_folder_and_no_code(tmp_path: Path) -> None:
         assert running.ask(customer_id).status_code == OK
 
         want(running, customer_id, State.SUSPENDED)
-        wait_until(
-            partial(answers, running, customer_id, requests.codes.not_found),
-            "it is gone",
-            within=60,
-        )
+        wait_until(partial(answers, running, customer_id, GONE), "it is gone", within=60)
         want(running, customer_id, State.ACTIVE)
-        wait_until(
-            partial(answers, running, customer_id, requests.codes.ok), "it is back", within=60
-        )
+        wait_until(partial(answers, running, customer_id, OK), "it is back", within=60)
         sample = ["git", f"--git-dir={running.stack.repository}", "grep", "-i", "iotistic", "main"]
         assert subprocess.run(sample, check=False).returncode == 1  # finds nothing
         running.check(signed_up["license"]["jwt"])
