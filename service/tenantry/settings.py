@@ -29,6 +29,7 @@ from pydantic_settings import SettingsError as NotParsed
 from tenantry import assets
 from tenantry.core.errors import SettingsError
 from tenantry.core.limits import Limits, parse_limit
+from tenantry.core.review import ChangeKind, Mode, Policy
 from tenantry.core.shards import is_count
 
 # Where `make tools` puts programs in a checkout; in an installation they are on PATH.
@@ -41,7 +42,13 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 # one address below the second; the third keeps a flood from filling repository and cluster.
 _PRODUCTION_LIMITS = ("5/hour", "20/hour", "600/hour")
 _NO_LIMITS = ("none", "none", "none")
-_JSON = {"INGRESS_ANNOTATIONS", "INGRESS_CIDRS"}  # settings of a cell
+# settings of a cell
+_JSON = {"INGRESS_ANNOTATIONS", "INGRESS_CIDRS", "FORGE_LABELS", "FORGE_REVIEWERS"}
+    "INGRESS_ANNOTATIONS",
+    "INGRESS_CIDRS",
+    "FORGE_LABELS",
+    "FORGE_REVIEWERS",
+}  # settings of a cell
 
 
 class CellSettings(BaseModel):
@@ -123,6 +130,49 @@ class CellSettings(BaseModel):
     argocd_webhook_secret_file: Path | None = Field(
         None, description="file with the secret that signs those messages"
     )
+    review_everything: bool = Field(
+        False, description="every change to a tenant waits for a person who merges it"
+    )
+    review_signup: Mode = Field(Mode.DIRECT, description="direct, or review: new tenants")
+    review_license: Mode = Field(Mode.DIRECT, description="the same of licenses")
+    review_state: Mode = Field(Mode.DIRECT, description="of suspension, read-only and back")
+    review_plan: Mode = Field(
+        Mode.REVIEW, description="of plans; one that was paid for is direct, unless all is reviewed"
+    )
+    review_platform: Mode = Field(Mode.REVIEW, description="of platform versions")
+    review_delete: Mode = Field(Mode.REVIEW, description="of deletion")
+    review_signups_together: bool = Field(
+        True, description="several signups that wait share one pull request"
+    )
+    forge: Literal["none", "github", "gitlab", "gitea"] = Field(
+        "none", description="where pull requests are opened; none: a branch is all there is"
+    )
+    forge_url: HttpUrl | None = Field(
+        None, description="base URL of the forge; default: https and the repository's host"
+    )
+    forge_project: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)+$",
+        description="owner/name at the forge; default: as in repository_url",
+    )
+    forge_token_file: Path | None = Field(
+        None, description="file with the API token; default: git_token_file"
+    )
+    forge_ca_file: Path | None = Field(
+        None, description="CA certificates to trust for the forge; default: git_ca_file"
+    )
+    forge_webhook_secret_file: Path | None = Field(
+        None, description="file with the secret that signs the forge's webhooks"
+    )
+    forge_labels: tuple[str, ...] = Field(
+        ("tenantry",), description="labels of pull requests, as a JSON list"
+    )
+    forge_reviewers: tuple[str, ...] = Field(
+        (), description="who is asked to review, as a JSON list; empty: CODEOWNERS decides"
+    )
+    forge_auto_merge: bool = Field(
+        False, description="ask the forge to merge once checks and reviews allow it"
+    )
     instance_ca_file: Path | None = Field(
         None, description="CA certificates to trust for instances, instead of the system's"
     )
@@ -154,6 +204,12 @@ class CellSettings(BaseModel):
         for cidr in cidrs:
             ip_network(cidr)
         return cidrs
+
+    @property
+    def policy(self) -> Policy:
+        """Which changes wait for a review."""
+        modes = {kind: getattr(self, f"review_{kind}") for kind in ChangeKind}
+        return Policy(self.review_everything, modes, self.review_signups_together)
 
     @property
     def repository_url_for_argocd(self) -> str:
@@ -230,6 +286,9 @@ class Settings(BaseSettings):
     publish_poll: Seconds = Field(0.1, description="seconds between looks for work to publish")
     shards_poll: Seconds = Field(
         30.0, description="seconds between looks for what people merged, that shards must follow"
+    )
+    review_poll: Seconds = Field(
+        10.0, description="seconds between looks for what reviewers did; a webhook makes it at once"
     )
     watch_poll: Seconds = Field(
         1.0, description="seconds between lists while tenants are on the way"

@@ -160,6 +160,8 @@ def _cell(
             access=git_access(name, cell, production=settings.is_production),
         ),
         lease=Lease(database, f"publisher/{name}"),
+        policy=cell.policy,
+        forge=None,
         shards=cell.shards,
         founding_files=_founding_files(cell),
         certificate=partial(sealing_certificate, cell, production=settings.is_production),

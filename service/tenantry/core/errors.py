@@ -285,6 +285,55 @@ class ArgoForbidden(ArgoError):
     code = "argocd_forbidden"
 
 
+class ForgeError(TenantryError):
+    """The forge did not answer as expected."""
+
+    code = "forge"
+    permanent = False
+
+
+class ForgeUnreachable(ForgeError):
+    """The forge cannot be reached."""
+
+    code = "forge_unreachable"
+
+
+class ForgeTokenBad(ForgeError):
+    """The forge does not accept the token."""
+
+    code = "forge_token"
+
+
+class ForgeForbidden(ForgeError):
+    """The forge does not allow this to the token's account."""
+
+    code = "forge_forbidden"
+
+
+class ForgeBusy(ForgeError):
+    """The forge asks for fewer requests; `retry_after` says how long to wait."""
+
+    code = "forge_busy"
+
+
+class ForgeNotFound(ForgeError):
+    """The forge has no such repository or pull request."""
+
+    code = "forge_not_found"
+
+
+class ForgeRefused(ForgeError):
+    """The forge does not take the request as it is."""
+
+    code = "forge_refused"
+
+
+class ChangeRefused(TenantryError):
+    """The change cannot be made."""
+
+    code = "change_refused"
+
+
 class MailError(TenantryError):
     """The mail could not be handed over."""
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.session import Database
+from tenantry.adapters.forge import Forge
 from tenantry.adapters.git import TenantsRepository
 from tenantry.adapters.mail import MailFolder
 from tenantry.adapters.probe import Probed
@@ -19,6 +20,7 @@ from tenantry.core.gittree import folder_id
 from tenantry.core.limits import Limits
 from tenantry.core.overlay import CellFacts, Templates
 from tenantry.core.product import Product
+from tenantry.core.review import Policy
 from tenantry.core.signup import Rules
 from tenantry.flows.keys import Keyring
 from tenantry.flows.publishing.check import ClassChecker
@@ -36,6 +38,8 @@ class Cell:
     instance_url: str  # {host} is replaced
     repository: TenantsRepository
     lease: Lease  # of publishing to it
+    policy: Policy  # which changes wait for a review
+    forge: Forge | None  # where pull requests are opened; None: a branch is all there is
     shards: int  # that its tenants are spread over
     founding_files: Mapping[str, bytes]  # what a new repository holds beside the platform
     certificate: Callable[[], SealingCertificate]

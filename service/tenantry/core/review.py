@@ -1,0 +1,83 @@
+"""Changes to what a tenant is wanted to be, and which of them wait for a person (R32).
+
+Kinds own disjoint fields of `TenantSpec`, so changes that wait never contradict each other, and one
+that goes on at once passes those that wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tenantry.core.model import State
+
+
+class ChangeKind(StrEnum):
+    """What a change is about."""
+
+    SIGNUP = "signup"
+    LICENSE = "license"
+    STATE = "state"
+    PLAN = "plan"
+    PLATFORM = "platform"
+    DELETE = "delete"
+
+
+class Mode(StrEnum):
+    """Whether a change goes to main at once, or to a branch that a person merges."""
+
+    DIRECT = "direct"
+    REVIEW = "review"
+
+
+class Outcome(StrEnum):
+    """How a change ended."""
+
+    APPLIED = "applied"  # wanted on main: at once, or merged by a person
+    DECLINED = "declined"  # closed without a merge
+    WITHDRAWN = "withdrawn"  # another change took its place, or it became moot
+    REVERTED = "reverted"  # merged, and then taken back on main
+
+
+# The fields of `TenantSpec` that each kind may set; a license and the sizes of a plan are made when
+# the plan's change is approved.
+FIELDS: Mapping[ChangeKind, frozenset[str]] = {
+    ChangeKind.SIGNUP: frozenset(),
+    ChangeKind.LICENSE: frozenset({"license_id", "secret_versions"}),
+    ChangeKind.STATE: frozenset({"state"}),
+    ChangeKind.PLAN: frozenset({"plan"}),
+    ChangeKind.PLATFORM: frozenset({"platform"}),
+    ChangeKind.DELETE: frozenset({"state"}),
+}
+
+DEFAULTS: Mapping[ChangeKind, Mode] = {
+    ChangeKind.SIGNUP: Mode.DIRECT,
+    ChangeKind.LICENSE: Mode.DIRECT,
+    ChangeKind.STATE: Mode.DIRECT,
+    ChangeKind.PLAN: Mode.REVIEW,
+    ChangeKind.PLATFORM: Mode.REVIEW,
+    ChangeKind.DELETE: Mode.REVIEW,
+}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which changes of a cell wait for a review."""
+
+    everything: bool = False  # whatever the kind
+    modes: Mapping[ChangeKind, Mode] = field(default_factory=lambda: DEFAULTS)
+    batches_signups: bool = True  # several that wait share one pull request
+
+    def mode(self, kind: ChangeKind, *, is_paid: bool = False) -> Mode:
+        """What becomes of a change of this kind; a plan that was paid for waits for nobody."""
+        if self.everything:
+            return Mode.REVIEW
+        if kind == ChangeKind.PLAN and is_paid:
+            return Mode.DIRECT
+        return self.modes[kind]
+
+
+def kind_of_state(state: State) -> ChangeKind:
+    """The kind of change that leads to a state."""
+    return ChangeKind.DELETE if state == State.DELETING else ChangeKind.STATE
