@@ -44,11 +44,6 @@ _PRODUCTION_LIMITS = ("5/hour", "20/hour", "600/hour")
 _NO_LIMITS = ("none", "none", "none")
 # settings of a cell
 _JSON = {"INGRESS_ANNOTATIONS", "INGRESS_CIDRS", "FORGE_LABELS", "FORGE_REVIEWERS"}
-    "INGRESS_ANNOTATIONS",
-    "INGRESS_CIDRS",
-    "FORGE_LABELS",
-    "FORGE_REVIEWERS",
-}  # settings of a cell
 
 
 class CellSettings(BaseModel):
