@@ -21,13 +21,12 @@ def upgrade() -> None:
     create_reviews()
     create_changes()
     create_proposals()
-    with op.batch_alter_table("tenants") as table:
-        table.add_column(sa.Column("rendered_tree", sa.String(64), nullable=True))
-        table.add_column(
-            sa.Column("is_edit_adopted", sa.Boolean(), nullable=False, server_default=sa.false())
-        )
-    with op.batch_alter_table("repositories") as table:
-        table.add_column(sa.Column("hinted_at", UtcDateTime(), nullable=True))
+    op.add_column("tenants", sa.Column("rendered_tree", sa.String(64), nullable=True))
+    op.add_column(
+        "tenants",
+        sa.Column("is_edit_adopted", sa.Boolean(), nullable=False, server_default=sa.false()),
+    )
+    op.add_column("repositories", sa.Column("hinted_at", UtcDateTime(), nullable=True))
 
 
 def create_reviews() -> None:
