@@ -162,6 +162,7 @@ def _cell(
         lease=Lease(database, f"publisher/{name}"),
         policy=cell.policy,
         forge=None,
+        webhook_secret=_webhook_secret(cell),
         shards=cell.shards,
         founding_files=_founding_files(cell),
         certificate=partial(sealing_certificate, cell, production=settings.is_production),
@@ -331,6 +332,12 @@ def _announce(cell: CellSettings) -> Announce | None:
         )
 
     return announce
+
+
+def _webhook_secret(cell: CellSettings) -> Callable[[], str] | None:
+    """What the forge signs with, read anew for each message."""
+    path = cell.forge_webhook_secret_file
+    return partial(read_secret, path) if path else None
 
 
 def _address(cell: CellSettings) -> tuple[str, int] | None:

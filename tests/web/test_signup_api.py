@@ -182,7 +182,7 @@ def test_more_than_16_kib_is_refused(client: FlaskClient, content: str, chunked:
     body = json.dumps({**GOOD, "company_name": "x" * (16 * 1024)}).encode()
     answer = client.post(URL, data=body, content_type=content, environ_overrides=CHUNKED[chunked])
     problem = assert_problem(answer, 413, "too_large")
-    assert problem["message"] == "At most 16 KiB are read."
+    assert problem["message"] == "At most 16 KiB are read, and of a webhook 1024 KiB."
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -40,6 +40,7 @@ class Cell:
     lease: Lease  # of publishing to it
     policy: Policy  # which changes wait for a review
     forge: Forge | None  # where pull requests are opened; None: a branch is all there is
+    webhook_secret: Callable[[], str] | None  # of the forge; None: it sends none
     shards: int  # that its tenants are spread over
     founding_files: Mapping[str, bytes]  # what a new repository holds beside the platform
     certificate: Callable[[], SealingCertificate]

@@ -7,7 +7,7 @@ from jinja2 import StrictUndefined
 
 from tenantry.flows.service import Service
 from tenantry.web import assets, bodies, errors, headers, ops
-from tenantry.web.api import deployment, documentation
+from tenantry.web.api import deployment, documentation, hooks
 from tenantry.web.api import signup as signup_api
 from tenantry.web.context import bind_service, start_request
 from tenantry.web.operations import page
@@ -20,6 +20,7 @@ _BLUEPRINTS = (
     signup_api.blueprint,
     deployment.blueprint,
     documentation.blueprint,
+    hooks.blueprint,
     ops.blueprint,
 )
 
@@ -27,7 +28,7 @@ _BLUEPRINTS = (
 def create_app(service: Service) -> Flask:
     """The application that answers for `service`. Keeps no state of its own: run any number."""
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = bodies.LIMIT + 1  # see `bodies`
+    app.config["MAX_CONTENT_LENGTH"] = bodies.LIMIT + 1  # where no route says otherwise
     app.url_map.merge_slashes = False  # its redirect would go where the Host header says
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(FILTERS)

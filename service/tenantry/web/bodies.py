@@ -1,7 +1,8 @@
-"""Reads a request's fields from JSON or a form, strictly: no duplicates, no broken text.
+"""Reads a request's body up to a limit, and its fields from JSON or a form, strictly: no
+duplicates, no broken text.
 
-The limit also holds for chunked bodies, which do not say their size: the application lets one byte
-more than `LIMIT` in (`MAX_CONTENT_LENGTH`), since werkzeug cuts a longer one off without a word.
+The limit also holds for chunked bodies, which do not say their size: one byte more than the limit
+is let in, since werkzeug cuts a longer one off without a word.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from werkzeug.exceptions import (
 from tenantry.core.errors import InvalidInput
 
 LIMIT = 16 * 1024  # bytes
+HOOK_LIMIT = 1024 * 1024  # bytes of a webhook
 _FIELDS = 50  # more than any of our forms has
 
 Received = TypeVar("Received")
@@ -33,14 +35,8 @@ def read_fields() -> Mapping[str, object]:
 
     Raises InvalidInput for what cannot be read, RequestEntityTooLarge, UnsupportedMediaType.
     """
-    if (request.content_length or 0) > LIMIT:
-        raise RequestEntityTooLarge
     kind = request.mimetype
-    body = _receive(request.get_data)
-    if len(body) > LIMIT:
-        raise RequestEntityTooLarge
-    if len(body) < (request.content_length or 0):
-        raise ClientDisconnected  # half a form is a form, but not the one that was sent
+    body = read_body(LIMIT)
     if kind == "multipart/form-data":
         return _read_parts(_receive(lambda: request.form))
     if not body and not kind:
@@ -50,6 +46,22 @@ def read_fields() -> Mapping[str, object]:
     if kind == "application/x-www-form-urlencoded":
         return _read_form(body)
     raise UnsupportedMediaType
+
+
+def read_body(limit: int) -> bytes:
+    """The whole body, of `limit` bytes at most.
+
+    Raises RequestEntityTooLarge, ClientDisconnected for half of one.
+    """
+    if (request.content_length or 0) > limit:
+        raise RequestEntityTooLarge
+    request.max_content_length = limit + 1
+    body = _receive(request.get_data)
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    if len(body) < (request.content_length or 0):
+        raise ClientDisconnected  # half a form is a form, but not the one that was sent
+    return body
 
 
 def _receive(read: Callable[[], Received]) -> Received:

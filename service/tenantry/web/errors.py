@@ -89,12 +89,17 @@ HTTP: dict[int, Public] = {
     p.status: p
     for p in (
         Public(400, "bad_request", "Bad request", "The request could not be read."),
+        Public(401, "unauthorized", "Unauthorized", "The signature is missing or wrong."),
         Public(404, "not_found", "Not found", "There is nothing here."),
         Public(405, "method_not_allowed", "Method not allowed", "See the Allow header."),
         Public(406, "not_acceptable", "Not acceptable", "Only JSON is served here."),
         Public(411, "length_required", "Length required", "Say how long the body is."),
         Public(
-            413, "too_large", "Request too large", f"At most {bodies.LIMIT // 1024} KiB are read."
+            413,
+            "too_large",
+            "Request too large",
+            f"At most {bodies.LIMIT // 1024} KiB are read, and of a webhook "
+            f"{bodies.HOOK_LIMIT // 1024} KiB.",
         ),
         Public(414, "uri_too_long", "Address too long", "The request's first line is too long."),
         Public(

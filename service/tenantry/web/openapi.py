@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
@@ -111,7 +112,8 @@ def _header(header: Header) -> Document:
 
 def _responses(described: Operation) -> Iterator[tuple[str, Document]]:
     for status, model in described.answers.items():
-        answer: Document = {"description": _first_line(model) if model else "Not modified"}
+        phrase = HTTPStatus(status).phrase.capitalize()
+        answer: Document = {"description": _first_line(model) if model else phrase}
         if model:
             answer["content"] = {described.media_type: {"schema": _ref(model)}}
         if described.answer_headers and status < 300:
