@@ -13,8 +13,8 @@ compile() {
     "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" "$@"
 }
-compile "$@" pyproject.toml --output-file requirements/service.txt
-compile "$@" pyproject.toml --group dev --constraint requirements/service.txt \
+compile "$@" pyproject.toml --all-extras --output-file requirements/service.txt
+compile "$@" pyproject.toml --all-extras --group dev --constraint requirements/service.txt \
     --output-file requirements/development.txt
 compile "$@" --group build --constraint requirements/development.txt \
     --output-file requirements/build.txt
