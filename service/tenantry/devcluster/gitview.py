@@ -72,7 +72,7 @@ class GitView:
     """Reads one repository; safe for several threads. Errors are RepositoryError."""
 
     def __init__(self, repository: str, *, scratch: Path, deadline: float = 60.0) -> None:
-        path = _local_path(repository)
+        path = local_path(repository)
         self._git_dir = path or scratch / "mirror.git"
         self._mirrored_from = None if path else repository
         self._deadline = deadline
@@ -153,7 +153,8 @@ class GitView:
         )
 
 
-def _local_path(repository: str) -> Path | None:
+def local_path(repository: str) -> Path | None:
+    """Where a repository is on this machine; None where it is elsewhere."""
     url = urlsplit(repository)
     if url.scheme == "file":
         return Path(url.path)

@@ -26,15 +26,6 @@ _JINJA = Environment(
 )
 STYLE = _JINJA.get_template("style.css").render()
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 SETS_NAMED = 5  # of those in error; the others are counted
 LABELS_OF_ARGO = ("app.kubernetes.io/managed-by",)  # the same for all: not worth a line
 
@@ -88,15 +79,29 @@ def instance_status(instance: Instance) -> int:
     return 200 if instance.license.valid else 403
 
 
-def error_page(status: int, title: str, text: str) -> Response:
-    """The stand-in's error page."""
-    return render("error.html", status, title=title, text=text)
+def error_page(status: int, title: str, text: str, *, back: str = "") -> Response:
+    """The stand-in's error page, with a link to the page that it was come from, if any."""
+    return render("error.html", status, title=title, text=text, back=back)
 
 
-def render(template: str, status: int, **values: Any) -> Response:
-    """A page with the headers that every page has."""
+def render(template: str, status: int, *, forms: bool = False, **values: Any) -> Response:
+    """A page with the headers that every page has; `forms`: it may send some, here only."""
     html = _JINJA.get_template(template).render(notice=NOTICE, style=STYLE, **values)
-    return Response(html, status, headers=HEADERS, content_type="text/html; charset=utf-8")
+    return Response(html, status, headers=_headers(forms), content_type="text/html; charset=utf-8")
+
+
+def _headers(forms: bool) -> dict[str, str]:
+    target = "'self'" if forms else "'none'"
+    return {
+        "Content-Security-Policy": (
+            f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "
+            f"form-action {target}; frame-ancestors 'none'"
+        ),
+        "Cache-Control": "no-store",
+        # without any referrer, a browser would not say a form's origin either
+        "Referrer-Policy": "same-origin" if forms else "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
 
 
 def _row(document: Document, cluster: Cluster, port: int) -> Row:

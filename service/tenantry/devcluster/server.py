@@ -23,9 +23,11 @@ from tenantry.devcluster.api import Api
 from tenantry.devcluster.cluster import Cluster
 from tenantry.devcluster.controller import Controller
 from tenantry.devcluster.gateway import answer_instance, host_of
-from tenantry.devcluster.gitview import GitView
+from tenantry.devcluster.gitview import GitView, local_path
 from tenantry.devcluster.manifests import Manifests
 from tenantry.devcluster.registry import Registry
+from tenantry.devcluster.reviewpage import ReviewPage
+from tenantry.devcluster.reviews import Reviews
 from tenantry.devcluster.sealing import Opener
 from tenantry.devcluster.sets import SetController
 from tenantry.devcluster.settings import DevClusterSettings
@@ -148,9 +150,14 @@ class DevCluster:
             webhook_secret=self.settings.webhook_secret,
         )
         app.register_blueprint(api.blueprint())
+        app.register_blueprint(ReviewPage(self._reviews(), PAGE_REFRESH).blueprint())
         app.add_url_rule("/", "page", self._page)
         app.register_error_handler(HTTPException, _http_error)
         return app
+
+    def _reviews(self) -> Reviews | None:
+        path = local_path(self.settings.repository)
+        return Reviews(path, deadline=self.settings.program_deadline) if path else None
 
     def _page(self) -> Response:
         return pages.applications_page(
