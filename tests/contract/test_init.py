@@ -404,12 +404,82 @@ def test_a_cell_that_is_none_is_a_wrong_usage(run: Callable[..., Any]) -> None:
     assert (result.exit_code, "there are main" in result.output) == (2, True)
 
 
+# What is reviewed
+
+
+def _review(result: Any) -> str:
+    told: str = json.loads(result.output)["review"]
+    return told
+
+
+@pytest.mark.parametrize("wish", ["everything", "default"])
+def test_what_shall_be_reviewed_is_told(run: Callable[..., Any], wish: str) -> None:
+    told = json.loads(run("--review", wish, "--json").output)
+    (lines,) = [step["lines"] for step in told["next"] if "review" in step["title"]]
+    asked_for = "# set TENANTRY_CELLS__MAIN__REVIEW_EVERYTHING=true" in lines
+    assert (told["review"], asked_for) == (wish, wish == "everything")
+
+
+def test_the_settings_say_what_is_reviewed(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _review(run("--json")) == "default"
+    monkeypatch.setenv("TENANTRY_CELLS__MAIN__REVIEW_EVERYTHING", "true")
+    assert _review(run("--json")) == "everything"
+    assert _review(run("--json", "--review", "default")) == "default"
+
+
+def test_another_word_for_it_is_a_wrong_usage(run: Callable[..., Any]) -> None:
+    assert run("--review", "nothing").exit_code == 2
+
+
+QUESTION = "What shall wait for a person"
+
+
+@pytest.fixture
+def asked(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What is said at a terminal where somebody answers `everything`."""
+    monkeypatch.setattr("tenantry.cli.init.is_somebody_there", lambda: True)
+    return lambda *arguments: (
+        CliRunner().invoke(init, list(arguments), input="nonsense\neverything\n").output
+    )
+
+
+def test_a_person_is_asked_what_shall_be_reviewed(asked: Callable[..., str]) -> None:
+    said = asked()
+    assert QUESTION in said
+    assert "# set TENANTRY_CELLS__MAIN__REVIEW_EVERYTHING=true" in said
+
+
+@pytest.mark.parametrize("given", ["option", "setting", "json", "nobody"])
+def test_nobody_is_asked_what_is_known_or_cannot_be_answered(
+    asked: Callable[..., str], monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    if given == "setting":
+        monkeypatch.setenv("TENANTRY_CELLS__MAIN__REVIEW_EVERYTHING", "false")
+    if given == "nobody":
+        monkeypatch.setattr("tenantry.cli.init.is_somebody_there", lambda: False)
+    arguments = {"option": ["--review", "default"], "json": ["--json"]}
+    said = asked(*arguments.get(given, []))
+    assert said
+    assert QUESTION not in said
+    assert "REVIEW_EVERYTHING=true" not in said
+
+
 # What an operator types next
 
 
 def _commands(**cell: Any) -> str:
-    configured = settings.load(cells={"west": {"repository_url": "/tenants.git"} | cell})
-    return "\n".join(line for step in next_steps("west", configured) for line in step.lines)
+    return _commands_with_reviews(everything=False, **cell)
+
+
+def _commands_with_reviews(*, everything: bool, **cell: Any) -> str:
+    configured = settings.load(
+        cells={"west": {"repository_url": "/tenants.git"} | cell},
+        public_url="https://signup.example.com",
+    )
+    steps = next_steps("west", configured, review_everything=everything)
+    return "\n".join(line for step in steps for line in step.lines)
 
 
 def test_the_steps_hold_the_cells_own_values() -> None:
@@ -442,3 +512,29 @@ def test_secrets_that_the_configuration_names_are_set() -> None:
     told = _commands()
     assert "--from-literal=tenantry-url=" in told
     assert "--from-file=tenantry-token=" in told
+
+
+def test_reviews_are_set_up_by_what_is_typed() -> None:
+    told = _commands_with_reviews(everything=True)
+    assert "# set TENANTRY_CELLS__WEST__REVIEW_EVERYTHING=true" in told
+    assert "# set TENANTRY_CELLS__WEST__FORGE=<github, gitlab or gitea>" in told
+    assert "# set TENANTRY_CELLS__WEST__FORGE_WEBHOOK_SECRET_FILE=$PWD/forge-webhook" in told
+    assert "URL https://signup.example.com/hooks/<github, gitlab or gitea>" in told
+
+
+def test_what_is_set_for_reviews_is_not_asked_for_again() -> None:
+    told = _commands_with_reviews(
+        everything=True,
+        review_everything=True,
+        forge="gitlab",
+        forge_webhook_secret_file="/run/hook.secret",
+    )
+    assert "URL https://signup.example.com/hooks/gitlab," in told
+    assert "> /run/hook.secret" in told
+    for setting in ("REVIEW_EVERYTHING", "FORGE=", "FORGE_TOKEN", "FORGE_WEBHOOK"):
+        assert f"WEST__{setting}" not in told
+
+
+def test_reviews_of_everything_can_be_given_up() -> None:
+    told = _commands_with_reviews(everything=False, review_everything=True)
+    assert "# set TENANTRY_CELLS__WEST__REVIEW_EVERYTHING=false" in told

@@ -10,9 +10,13 @@ import click
 from tenantry import settings, wiring
 from tenantry.cli.next_steps import Step, next_steps
 from tenantry.cli.options import json_option, require_cell
-from tenantry.cli.terminal import echo
+from tenantry.cli.terminal import echo, is_somebody_there
 from tenantry.core.owners import is_owner
 from tenantry.flows.initializing import Initialized, Wishes, initialize
+from tenantry.settings import CellSettings
+
+_REVIEWED = click.Choice(["everything", "default"])
+_QUESTION = "What shall wait for a person who merges it: everything, or what does by default"
 
 
 def _owners(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
@@ -32,11 +36,23 @@ def _owners(_: click.Context, option: click.Parameter, given: tuple[str, ...]) -
     callback=_owners,
     help="Who must approve what people change; may be given several times.",
 )
+@click.option(
+    "--review",
+    "reviewed",
+    type=_REVIEWED,
+    help="What shall wait for a person who merges it. [default: as the settings say; asked where "
+    "they say nothing]",
+)
 @click.option("--update", is_flag=True, help="Write anew the files that differ.")
 @click.option("--yes", is_flag=True, help="Also where the repository holds something else.")
 @json_option
 def init(
-    cell_name: str | None, owners: tuple[str, ...], update: bool, yes: bool, as_json: bool
+    cell_name: str | None,
+    owners: tuple[str, ...],
+    reviewed: str | None,
+    update: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Make a cell's tenants repository complete: platform, argocd/, CI, CODEOWNERS, README, and
     the shards' branches. Files that are there are left; running it again changes nothing.
@@ -46,19 +62,30 @@ def init(
     configured = settings.load()
     name = next(iter(configured.cells)) if cell_name is None else cell_name
     require_cell(name, configured.cells)
+    reviewed = reviewed or _reviewed(configured.cells[name], may_ask=not as_json)
     with wiring.site(configured, name) as site:
         done = initialize(site, Wishes(owners, update=update, anyway=yes))
-    steps = next_steps(name, configured)
+    steps = next_steps(name, configured, review_everything=reviewed == "everything")
     if as_json:
-        click.echo(json.dumps(_tree(name, done, steps), ensure_ascii=False))
+        click.echo(json.dumps(_tree(name, reviewed, done, steps), ensure_ascii=False))
     else:
         _tell(name, done)
         _tell_steps(steps)
 
 
-def _tree(name: str, done: Initialized, steps: list[Step]) -> Mapping[str, object]:
+def _reviewed(cell: CellSettings, *, may_ask: bool) -> str:
+    """What shall wait, by the settings; where they do not say it, a person is asked."""
+    usual = "everything" if cell.review_everything else "default"
+    if "review_everything" in cell.model_fields_set or not may_ask or not is_somebody_there():
+        return usual
+    answer: str = click.prompt(_QUESTION, type=_REVIEWED, default=usual)
+    return answer
+
+
+def _tree(name: str, reviewed: str, done: Initialized, steps: list[Step]) -> Mapping[str, object]:
     return {
         "cell": name,
+        "review": reviewed,
         "head": done.head,
         "added": done.added,
         "updated": done.updated,

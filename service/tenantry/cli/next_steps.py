@@ -15,6 +15,7 @@ _IS_REPOSITORY = "argocd.argoproj.io/secret-type=repository"
 ARGOCD_WEBHOOK = "http://argocd-applicationset-controller.argocd.svc:7000/api/webhook"
 _APPLY = "kubectl apply --server-side --field-manager=tenantry"
 _PRIVATE = "umask 077"  # before a secret is written to a file
+_FORGES = "<github, gitlab or gitea>"
 _RANDOM = "openssl rand -hex 32 | tr -d '\\n' >"
 
 
@@ -33,6 +34,7 @@ class _Place:
     name: str
     cell: CellSettings
     public_url: str
+    review_everything: bool  # as is wished for
 
     def file(self, setting: str, default: str) -> tuple[str, list[str]]:
         """The file that a setting names; where it names none, a file and the line to set it."""
@@ -46,9 +48,11 @@ class _Place:
         return f"# set TENANTRY_CELLS__{self.name.upper()}__{setting.upper()}={value}"
 
 
-def next_steps(name: str, settings: Settings) -> list[Step]:
-    """The steps in their order."""
-    place = _Place(name, settings.cells[name], settings.public_url)
+def next_steps(name: str, settings: Settings, *, review_everything: bool) -> list[Step]:
+    """The steps in their order, where everything shall wait for a review, or what does by
+    default.
+    """
+    place = _Place(name, settings.cells[name], settings.public_url, review_everything)
     steps: list[Callable[[_Place], Step]] = [
         _sealed_secrets,
         _read_access,
@@ -57,6 +61,7 @@ def next_steps(name: str, settings: Settings) -> list[Step]:
         _webhook,
         _notifications,
         _forge,
+        _reviews,
     ]
     return [step(place) for step in steps]
 
@@ -171,3 +176,41 @@ def _forge(_: _Place) -> Step:
             "# both: nobody may force a push or delete them",
         ],
     )
+
+
+def _reviews(place: _Place) -> Step:
+    wanted = place.review_everything
+    is_set = place.cell.review_everything == wanted
+    return Step(
+        "Let people review "
+        + ("every change to a tenant" if wanted else "what does not go out at once by default"),
+        [
+            *([] if is_set else [place.set("review_everything", str(wanted).lower())]),
+            *_pull_requests(place),
+            *_hook(place),
+        ],
+    )
+
+
+def _pull_requests(place: _Place) -> list[str]:
+    if place.cell.forge != "none":
+        return []
+    return [
+        "# without a forge, a branch tenantry/… waits until somebody merges it into main; for pull",
+        "# requests, with a token that may write them (default: the one that pushes):",
+        place.set("forge", _FORGES),
+        place.set("forge_token_file", "$PWD/forge.token"),
+    ]
+
+
+def _hook(place: _Place) -> list[str]:
+    """What makes a merge be seen at once, and not by the next look."""
+    file, settings = place.file("forge_webhook_secret_file", "forge-webhook.secret")
+    kind = _FORGES if place.cell.forge == "none" else place.cell.forge
+    return [
+        _PRIVATE,
+        f"{_RANDOM} {file}",
+        *settings,
+        "# at the forge, a webhook for pushes and pull requests (GitLab: merge requests):",
+        f"#   URL {place.public_url}/hooks/{kind}, as application/json, with that secret",
+    ]

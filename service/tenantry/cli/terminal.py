@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
+from tenantry.core.printable import printable
 
-def printable(text: str) -> str:
-    """Without control characters: paths, reasons and names may come from anybody, and must not
-    move the cursor or end the line.
-    """
-    return "".join(c if c.isprintable() else "�" for c in text)
+__all__ = ["echo", "printable"]
 
 
 def echo(line: str, *, err: bool = False) -> None:
