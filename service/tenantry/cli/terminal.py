@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from tenantry.core.printable import printable
 
 __all__ = ["echo", "printable"]
+
+
+def is_somebody_there() -> bool:
+    """Whether a question would be answered by a person."""
+    return sys.stdin.isatty()
 
 
 def echo(line: str, *, err: bool = False) -> None:
