@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from tenantry.core.printable import printable
 
-__all__ = ["echo", "printable"]
+__all__ = ["echo", "is_somebody_there", "printable"]
 
 
 def is_somebody_there() -> bool:
