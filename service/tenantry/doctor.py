@@ -81,6 +81,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         if vendor and vendor.product.pull_secret:
             yield _try(f"cell.{name}.images", partial(_images, cell, name))
         yield _try(f"cell.{name}.argocd", partial(_argocd, cell))
+        if cell.forge != "none":
+            yield _try(f"cell.{name}.forge", partial(_forge, cell, name))
 
 
 def _try(finding_id: str, look: Callable[[], str]) -> Finding:
@@ -244,3 +246,14 @@ def _ask(argocd: ArgoCD) -> str:
             remedy=f"allow it `applications, get, {argocd.project}/*` in argocd-rbac-cm",
         )
     return f"Argo CD {version}, project {argocd.project} readable"
+
+
+def _forge(cell: CellSettings, name: str) -> str:
+    forge = wiring.forge(name, cell)
+    lacks = forge.examine() if forge else []
+    if lacks:
+        raise SettingsError("; ".join(lacks), remedy=_FORGE_REMEDY)
+    return f"{cell.forge}: the token's account may push and open pull requests"
+
+
+_FORGE_REMEDY = "mend each at the forge; pushes without a review need a way past protection"

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tenantry import assets
 from tenantry.adapters.argocd import ArgoCD, announce_push
+from tenantry.adapters.argocd.webhook import web_url
 from tenantry.adapters.database import schema
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.session import Database
+from tenantry.adapters.forge import Forge, make_forge
 from tenantry.adapters.git import (
     KNOWN_HOSTS_REMEDY,
     NO_COMMIT,
@@ -45,6 +48,7 @@ from tenantry.flows.service import Announce, Cell, Service
 from tenantry.settings import CellSettings, Settings, read_secret
 
 PROBE_WITHIN = 5.0  # seconds
+FORGE_WITHIN = 20.0  # seconds for one request
 _ARGOCD = "argocd/"
 
 
@@ -161,7 +165,7 @@ def _cell(
         ),
         lease=Lease(database, f"publisher/{name}"),
         policy=cell.policy,
-        forge=None,
+        forge=forge(name, cell),
         webhook_secret=_webhook_secret(cell),
         shards=cell.shards,
         founding_files=_founding_files(cell),
@@ -306,6 +310,48 @@ def argocd(cell: CellSettings) -> ArgoCD | None:
         PROJECT,
         ca=cell.argocd_ca_file,
     )
+
+
+def forge(name: str, cell: CellSettings) -> Forge | None:
+    """Where the cell's pull requests are opened; None where no forge is set. SettingsError names
+    what is missing. The token is read anew for each request.
+    """
+    if cell.forge == "none":
+        return None
+    variable = f"TENANTRY_CELLS__{name.upper()}__"
+    url, project = _place(cell)
+    if not url or "/" not in project:
+        raise SettingsError(
+            f"{variable}REPOSITORY_URL does not tell host and project at the forge",
+            remedy=f"set {variable}FORGE_URL and {variable}FORGE_PROJECT",
+        )
+    token_file = cell.forge_token_file or cell.git_token_file
+    if token_file is None:
+        raise SettingsError(
+            f"{variable}FORGE_TOKEN_FILE is not set",
+            remedy="name a file with a token that may push and open pull requests",
+        )
+    return make_forge(
+        cell.forge,
+        url=url,
+        project=project,
+        token=partial(read_secret, token_file),
+        ca_file=cell.forge_ca_file or cell.git_ca_file,
+        deadline=FORGE_WITHIN,
+        labels=cell.forge_labels,
+        reviewers=cell.forge_reviewers,
+        auto_merge=cell.forge_auto_merge,
+    )
+
+
+def _place(cell: CellSettings) -> tuple[str, str]:
+    """URL and project at the forge, each as set or as in the repository's URL; empty: unknown."""
+    try:
+        page = urlsplit(web_url(cell.repository_url))
+    except SettingsError:  # a path
+        return str(cell.forge_url or ""), cell.forge_project or ""
+    host = page.hostname if transport(cell.repository_url) == "ssh" else page.netloc  # its own port
+    return str(cell.forge_url or f"https://{host}"), cell.forge_project or page.path.strip("/")
 
 
 def _announce(cell: CellSettings) -> Announce | None:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tenantry.adapters.forge.base import Draft, Forge, Pull, PullState
+from tenantry.adapters.forge.making import make_forge
 
-__all__ = ["Draft", "Forge", "Pull", "PullState"]
+__all__ = ["Draft", "Forge", "Pull", "PullState", "make_forge"]
