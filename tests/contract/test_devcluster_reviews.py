@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tenantry.adapters.git import ENVIRONMENT
+from tenantry.cli import demo_review
+from tenantry.cli.demo_stack import Stack
+from tenantry.core.errors import TenantryError
 from tenantry.devcluster import DevCluster, DevClusterSettings
 from tenantry.devcluster.reviewpage import ReviewPage
 from tenantry.devcluster.reviews import BRANCHES_SHOWN, LINES_SHOWN, Reviews
@@ -296,15 +300,19 @@ def test_repository_that_is_empty_elsewhere_or_gone_is_told_apart(
     assert (gone.status_code, "not a git repository" in gone.text) == (500, True)
 
 
-def test_stand_in_serves_the_page_at_its_own_host_only(
-    repository: Repository, tmp_path: Path
-) -> None:
-    key = tmp_path / "sealing.key"
+@contextmanager
+def stand_in_of(repository: Repository) -> Iterator[DevCluster]:
+    key = repository.path.with_name("sealing.key")
     key.touch()
     settings = DevClusterSettings(
         repository=str(repository.path), sealing_key=key, tokens={}, webhook_secret="x", port=0
     )
     with DevCluster(settings) as stand_in:
+        yield stand_in
+
+
+def test_stand_in_serves_the_page_at_its_own_host_only(repository: Repository) -> None:
+    with stand_in_of(repository) as stand_in:
         url = f"http://localhost:{stand_in.port}"
         assert 'href="/reviews"' in requests.get(f"{url}/", timeout=20).text
         page = requests.get(f"{url}/reviews", timeout=20).text
@@ -320,3 +328,24 @@ def test_stand_in_serves_the_page_at_its_own_host_only(
     assert instance.status_code == 404
     assert (merged.status_code, "None waits" in merged.text) == (200, True)
     assert repository.files("main") == AFTER_MERGE
+
+
+def test_demo_waits_for_the_branch_and_merges_it_by_the_page(repository: Repository) -> None:
+    def appear() -> None:
+        repository.commit("tenantry/cust-late", {"late.txt": "late\n"}, "Late", onto="main")
+
+    with stand_in_of(repository) as stand_in:
+        stack = Stack(repository.path.parent, stand_in.port - 1, Path(), is_reviewed=True)
+        demo_review.merge_review(stack, "cust-late", appear)
+    assert repository.files("main")["late.txt"] == "late\n"
+    assert repository.head(BRANCH)  # another's
+    assert not repository.head("tenantry/cust-late")
+
+
+def test_demo_says_that_a_branch_did_not_come(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_review, "MERGED_WITHIN", 0)
+    stack = Stack(repository.path.parent, 3100, Path(), is_reviewed=True)
+    with pytest.raises(TenantryError, match="tenantry/cust-none could not be merged"):
+        demo_review.merge_review(stack, "cust-none", lambda: None)

@@ -49,14 +49,22 @@ LOOK_EVERY = 0.5  # seconds
     show_default="the sample",
     help="The folder of another product, such as examples/inkwell; or TENANTRY_PRODUCT_DIR.",
 )
-def demo(once: bool, as_json: bool, data: Path | None, port: int, product: Path | None) -> None:
+@click.option("--review", is_flag=True, help="Every change waits for somebody who merges it.")
+def demo(
+    once: bool,
+    as_json: bool,
+    data: Path | None,
+    port: int,
+    product: Path | None,
+    review: bool,
+) -> None:
     """Show a signup become a running, licensed tenant, on this machine alone."""
     if as_json and not once:
         raise click.UsageError("--json goes with --once")
     console = Console(stderr=as_json, highlight=False)
     place = data or Path(f".demo-{product.resolve().name}" if product else ".demo")
     folder = product or assets.path("tenant_templates")
-    stack = Stack(place.absolute(), port, folder.absolute())
+    stack = Stack(place.absolute(), port, folder.absolute(), is_reviewed=review)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     console.print("Starting web, worker and the stand-in for Argo CD and cluster …", style="dim")
@@ -91,7 +99,10 @@ def _wait_for_interrupt(parts: Parts) -> None:
 
 
 def _run_once(console: Console, stack: Stack, parts: Parts) -> Run:
-    console.print(f"Signing up {COMPANY} at {stack.signup_url} …\n")
+    console.print(f"Signing up {COMPANY} at {stack.signup_url} …")
+    if stack.is_reviewed:
+        console.print(f"It waits for a review at {stack.reviews_url}; the demo merges it itself.")
+    console.print()
 
     def say(label: str, seconds: float) -> None:
         console.print(f"  [green]✓[/green] {label:<26}[dim]{seconds:>7.2f} s[/dim]")
@@ -130,8 +141,10 @@ def _show_product(console: Console, stack: Stack) -> None:
 
 def _show_places(console: Console, stack: Stack) -> None:
     table = Table.grid(padding=(0, 2))
+    reviews = {"reviews": stack.reviews_url} if stack.is_reviewed else {}
     for name, value in {
         "sign up": stack.signup_url,
+        **reviews,
         "Argo CD stand-in": stack.stand_in_url,
         "API": f"{stack.signup_url}/api/docs",
         "tenants repository": str(stack.repository),
@@ -140,6 +153,10 @@ def _show_places(console: Console, stack: Stack) -> None:
     }.items():
         table.add_row(f"[dim]{name}[/dim]", value)
     console.print(Panel(table, title="Tenantry is running", title_align="left", expand=False))
+    if stack.is_reviewed:
+        console.print(
+            f"Signups wait for a review: read and merge each at {stack.reviews_url}", style="bold"
+        )
     console.print(
         "The cluster is a stand-in for development. Ctrl-C stops everything.", style="dim"
     )

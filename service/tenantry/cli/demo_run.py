@@ -12,6 +12,7 @@ from typing import Any
 import requests
 
 from tenantry.adapters.http import make_session
+from tenantry.cli.demo_review import merge_review
 from tenantry.cli.demo_stack import Stack
 from tenantry.core import license as licenses
 from tenantry.core import naming
@@ -46,13 +47,16 @@ class Run:
 
 def follow_signup(stack: Stack, *, company: str, say: Said, check: Callable[[], None]) -> Run:
     """Sign a new customer up and follow its status until it is settled. `say` hears each step;
-    `check` raises where going on is pointless.
+    `check` raises where going on is pointless. Where it waits for a review, it is merged here.
     """
     began = time.monotonic()
     answer = _sign_up(stack, company)
     signup_took = time.monotonic() - began
     customer_id = answer["customer"]["customer_id"]
     token = answer["deployment"]["status_url"].rpartition("/")[2]
+    if stack.is_reviewed:
+        merge_review(stack, customer_id, check)
+        say("Merged by the demo", time.monotonic() - began)
     status = _follow(stack, customer_id, token, say, check)
     reached = _reached(status)
     return Run(

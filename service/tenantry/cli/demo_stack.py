@@ -40,6 +40,7 @@ class Stack:
     data: Path
     port: int
     product: Path  # the vendor's folder
+    is_reviewed: bool = False  # every change waits for a person who merges it
 
     @property
     def signup_url(self) -> str:
@@ -48,6 +49,10 @@ class Stack:
     @property
     def stand_in_url(self) -> str:
         return f"http://localhost:{self.port + 1}"
+
+    @property
+    def reviews_url(self) -> str:
+        return f"{self.stand_in_url}/reviews"
 
     @property
     def repository(self) -> Path:
@@ -166,6 +171,7 @@ def settings_of(stack: Stack) -> dict[str, Any]:
         "public_url": stack.signup_url,
         "watch_poll": 0.5,
         "watch_idle": 2,
+        "review_poll": 0.5,
         "mail_poll": 0.5,
         "cells": {
             "main": {
@@ -180,6 +186,7 @@ def settings_of(stack: Stack) -> dict[str, Any]:
                 "argocd_repository_url": "http://git.localhost/tenants.git",
                 "argocd_webhook_url": f"http://{stand_in}/api/webhook",
                 "argocd_webhook_secret_file": str(stack.keys / "webhook.secret"),
+                "review_everything": stack.is_reviewed,
             }
         },
     }
