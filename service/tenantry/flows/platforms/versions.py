@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tenantry.core import naming
+from tenantry.core.errors import ChangeRefused
 from tenantry.flows.platforms import records, usage
 from tenantry.flows.publishing import history
 from tenantry.flows.service import Cell, Service
@@ -61,3 +62,14 @@ def _fault(service: Service, book: records.Book, version: str, standing: str | N
     known = book.get(version)
     is_gone = standing is None and known is not None and known.removed_at is not None
     return "" if is_gone else records.find_fault(service, book, version, standing)
+
+
+def require_usable(service: Service, cell: Cell, version: str) -> None:
+    """ChangeRefused where no tenant can run the version; else as `list_versions`."""
+    known = {each.version: each for each in list_versions(service, cell)}.get(version)
+    if known is None or not (known.is_on_main or known.is_current):
+        raise ChangeRefused(
+            f"cell {cell.name} has no platform {version}", remedy="see `tenantry platform list`"
+        )
+    if known.fault:
+        raise ChangeRefused(known.fault)
