@@ -51,9 +51,9 @@ TEXTS = st.text(  # every text that a file may hold
 )
 
 
-def golden(name: str, content: bytes) -> bytes:
+def golden(name: str, content: bytes, *, folder: str = "overlay") -> bytes:
     """The stored file; TENANTRY_UPDATE_GOLDEN=1 stores what is there now."""
-    path = DATA / name
+    path = DATA.parent / folder / name
     if os.environ.get("TENANTRY_UPDATE_GOLDEN") == "1":
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -65,6 +65,18 @@ class Defaults:
         return quantity(found[resource]) if resource in found else None
 
 
+def measure(objects: Sequence[Item]) -> dict[str, tuple[Any, Decimal | None]]:
+    """What each quota allows of a resource, and what the overlay needs of it; None where nothing
+    is known of that.
+    """
+    used = sum_use(objects, Defaults.of(objects))
+    return {
+        name: (value, _need(name, used))
+        for item in find(objects, "ResourceQuota")
+        for name, value in tree(item.spec, "hard").items()
+    }
+
+
 def check_quota(objects: Sequence[Item]) -> Iterator[Problem]:
     """Quotas that the overlay exceeds, and containers that a quota would keep out."""
     defaults = Defaults.of(objects)
@@ -77,10 +89,14 @@ def check_quota(objects: Sequence[Item]) -> Iterator[Problem]:
             yield from _check_silent(workload, defaults, hard)
 
 
+def _need(name: str, used: Mapping[str, Decimal]) -> Decimal | None:
+    return used.get(_ALIASES.get(name, name.removeprefix("count/")))
+
+
 def _check_hard(
     item: Item, name: str, value: Any, used: Mapping[str, Decimal]
 ) -> Iterator[Problem]:
-    hard, need = quantity(value), used.get(_ALIASES.get(name, name.removeprefix("count/")))
+    hard, need = quantity(value), _need(name, used)
     if hard is None:
         yield Problem(item.where, f"{name}: {value!r} is no quantity")
     elif need is not None and need > hard:

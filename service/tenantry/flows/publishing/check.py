@@ -51,12 +51,17 @@ class ClassChecker:
         *,
         platform: Mapping[str, bytes],
         local: Mapping[str, bytes] | None = None,
+        is_of_class: bool = True,
     ) -> None:
-        """OverlayRefused with every problem, unless the rendered `files` may be published.
+        """OverlayRefused with every problem, unless the rendered `files` may be published. With
+        `is_of_class` False, since somebody edited them, they are not compared with their class.
 
         `platform` is the content of platform/<version>/, `local` that of the tenant's local/, by
         path relative to it. ProgramMissing: no Kustomize. ProgramStopped: it was ended.
         """
+        if not is_of_class:
+            _require_none(self.find_problems(spec, files, platform=platform, local=local))
+            return
         key = class_key(
             spec,
             templates=self.templates,
@@ -70,8 +75,7 @@ class ClassChecker:
         if due and not problems:
             problems = self.find_problems(spec, files, platform=platform, local=local)
             log.info("overlay.built", overlay_class=key, problems=len(problems))
-        if problems:
-            raise OverlayRefused([str(problem) for problem in problems])
+        _require_none(problems)
         self._seen[key] += 1
         if shape is None:
             self._remember(key, files)
@@ -107,14 +111,22 @@ class ClassChecker:
         """The objects of a tenant that may be published. OverlayRefused with every problem where it
         may not, ProgramError where Kustomize cannot build it.
         """
-        if problems := self._check_sources(spec, files, platform):
-            raise OverlayRefused([str(problem) for problem in problems])
+        objects, problems = self.examine(spec, files, platform=platform)
+        _require_none(problems)
+        return objects
+
+    def examine(
+        self, spec: TenantSpec, files: Mapping[str, bytes], *, platform: Mapping[str, bytes]
+    ) -> tuple[list[dict[str, Any]], list[Problem]]:
+        """The objects of a tenant, `local/` included, and what is wrong with them. None where the
+        sources may not be given to Kustomize; ProgramError where Kustomize cannot build them.
+        """
+        if problems := self._check_sources(spec, files, platform) + _check_paths(files):
+            return [], problems
         with _laid_out(spec, files, platform) as root:
             objects = self.kustomize.build(root / naming.folder(spec.name), root=root)
         expected = Expected.of(spec, self.product)
-        if problems := check_objects(objects, expected=expected, product=self.product):
-            raise OverlayRefused([str(problem) for problem in problems])
-        return objects
+        return objects, check_objects(objects, expected=expected, product=self.product)
 
     def _check_sources(
         self, spec: TenantSpec, own: Mapping[str, bytes], platform: Mapping[str, bytes]
@@ -132,6 +144,11 @@ class ClassChecker:
             ),
             *_check_paths(shared),
         ]
+
+
+def _require_none(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise OverlayRefused([str(problem) for problem in problems])
 
 
 def build_and_check(

@@ -64,8 +64,13 @@ def render_example(
 ) -> tuple[TenantSpec, Mapping[str, bytes]]:
     """A tenant that is made up, and the files of its folder. Raises what `render_files` does."""
     spec = made_up(service.product, plan, state, platform=platform)
+    return spec, render_for(service, cell, spec)
+
+
+def render_for(service: Service, cell: Cell, spec: TenantSpec) -> Mapping[str, bytes]:
+    """The files of a tenant's folder, with ciphertext that is nobody's. Raises likewise."""
     ciphertext = dict.fromkeys(service.product.sealed_keys, _CIPHERTEXT)
-    return spec, render_files(service, cell, spec, ciphertext, local=None).files
+    return render_files(service, cell, spec, ciphertext, local=None).files
 
 
 def _class(spec: TenantSpec) -> Class:
