@@ -64,13 +64,13 @@ In these statuses the customer reads one sentence, whatever the reason:
 
 MEANINGS = {
     Status.PENDING: "Signed up; the configuration is not on main yet.",
-    Status.AWAITING_REVIEW: "The first configuration waits for its review. *Not yet: no reviews.*",
+    Status.AWAITING_REVIEW: "The first configuration waits for its review.",
     Status.PROVISIONING: "On main; not everything that makes it ready is there.",
     Status.READY: "What was published runs, and the instance's URL answers.",
     Status.DEGRADED: "It was ready; something is wrong with what runs.",
     Status.FAILED: "Argo CD gave up on the first deployment. It may still heal.",
-    Status.READ_ONLY: "Runs, but the product refuses to write. *Not yet: nothing asks for it.*",
-    Status.SUSPENDED: "Nothing runs, data is kept. *Not yet: nothing asks for it.*",
+    Status.READ_ONLY: "Runs, but the product refuses to write.",
+    Status.SUSPENDED: "Nothing runs, data is kept.",
     Status.DELETING: "Is being removed. *Not yet: nothing asks for it.*",
     Status.DELETED: "Gone. *Not yet: nothing asks for it.*",
 }
