@@ -187,14 +187,14 @@ def test_more_than_a_mebibyte_is_refused(
     assert hints(service) == {}
 
 
-def test_what_is_sent_again_at_once_changes_nothing(
+def test_what_is_sent_again_and_again_is_one_more_look_in_a_moment(
     client: FlaskClient, service: Service, clock: Clock
 ) -> None:
     headers = proof("github", CELLS["hub"][1])
-    for wait, noted in ((timedelta(), START), (APART, START), (APART * 2, START + APART * 2)):
-        clock.now = START + wait
+    for sent, due in ((0, 0), (0.3, 1), (0.4, 1), (0.9, 1), (1.2, 2), (3.5, 3.5), (4.5, 4.5)):
+        clock.now = START + sent * APART
         assert send(client, "github", headers).status_code == 204
-        assert hints(service) == {"hub": noted}
+        assert hints(service) == {"hub": START + due * APART}
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_from_looking(
