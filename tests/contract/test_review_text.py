@@ -14,7 +14,8 @@ from tenantry.adapters.database.tables import Customer, LicenseRow
 from tenantry.core import naming
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.review import ChangeKind
-from tenantry.flows.reviewing.describe import describe
+from tenantry.core.review_entry import Content
+from tenantry.flows.reviewing.describe import describe, look
 from tenantry.flows.reviewing.subject import Subject
 from tenantry.flows.service import Service
 from tests.overlays import ciphertext, golden, product, rendered, spec
@@ -138,3 +139,43 @@ def test_the_text_of(name: str, service: Service) -> None:
     text = f"{found.title}\n\n{found.body}\n"
     assert text == golden(f"{name}.md", text.encode(), folder="reviews").decode()
     assert not re.search(r"[A-Za-z0-9+/]{100}", text)  # no ciphertext
+
+
+def seen(service: Service, *subjects: Subject) -> list[Content]:
+    return [entry.content for entry in look(service, service.new_tenants_cell, subjects)]
+
+
+def changed_objects(content: Content) -> list[str | None]:
+    return [difference.new for difference in content.differences]
+
+
+def test_of_a_new_tenant_only_what_is_special_is_shown(service: Service) -> None:
+    sizes = {**product().plans["starter"].volumes, "grafana-data": "9Gi"}
+    (content,) = seen(service, new(service, volumes=sizes))
+    assert changed_objects(content) == ["PersistentVolumeClaim/grafana-data"]
+    (one,) = content.differences
+    assert "+      storage: 9Gi" in one.lines
+    assert not content.problems
+
+
+def test_a_tenant_with_something_of_its_own_is_no_measure_for_others(service: Service) -> None:
+    first, second = many(service)[:2]
+    name = "namespace.yaml"
+    label = {name: first.files_after[name].replace(LABEL, LABEL + b'    team: "east"\n', 1)}
+    contents = seen(service, replace_files(first, label), second)
+    assert changed_objects(contents[0]) == [f"Namespace/{first.after.name}"]
+    assert changed_objects(contents[1]) == []
+
+
+def test_each_tenant_of_a_batch_is_checked(service: Service) -> None:
+    *sound, broken = many(service)[:3]
+    other = {"namespace.yaml": sound[0].files_after["namespace.yaml"]}
+    contents = seen(service, *sound, replace_files(broken, other))
+    assert [bool(content.problems) for content in contents] == [False, False, True]
+
+
+def test_what_does_not_build_is_a_problem_and_no_difference(service: Service) -> None:
+    subject = changed(service, ChangeKind.PLAN, plan="professional", license_id=LATER)
+    (content,) = seen(service, replace_files(subject, {"kustomization.yaml": b"resources: [no]\n"}))
+    assert content.problems
+    assert content.differences == ()

@@ -9,10 +9,12 @@ import click
 
 from tenantry import __version__, logs
 from tenantry.adapters import process
+from tenantry.cli.changes import changes
 from tenantry.cli.check import check
 from tenantry.cli.database import db
 from tenantry.cli.demo import demo
 from tenantry.cli.devcluster import dev
+from tenantry.cli.diff import diff
 from tenantry.cli.doctor import doctor
 from tenantry.cli.init import init
 from tenantry.cli.license import license_command
@@ -33,7 +35,8 @@ def cli() -> None:
 
 
 for command in (
-    check, db, demo, dev, doctor, init, license_command, platform, repo, serve, tenants, worker,
+    changes, check, db, demo, dev, diff, doctor, init, license_command, platform, repo, serve,
+    tenants, worker,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -14,12 +14,12 @@ from rich.console import Console
 
 from tenantry.cli import platform_table
 from tenantry.cli.bulk import choose_cells, opened
+from tenantry.cli.differences import show_difference
 from tenantry.cli.options import cell_option, json_option, one_cell_option, product_option
 from tenantry.cli.progress import bar
 from tenantry.cli.terminal import echo, printable
 from tenantry.core.errors import PlatformRefused, TenantryError
 from tenantry.core.model import State
-from tenantry.core.objects.diff import Difference
 from tenantry.flows.fleet.bulk import ACTOR
 from tenantry.flows.platforms import diff as diffs
 from tenantry.flows.platforms import prune as prunes
@@ -28,8 +28,6 @@ from tenantry.flows.platforms import show as shows
 from tenantry.flows.platforms import versions
 from tenantry.flows.platforms.versions import Version
 from tenantry.flows.service import Cell, Service
-
-_COLORS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 @click.group()
@@ -195,7 +193,7 @@ def diff(
         click.echo(json.dumps({**named, **asdict(found)}, default=str, ensure_ascii=False))
     else:
         for difference in found.differences:
-            _show(difference)
+            show_difference(difference)
         for obstacle in found.obstacles:
             echo(f"cannot change: {obstacle}")
         echo(f"plan {plan}, state {state}: {_sum_up(found)}")
@@ -208,13 +206,6 @@ def _choose_plan(service: Service, plan: str | None) -> str:
         plans = ", ".join(service.product.plans)
         raise click.UsageError(f"there is no plan {plan!r}; there are {plans}")
     return plan or service.product.trial.plan
-
-
-def _show(difference: Difference) -> None:
-    names = dict.fromkeys(filter(None, (difference.old, difference.new)))
-    click.secho(printable(" → ".join(names)), bold=True)
-    for line in difference.lines[2:]:  # the first two name the versions
-        click.secho(printable(line), fg=_COLORS.get(line[:1]))
 
 
 def _sum_up(found: diffs.Diff) -> str:
