@@ -1,4 +1,5 @@
-"""The worker's loops: publisher, follower, watcher, mailer, housekeeper, each a thread of its own.
+"""The worker's loops: publisher, reviewer, follower, watcher, mailer, housekeeper, each a thread of
+its own.
 
 A loop does one pass after another. A pass that fails is logged and tried again when its error says
 so, else after a pause that doubles up to a minute. Each pass starts from the database, so nothing
@@ -21,12 +22,14 @@ from tenantry.flows.housekeeping import forget_old
 from tenantry.flows.outbox import send_due
 from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.publishing.shards import Seen, follow_main
+from tenantry.flows.reviewing.review import Reviewer
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.watch import Watcher
 from tenantry.settings import Settings
 
 log = structlog.get_logger()
 HOUSEKEEPING_EVERY = 60.0  # seconds
+REVIEWS_EVERY = 0.25  # seconds between looks into the database for what waits for a review
 OF_LOOP = Backoff(first=timedelta(seconds=1), longest=timedelta(minutes=1))
 
 
@@ -44,6 +47,7 @@ class Worker:
             name, publish = watcher.cell.name, _publish(service, watcher.cell, settings)
             self._loops += [
                 Loop(f"publisher-{name}", publish, self._stopping),
+                Loop(f"reviewer-{name}", _review(service, watcher.cell, settings), self._stopping),
                 Loop(f"follower-{name}", _follow(service, watcher.cell, settings), self._stopping),
                 Loop(f"watcher-{name}", _watch(watcher, settings), self._stopping),
             ]
@@ -113,6 +117,16 @@ def _follow(service: Service, cell: Cell, settings: Settings) -> Callable[[], fl
         nonlocal seen
         seen = follow_main(service, cell, seen)
         return settings.shards_poll
+
+    return one_pass
+
+
+def _review(service: Service, cell: Cell, settings: Settings) -> Callable[[], float]:
+    reviewer = Reviewer(service, cell, timedelta(seconds=settings.review_poll))
+
+    def one_pass() -> float:
+        reviewer.look()
+        return REVIEWS_EVERY
 
     return one_pass
 

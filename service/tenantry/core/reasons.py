@@ -45,6 +45,9 @@ REASONS: dict[str, Reason] = {
     "awaiting_review": Reason(
         "The first configuration waits for its review", "Your signup is being reviewed."
     ),
+    "declined": Reason(
+        "The signup was declined", "Your signup was not accepted. Please write to support."
+    ),
     # does Argo CD see what was published?
     "no_application": Reason("Argo CD has no Application for this tenant", degraded=_TROUBLE),
     "application_deleting": Reason("Argo CD is deleting the Application", degraded=_TROUBLE),

@@ -6,11 +6,16 @@ that goes on at once passes those that wait.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from tenantry.core.model import State
+from tenantry.core.model import State, TenantSpec
+from tenantry.core.product import Product
+from tenantry.core.volumes import grow
+
+BRANCHES = "tenantry/"  # below which all branches are that wait for a person
 
 
 class ChangeKind(StrEnum):
@@ -81,3 +86,28 @@ class Policy:
 def kind_of_state(state: State) -> ChangeKind:
     """The kind of change that leads to a state."""
     return ChangeKind.DELETE if state == State.DELETING else ChangeKind.STATE
+
+
+def branch_of(customer_id: str) -> str:
+    """The branch of one tenant's changes."""
+    return f"{BRANCHES}{customer_id}"
+
+
+def lay_on(
+    spec: TenantSpec, changes: Iterable[tuple[ChangeKind, Mapping[str, Any]]], product: Product
+) -> TenantSpec:
+    """The spec with changes laid on; a plan brings its sizes, and no volume shrinks. A key of
+    `secret_versions` that a change does not name stays.
+    """
+    wanted = spec.model_dump()
+    for kind, fields in changes:
+        given = {name: value for name, value in fields.items() if name in FIELDS[kind]}
+        given["secret_versions"] = {
+            **wanted["secret_versions"],
+            **given.get("secret_versions", {}),
+        }
+        wanted |= given
+        if kind == ChangeKind.PLAN:
+            sizes = product.plans[wanted["plan"]].volumes
+            wanted["volumes"] = grow(wanted["volumes"], sizes)
+    return TenantSpec.model_validate(wanted)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, Deployment, Tenant
+from tenantry.adapters.database.tables import Audit, Change, Deployment, Review, Tenant
 from tenantry.flows.publishing import retry
 
 
@@ -32,10 +33,24 @@ def raise_generation(
     tenant.is_bulk = is_bulk and not is_waited_for
     tenant.replaces = replaces or tenant.replaces
     _take_back(tenant)
+    renew_branch(session, tenant.customer_id)
     session.add(
         Deployment(customer_id=tenant.customer_id, generation=tenant.generation, wanted_at=now)
     )
     session.add(_audit(tenant, action, actor, now, details))
+
+
+def renew_branch(session: Session, customer_id: str) -> None:
+    """Have the branch rendered anew on which changes to the customer's tenant wait, if some do."""
+    waited_on = select(Change.review_id).where(
+        Change.customer_id == customer_id, Change.outcome.is_(None)
+    )
+    session.execute(
+        update(Review)
+        .where(Review.id.in_(waited_on), Review.closed_at.is_(None))
+        .values(generation=Review.generation + 1)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def try_again(

@@ -5,12 +5,20 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import LicenseHistory, LicenseRow
+from tenantry.adapters.database.tables import (
+    Customer,
+    LicenseHistory,
+    LicenseRow,
+    Subscription,
+    Tenant,
+)
 from tenantry.core import license as licenses
-from tenantry.core.trial import LicenseDates
+from tenantry.core.product import Source
+from tenantry.core.trial import LicenseDates, license_dates
 from tenantry.flows.service import Service
 
 
@@ -85,3 +93,43 @@ def issue_license(
         )
     )
     return Issued(license_id, token, dates.expires_at, max_devices)
+
+
+def issue_again(
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    *,
+    plan: str,
+    action: str,
+    actor: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """A further license for a tenant, for as long as its subscription says; the fields of its spec
+    that name it. In the caller's transaction.
+    """
+    customer = session.get_one(Customer, tenant.customer_id)
+    subscription = session.get_one(Subscription, tenant.customer_id)
+    trial = service.product.trial
+    issued = issue_license(
+        service,
+        session,
+        customer_id=tenant.customer_id,
+        tenant=tenant.name,
+        plan=plan,
+        kind="trial",
+        dates=license_dates(
+            subscription.trial_ends_at,
+            warn_days=trial.warn_days,
+            grace_days=trial.grace_days,
+            time_zone=customer.time_zone,
+        ),
+        action=action,
+        actor=actor,
+        now=now,
+    )
+    keys = service.product.secret.keys
+    versions = {
+        name: issued.license_id for name, key in keys.items() if key.source == Source.LICENSE
+    }
+    return {"license_id": issued.license_id, "secret_versions": versions}

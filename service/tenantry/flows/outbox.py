@@ -38,7 +38,7 @@ log = structlog.get_logger()
 AT_ONCE = 100
 CLAIMED_FOR = timedelta(minutes=5)
 OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
-KINDS = ("welcome", "ready")
+KINDS = ("welcome", "ready", "declined")
 NAMES = frozenset(
     {
         "product", "support", "customer_id", "email", "company_name", "full_name", "instance_url",

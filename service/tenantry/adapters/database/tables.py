@@ -103,6 +103,9 @@ class Tenant(Base):
     rendered_tree: Mapped[str | None] = mapped_column(
         String(64), doc="what we rendered where `accepted_tree` keeps a person's edit; else NULL"
     )
+    edited_files: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON(none_as_null=True), doc="core.edits.Changes that led from there to `accepted_tree`"
+    )
     is_edit_adopted: Mapped[bool] = mapped_column(
         default=False, doc="somebody said that the edit which is kept shall stay"
     )
@@ -233,9 +236,13 @@ class Proposal(Base):
         CustomerId, ForeignKey("tenants.customer_id"), index=True
     )
     tree: Mapped[str] = mapped_column(String(64))
-    rendered_tree: Mapped[str] = mapped_column(
-        String(64), doc="what we rendered: another than `tree` for a reviewer's commit"
+    rendered_tree: Mapped[str | None] = mapped_column(
+        String(64), doc="what we rendered where `tree` holds a reviewer's edit; else NULL"
     )
+    edited_files: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON(none_as_null=True), doc="core.edits.Changes that led from there to `tree`"
+    )
+    author: Mapped[str | None] = mapped_column(Told, doc="a reviewer; NULL: we made it")
     spec: Mapped[dict[str, Any]] = mapped_column(doc="core.model.TenantSpec that was rendered")
     changes: Mapped[list[int]] = mapped_column(JSON, doc="ids of the changes that are in it")
     at: Mapped[datetime]
@@ -253,6 +260,12 @@ class Publication(Base):
     customer_id: Mapped[str] = mapped_column(CustomerId, ForeignKey("tenants.customer_id"))
     generation: Mapped[int]
     tree: Mapped[str] = mapped_column(String(64))
+    rendered_tree: Mapped[str | None] = mapped_column(
+        String(64), doc="what we rendered where `tree` keeps a person's edit; else NULL"
+    )
+    edited_files: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON(none_as_null=True), doc="core.edits.Changes that led from there to `tree`"
+    )
     intended_at: Mapped[datetime]
     accepted_at: Mapped[datetime | None]
     commit: Mapped[str | None] = mapped_column(String(64))

@@ -21,6 +21,7 @@ class Change:
     files: Mapping[str, bytes]
     message: str
     keeps: Mapping[str, str] = field(default_factory=dict)
+    merges: str | None = None  # a commit that is merged in; then all is as there, but for the above
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ def build(
     """One commit per change, on top of `parent`."""
     marks = clone.open() / "tenantry.marks"
     stamp = f"{author} {int(now.timestamp())} +0000"
-    stream = b"".join(_stream(parent, changes, stamp))
+    merged = {change.merges for change in changes if change.merges}
+    found = objects.find_trees(clone, [(commit, "") for commit in merged]) if merged else {}
+    roots = {commit: tree for (commit, _), tree in found.items()}
+    stream = b"".join(_stream(parent, changes, stamp, roots))
     clone.must("fast-import", "--quiet", "--force", f"--export-marks={marks}", stdin=stream)
     shas = dict(line.split() for line in marks.read_text().splitlines())
     commits = [shas[f":{number}"] for number in range(1, len(changes) + 1)]
@@ -49,13 +53,17 @@ def build(
     return [Commit(sha, tree) for sha, tree in zip(commits, trees, strict=True)]
 
 
-def _stream(parent: str | None, changes: Sequence[Change], stamp: str) -> Iterable[bytes]:
+def _stream(
+    parent: str | None, changes: Sequence[Change], stamp: str, roots: Mapping[str, str | None]
+) -> Iterable[bytes]:
     yield b"feature done\n"
     yield f"reset {BUILD_REF}\n".encode() + (f"from {parent}\n\n".encode() if parent else b"\n")
     for number, change in enumerate(changes, start=1):
         yield f"commit {BUILD_REF}\nmark :{number}\n".encode()
         yield f"author {stamp}\ncommitter {stamp}\n".encode()
         yield _data(change.message.encode())
+        if change.merges:
+            yield f'merge {change.merges}\nM 040000 {roots[change.merges]} ""\n'.encode()
         yield from _file_commands(change)
     yield b"done\n"
 

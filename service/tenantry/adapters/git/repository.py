@@ -122,8 +122,10 @@ class TenantsRepository:
         return ours == theirs
 
     def last_commit(self, folder: str) -> str:
-        """The newest commit of the branch that touched the folder."""
-        asked = ("log", "-1", "--format=%H", tracking(self.branch), "--", folder)
+        """The newest commit of the branch that touched the folder; a merge rather than what it
+        brought.
+        """
+        asked = ("log", "-1", "--first-parent", "--format=%H", tracking(self.branch), "--", folder)
         return self._clone.must(*asked).decode().strip()
 
     def commits_on(self, folder: str, since: str, until: str) -> list[str]:
@@ -163,6 +165,29 @@ class TenantsRepository:
                 raise RepositoryError("push failed: nothing was built")
             # By name, not by the ref: a git whose process was killed may still be moving that one.
             return self._remote.push(self._clone, self._built, branches)
+
+    def propose(self, parent: str, changes: Sequence[Change], now: datetime) -> list[Commit]:
+        """One commit per change on top of `parent`, for a branch beside main: in the clone only,
+        until `move` takes the branch there. What `push` sends stays what it was.
+        """
+        with self._turn:
+            return commits.build(self._clone, parent, changes, author=self._author, now=now)
+
+    def fork(self, commit: str, other: str) -> str | None:
+        """The newest commit that two share; None where they share none."""
+        found, base = self._clone.ask("merge-base", commit, other)
+        return base.decode().split()[0] if found else None
+
+    def made_by_others(self, since: str | None, until: str) -> dict[str, str]:
+        """The commits in the history of `until` that neither main nor `since` has and that were not
+        made here, oldest first, and who wrote each.
+        """
+        known = [f"^{tracking(self.branch)}", *([f"^{since}"] if since else [])]
+        asked = ("log", "--reverse", "--format=%H%x00%ae%x00%an", until, *known)
+        listed = self._clone.must(*asked).decode(errors="replace").splitlines()
+        own = self._author.partition("<")[2].rstrip(">")
+        entries = (line.split("\0") for line in listed)
+        return {commit: name for commit, email, name in entries if email != own}
 
     def move(self, branches: Mapping[str, str]) -> Moved:
         """Move the remote's branches (by short name) forward to commits that it has, each for

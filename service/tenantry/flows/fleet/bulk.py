@@ -42,7 +42,7 @@ class Marked:
 
 def count(service: Service, cell: Cell, selection: Selection) -> int:
     """How many tenants there are to go through."""
-    here = (Tenant.cell == cell.name, Tenant.customer_id > selection.after)
+    here = (*_on_main(cell), Tenant.customer_id > selection.after)
     rows = select(func.count()).select_from(Tenant).where(*here)
     with service.database.read() as session:
         if selection.named is None:
@@ -56,7 +56,7 @@ def pages(service: Service, cell: Cell, selection: Selection) -> Iterator[Sequen
     last = selection.after
     named = sorted(each for each in selection.named or () if each > last)
     while selection.named is None or named:
-        here: list[ColumnElement[bool]] = [Tenant.cell == cell.name, Tenant.customer_id > last]
+        here: list[ColumnElement[bool]] = [*_on_main(cell), Tenant.customer_id > last]
         if selection.named is not None:
             here.append(Tenant.customer_id.in_(named[:PAGE]))
             named = named[PAGE:]
@@ -68,6 +68,11 @@ def pages(service: Service, cell: Cell, selection: Selection) -> Iterator[Sequen
             last = page[-1]
         elif selection.named is None:
             return
+
+
+def _on_main(cell: Cell) -> tuple[ColumnElement[bool], ...]:
+    """Of the cell, but for those whose signup waits for a review: nothing of them is for main."""
+    return Tenant.cell == cell.name, Tenant.generation > 0
 
 
 def unknown(service: Service, cells: Iterable[Cell], customer_ids: Iterable[str]) -> list[str]:

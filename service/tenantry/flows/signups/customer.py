@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import (
     Audit,
+    Change,
     Customer,
     Deployment,
     Secret,
@@ -24,10 +25,12 @@ from tenantry.adapters.vault import token_digest
 from tenantry.core import naming
 from tenantry.core.model import State, Status, TenantSpec
 from tenantry.core.product import SecretKey, Source
+from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.signup import Person
 from tenantry.core.trial import license_dates, trial_ends_at
 from tenantry.flows import outbox, status
 from tenantry.flows.license import Issued, issue_license
+from tenantry.flows.reviewing.changes import waiting_signup
 from tenantry.flows.service import Cell, Service
 
 ACTOR = "signup"
@@ -90,6 +93,7 @@ def create_customer(
         [
             tenant,
             Deployment(customer_id=customer_id, generation=1, wanted_at=now),
+            *_to_review(cell, customer_id, actor, now),
             *_draw_secrets(service, customer_id),
             _audit(customer_id, issued, service, actor, now),
         ]
@@ -186,11 +190,18 @@ def _tenant(
         cell=cell.name,
         instance_url=cell.url(customer_id),
         approved=spec.model_dump(mode="json"),
-        generation=1,
+        generation=1 if cell.policy.mode(ChangeKind.SIGNUP) == Mode.DIRECT else 0,
         is_bulk=is_bulk,
         status=Status.PENDING,
         status_since=now,
     )
+
+
+def _to_review(cell: Cell, customer_id: str, actor: str, now: datetime) -> list[Change]:
+    """The change that waits for a person, where the cell's signups do."""
+    if cell.policy.mode(ChangeKind.SIGNUP) == Mode.DIRECT:
+        return []
+    return [waiting_signup(customer_id, actor=actor, now=now)]
 
 
 def _draw_secrets(service: Service, customer_id: str) -> list[Secret]:

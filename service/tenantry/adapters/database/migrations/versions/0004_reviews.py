@@ -21,7 +21,9 @@ def upgrade() -> None:
     create_reviews()
     create_changes()
     create_proposals()
-    op.add_column("tenants", sa.Column("rendered_tree", sa.String(64), nullable=True))
+    for table in ("tenants", "publications"):
+        op.add_column(table, sa.Column("rendered_tree", sa.String(64), nullable=True))
+        op.add_column(table, sa.Column("edited_files", sa.JSON(), nullable=True))
     op.add_column(
         "tenants",
         sa.Column("is_edit_adopted", sa.Boolean(), nullable=False, server_default=sa.false()),
@@ -106,7 +108,9 @@ def create_proposals() -> None:
         sa.Column("review_id", ROW_ID, nullable=False),
         sa.Column("customer_id", CUSTOMER_ID, nullable=False),
         sa.Column("tree", sa.String(64), nullable=False),
-        sa.Column("rendered_tree", sa.String(64), nullable=False),
+        sa.Column("rendered_tree", sa.String(64), nullable=True),
+        sa.Column("edited_files", sa.JSON(), nullable=True),
+        sa.Column("author", sa.Text(), nullable=True),
         sa.Column("spec", sa.JSON(), nullable=False),
         sa.Column("changes", sa.JSON(), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=False),

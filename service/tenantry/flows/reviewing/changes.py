@@ -1,0 +1,340 @@
+"""A change to what a tenant is wanted to be: made at once, or laid on its branch until a person
+merges it (R32).
+
+Owns: the rows of `changes`. One change of a kind waits at a time: a later one takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Audit, Change, Review, Subscription, Tenant
+from tenantry.core.errors import ChangeRefused, NotFound
+from tenantry.core.model import State, Status, TenantSpec
+from tenantry.core.review import ChangeKind, Mode, Outcome, branch_of, lay_on
+from tenantry.flows import outbox, status
+from tenantry.flows.change import raise_generation, renew_branch
+from tenantry.flows.license import issue_again
+from tenantry.flows.rows import locked
+from tenantry.flows.service import Cell, Service
+
+
+@dataclass(frozen=True)
+class Requested:
+    """What became of a change that somebody asked for."""
+
+    customer_id: str
+    kind: ChangeKind
+    mode: Mode
+    generation: int  # of the tenant; raised where the change was made at once
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A change in a list for operators: ids and facts, no personal data."""
+
+    id: int
+    customer_id: str
+    kind: str
+    fields: Mapping[str, Any]
+    actor: str
+    mode: str
+    created_at: datetime
+    outcome: str | None
+    decided_by: str | None
+    decided_at: datetime | None
+    branch: str | None
+    url: str | None
+
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        dates = {
+            name: moment.isoformat() if moment else None
+            for name, moment in (("created_at", self.created_at), ("decided_at", self.decided_at))
+        }
+        return {**asdict(self), **dates}
+
+    def as_text(self) -> str:
+        """For people."""
+        what = ", ".join(
+            f"{name} {value}" for name, value in self.fields.items() if _is_short(value)
+        )
+        outcome = self.outcome or f"waits on {self.url or self.branch or 'its branch'}"
+        by = f" by {self.decided_by}" if self.decided_by else ""
+        return f"{self.customer_id}  {self.kind}  {what or '-'}  {outcome}{by}"
+
+
+def request_change(
+    service: Service,
+    cell: Cell,
+    customer_id: str,
+    kind: ChangeKind,
+    fields: Mapping[str, Any],
+    *,
+    actor: str,
+    is_paid: bool = False,
+) -> Requested:
+    """Have a tenant changed, by the cell's policy at once or after a review. A license is issued
+    here, so its change needs no fields.
+
+    NotFound where the cell has no such tenant, ChangeRefused where it cannot be changed like that.
+    """
+    now = service.now()
+    with service.database.write() as session:
+        tenant = _lock(session, cell, customer_id)
+        if kind == ChangeKind.LICENSE:
+            fields = _renewed(service, session, tenant, actor, now)
+        _check(service, tenant, kind, fields)
+        _end_open(session, tenant, [kind], Outcome.WITHDRAWN, actor, now)
+        mode = cell.policy.mode(kind, is_paid=is_paid)
+        change = _add(session, cell, tenant, kind, fields, mode=mode, actor=actor, now=now)
+        if mode == Mode.DIRECT:
+            make(service, session, tenant, change, by=actor, now=now)
+        _tidy(session, tenant, now)
+        return Requested(customer_id, kind, mode, tenant.generation)
+
+
+def waiting_signup(customer_id: str, *, actor: str, now: datetime) -> Change:
+    """The row of a new tenant that waits: its branch is chosen with those of others."""
+    return Change(
+        customer_id=customer_id,
+        kind=ChangeKind.SIGNUP,
+        fields={},
+        before={},
+        actor=actor,
+        mode=Mode.REVIEW,
+        created_at=now,
+    )
+
+
+def make(
+    service: Service, session: Session, tenant: Tenant, change: Change, *, by: str, now: datetime
+) -> None:
+    """Let main show the change from now on. In the caller's transaction, with the row locked."""
+    kind = ChangeKind(change.kind)
+    change.before = tenant.approved
+    approve(service, session, tenant, [change], by=by, now=now)
+    if tenant.generation > 0:
+        raise_generation(session, tenant, action=f"tenant.{kind}", actor=by, now=now)
+    else:  # its signup waits, and so does all of it
+        renew_branch(session, tenant.customer_id)
+
+
+def approve(
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    changes: Sequence[Change],
+    *,
+    by: str,
+    now: datetime,
+) -> None:
+    """Move what main must show by changes that are over with that; a plan gets its license now. In
+    the caller's transaction, with the row locked.
+    """
+    spec = TenantSpec.model_validate(tenant.approved)
+    laid = [(ChangeKind(each.kind), each.fields) for each in changes]
+    spec = lay_on(spec, laid, service.product)
+    if spec.plan != tenant.approved["plan"]:
+        session.get_one(Subscription, tenant.customer_id).plan = spec.plan
+        fields = issue_again(
+            service, session, tenant, plan=spec.plan, action="upgraded", actor=by, now=now
+        )
+        spec = lay_on(spec, [(ChangeKind.LICENSE, fields)], service.product)
+    tenant.approved = spec.model_dump(mode="json")
+    for each in changes:
+        _end(each, Outcome.APPLIED, by, now)
+
+
+def decline(service: Service, cell: Cell, customer_id: str, *, actor: str) -> int:
+    """End all changes of a tenant that wait; how many. As `request_change` where there is none."""
+    now = service.now()
+    with service.database.write() as session:
+        tenant = _lock(session, cell, customer_id)
+        ended = decline_changes(session, tenant, by=actor, now=now)
+        _tidy(session, tenant, now)
+    if not ended:
+        raise ChangeRefused(f"no change of {customer_id} waits for a review")
+    return ended
+
+
+def decline_changes(session: Session, tenant: Tenant, *, by: str, now: datetime) -> int:
+    """The same within the caller's transaction, with the row locked; the customer is told where it
+    was the signup.
+    """
+    renew_branch(session, tenant.customer_id)
+    ended = _end_open(session, tenant, list(ChangeKind), Outcome.DECLINED, by, now)
+    if any(change.kind == ChangeKind.SIGNUP for change in ended):
+        status.report(session, tenant, Status.AWAITING_REVIEW, "declined", detail=by, now=now)
+        outbox.put(session, customer_id=tenant.customer_id, kind="declined", now=now)
+    return len(ended)
+
+
+def waiting(session: Session, customer_id: str) -> Sequence[Change]:
+    """The changes of a tenant that wait, as they are laid on each other."""
+    rows = select(Change).where(Change.customer_id == customer_id, Change.outcome.is_(None))
+    return session.scalars(rows.order_by(Change.id)).all()
+
+
+def list_changes(
+    service: Service, cell: Cell, *, open_only: bool, customer_id: str | None = None
+) -> Iterator[Listed]:
+    """The cell's changes, newest first; with `open_only` those that wait."""
+    rows = (
+        select(Change, Review)
+        .join(Tenant, Tenant.customer_id == Change.customer_id)
+        .outerjoin(Review, Review.id == Change.review_id)
+        .where(Tenant.cell == cell.name)
+        .order_by(Change.id.desc())
+    )
+    if open_only:
+        rows = rows.where(Change.outcome.is_(None))
+    if customer_id:
+        rows = rows.where(Change.customer_id == customer_id)
+    with service.database.read() as session:
+        found = [_listed(change, review) for change, review in session.execute(rows)]
+    yield from found
+
+
+def _listed(change: Change, review: Review | None) -> Listed:
+    own = {
+        name: getattr(change, name)
+        for name in Listed.__dataclass_fields__
+        if name not in ("branch", "url")
+    }
+    return Listed(
+        **own, branch=review.branch if review else None, url=review.url if review else None
+    )
+
+
+def _is_short(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _lock(session: Session, cell: Cell, customer_id: str) -> Tenant:
+    for tenant in locked(session, [customer_id]):
+        if tenant.cell == cell.name:
+            return tenant
+    raise NotFound(f"cell {cell.name} has no tenant {customer_id}")
+
+
+def _renewed(
+    service: Service, session: Session, tenant: Tenant, actor: str, now: datetime
+) -> Mapping[str, Any]:
+    plan = tenant.approved["plan"]
+    return issue_again(service, session, tenant, plan=plan, action="renewed", actor=actor, now=now)
+
+
+def _check(service: Service, tenant: Tenant, kind: ChangeKind, fields: Mapping[str, Any]) -> None:
+    plan, state = fields.get("plan"), fields.get("state")
+    if plan is not None and plan not in service.product.plans:
+        raise ChangeRefused(
+            f"there is no plan {plan!r}", remedy=f"choose from {', '.join(service.product.plans)}"
+        )
+    if state is not None and state not in list(State):
+        raise ChangeRefused(f"there is no state {state!r}", remedy=f"one of {', '.join(State)}")
+    if kind != ChangeKind.SIGNUP and all(tenant.approved[name] == v for name, v in fields.items()):
+        told = ", ".join(f"{name} {value}" for name, value in fields.items())
+        raise ChangeRefused(f"{tenant.customer_id} has {told} already")
+
+
+def _add(
+    session: Session,
+    cell: Cell,
+    tenant: Tenant,
+    kind: ChangeKind,
+    fields: Mapping[str, Any],
+    *,
+    mode: Mode,
+    actor: str,
+    now: datetime,
+) -> Change:
+    change = Change(
+        customer_id=tenant.customer_id,
+        kind=kind,
+        fields=dict(fields),
+        before={},
+        actor=actor,
+        mode=mode,
+        created_at=now,
+    )
+    if mode == Mode.REVIEW:
+        change.review_id = _branch(session, cell, tenant, now)
+    session.add(change)
+    session.add(
+        Audit(
+            at=now,
+            actor=actor,
+            action="change.requested",
+            customer_id=tenant.customer_id,
+            details={"kind": kind, "mode": mode},
+        )
+    )
+    session.flush()
+    return change
+
+
+def _branch(session: Session, cell: Cell, tenant: Tenant, now: datetime) -> int | None:
+    """The branch that the tenant's changes wait on, to be rendered anew; None where that of its
+    signup is not chosen yet.
+    """
+    if waits := waiting(session, tenant.customer_id):
+        renew_branch(session, tenant.customer_id)
+        return waits[0].review_id
+    return open_review(session, cell, branch_of(tenant.customer_id), now).id
+
+
+def open_review(session: Session, cell: Cell, branch: str, now: datetime) -> Review:
+    """The review of a branch, to be pushed anew; a new one where none is open."""
+    known = session.scalar(
+        select(Review)
+        .where(Review.cell == cell.name, Review.branch == branch, Review.closed_at.is_(None))
+        .with_for_update()
+    )
+    if known is None:
+        known = Review(cell=cell.name, branch=branch, generation=0, created_at=now)
+        session.add(known)
+    known.generation += 1
+    known.declined_at = None
+    session.flush()
+    return known
+
+
+def _end_open(
+    session: Session,
+    tenant: Tenant,
+    kinds: Sequence[ChangeKind],
+    outcome: Outcome,
+    by: str,
+    now: datetime,
+) -> list[Change]:
+    ended = [each for each in waiting(session, tenant.customer_id) if each.kind in kinds]
+    for each in ended:
+        _end(each, outcome, by, now)
+    return ended
+
+
+def _end(change: Change, outcome: Outcome, by: str, now: datetime) -> None:
+    change.outcome, change.decided_by, change.decided_at = outcome, by, now
+
+
+def _tidy(session: Session, tenant: Tenant, now: datetime) -> None:
+    """Close reviews that nothing of the tenant's, nor of others', waits on any longer."""
+    session.flush()
+    mine = select(Change.review_id).where(Change.customer_id == tenant.customer_id)
+    rows = select(Review).where(Review.id.in_(mine), Review.closed_at.is_(None))
+    for review in session.scalars(rows):
+        close_if_done(session, review, now)
+
+
+def close_if_done(session: Session, review: Review, now: datetime) -> None:
+    """Close a review that no change waits on; a declined one stays, since it may be reopened."""
+    left = select(Change.id).where(Change.review_id == review.id, Change.outcome.is_(None))
+    if session.scalar(left.limit(1)) is None and review.declined_at is None:
+        review.closed_at = now

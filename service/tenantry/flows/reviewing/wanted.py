@@ -1,0 +1,128 @@
+"""What a tenant's branch shall show: what main must show, with the changes that wait laid on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Change, Tenant
+from tenantry.adapters.git import NOT_A_TREE
+from tenantry.core import naming
+from tenantry.core.edits import Edit
+from tenantry.core.model import TenantSpec
+from tenantry.core.overlay import LOCAL
+from tenantry.core.review import ChangeKind, lay_on
+from tenantry.flows.publishing import ledger
+from tenantry.flows.publishing.rendering import render_files
+from tenantry.flows.publishing.sealing import sealed_values
+from tenantry.flows.reviewing.subject import Subject
+from tenantry.flows.service import Cell, Service
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A tenant with changes that wait, as its rows were read."""
+
+    spec: TenantSpec  # with the changes
+    approved: TenantSpec
+    kinds: tuple[ChangeKind, ...]
+    changes: tuple[int, ...]  # ids
+    actors: tuple[str, ...]
+    is_new: bool  # main has nothing of it yet
+    accepted_tree: str | None  # the folder that main has
+    edit: Edit | None  # by hand, that it keeps
+
+    @property
+    def customer_id(self) -> str:
+        return self.spec.customer_id
+
+    @property
+    def folder(self) -> str:
+        return naming.folder(self.spec.name)
+
+
+def read_wanted(
+    service: Service, session: Session, cell: Cell, customer_ids: Sequence[str]
+) -> list[Wanted]:
+    """Those of the customers' tenants with changes that wait, by customer id."""
+    rows = (
+        select(Tenant, Change)
+        .join(Change, Change.customer_id == Tenant.customer_id)
+        .where(
+            Tenant.cell == cell.name,
+            Tenant.customer_id.in_(customer_ids),
+            Change.outcome.is_(None),
+        )
+        .order_by(Tenant.customer_id, Change.id)
+    )
+    found: dict[str, tuple[Tenant, list[Change]]] = {}
+    for tenant, change in session.execute(rows):
+        found.setdefault(tenant.customer_id, (tenant, []))[1].append(change)
+    return [_wanted(service, tenant, changes) for tenant, changes in found.values()]
+
+
+def read_subjects(service: Service, cell: Cell, customer_ids: Sequence[str]) -> list[Subject]:
+    """What a reviewer looks at of these customers' tenants, as far as changes of theirs wait.
+    Raises RepositoryError where main cannot be read, and what rendering raises.
+    """
+    head = cell.repository.fetch()
+    with service.database.read() as session:
+        wanted = read_wanted(service, session, cell, customer_ids)
+    if not wanted:
+        return []
+    sealed = sealed_values(service, cell, [each.spec for each in wanted])
+    standing = cell.repository.trees_at(head, [each.folder for each in wanted])
+    found = []
+    for each in wanted:
+        before = files_of(cell, standing[each.folder])
+        local = cell.repository.trees_at(head, [f"{each.folder}/{LOCAL}"]).popitem()[1]
+        shall = render_files(service, cell, each.spec, sealed.of(each.spec), local=local)
+        after = {**_local(before), **shall.files}
+        found.append(subject(each, before, after))
+    return found
+
+
+def subject(
+    wanted: Wanted,
+    before: Mapping[str, bytes],
+    after: Mapping[str, bytes],
+    edited: Sequence[str] = (),
+) -> Subject:
+    """What a reviewer looks at, by the files that main and branch have."""
+    return Subject(
+        wanted.customer_id,
+        wanted.kinds,
+        wanted.actors,
+        None if wanted.is_new else wanted.approved,
+        wanted.spec,
+        before,
+        after,
+        edited,
+    )
+
+
+def files_of(cell: Cell, tree: str | None) -> Mapping[str, bytes]:
+    """The files of a folder's tree; none where there is no folder."""
+    return cell.repository.files(tree) if tree and tree != NOT_A_TREE else {}
+
+
+def _local(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {path: data for path, data in files.items() if path.startswith(f"{LOCAL}/")}
+
+
+def _wanted(service: Service, tenant: Tenant, changes: Sequence[Change]) -> Wanted:
+    approved = TenantSpec.model_validate(tenant.approved)
+    laid = [(ChangeKind(each.kind), each.fields) for each in changes]
+    return Wanted(
+        spec=lay_on(approved, laid, service.product),
+        approved=approved,
+        kinds=tuple(kind for kind, _ in laid),
+        changes=tuple(each.id for each in changes),
+        actors=tuple(dict.fromkeys(each.actor for each in changes)),
+        is_new=tenant.generation == 0,
+        accepted_tree=tenant.accepted_tree,
+        edit=ledger.edit_of(tenant),
+    )

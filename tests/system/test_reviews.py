@@ -1,0 +1,291 @@
+"""Changes that wait for a person: on real repositories, merged in every way that people merge."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tenantry.core import naming
+from tenantry.core.model import State, Status
+from tenantry.core.review import ChangeKind, Mode, Outcome
+from tenantry.flows.reviewing.changes import Listed, decline, list_changes, request_change
+from tenantry.flows.reviewing.review import Reviewer
+from tests.invariants import check_invariants
+from tests.system.world import FEW_SHARDS, World, make_world
+
+Merge = Callable[["Person", str], None]
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    """Of these, nothing depends on the kind of database."""
+    return f"sqlite:///{tmp_path}/tenantry.db"
+
+
+class Person:
+    """A reviewer with a clone of the tenants repository."""
+
+    def __init__(self, world: World) -> None:
+        self.path = world.folder / "reviewer"
+        self.remote = world.remote
+        if not self.path.exists():
+            subprocess.run(["git", "clone", "-q", self.remote, self.path], check=True)
+            self.git("config", "user.name", "Ada Reviewer")
+            self.git("config", "user.email", "ada@example.com")
+        self.git("fetch", "-q", "--prune")
+
+    def git(self, *words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", self.path, *words], check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    def to(self, branch: str) -> None:
+        self.git("checkout", "-q", "-B", branch, f"origin/{branch}")
+
+    def merge(self, branch: str) -> None:
+        self.to("main")
+        self.git("merge", "-q", "--no-ff", "--no-edit", f"origin/{branch}")
+        self.git("push", "-q", "origin", "main")
+
+    def squash(self, branch: str) -> None:
+        self.to("main")
+        self.git("merge", "-q", "--squash", f"origin/{branch}")
+        self.git("commit", "-q", "-m", "squashed")
+        self.git("push", "-q", "origin", "main", f":{branch}")
+
+    def rebase(self, branch: str) -> None:
+        self.to(branch)
+        self.git("rebase", "-q", "origin/main")
+        self.git("push", "-q", "origin", "HEAD:main")
+
+    def edit(self, branch: str, path: str, text: str) -> None:
+        self.to(branch)
+        place = self.path / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "edited")
+        self.git("push", "-q", "origin", branch)
+
+
+def review(world: World) -> None:
+    world.wait()
+    Reviewer(world.service, world.cell, timedelta(seconds=1)).look()
+
+
+def changes(world: World, customer_id: str) -> list[Listed]:
+    return list(list_changes(world.service, world.cell, open_only=False, customer_id=customer_id))
+
+
+def newest(world: World, customer_id: str) -> Listed:
+    return changes(world, customer_id)[0]
+
+
+@pytest.fixture
+def reviewed(tmp_path: Path, database_url: str) -> Iterator[World]:
+    """Every change waits for a person."""
+    cell = {"shards": FEW_SHARDS, "review_everything": True}
+    world = make_world(tmp_path, database_url, cell=cell)
+    yield world
+    world.service.database.close()
+
+
+@pytest.fixture
+def running(tmp_path: Path, database_url: str) -> Iterator[tuple[World, str]]:
+    """The default policy, and a tenant that runs."""
+    world = make_world(tmp_path, database_url, cell={"shards": FEW_SHARDS})
+    customer_id = world.sign_up().customer_id
+    world.publish()
+    yield world, customer_id
+    world.service.database.close()
+
+
+def ask(world: World, customer_id: str, plan: str = "professional") -> str:
+    asked = request_change(
+        world.service, world.cell, customer_id, ChangeKind.PLAN, {"plan": plan}, actor="operator"
+    )
+    assert asked.mode == Mode.REVIEW
+    review(world)
+    return f"tenantry/{customer_id}"
+
+
+@pytest.mark.parametrize("merge", [Person.merge, Person.squash, Person.rebase])
+def test_signup_waits_for_its_merge(reviewed: World, merge: Merge) -> None:
+    customer_id = reviewed.sign_up().customer_id
+    assert reviewed.publish().tenants == {}
+    review(reviewed)
+    assert reviewed.tenant(customer_id).status == Status.AWAITING_REVIEW
+    assert naming.folder_of(customer_id) not in reviewed.git("ls-tree", "-r", "main")
+    merge(Person(reviewed), f"tenantry/{customer_id}")
+    review(reviewed)
+    tenant = reviewed.tenant(customer_id)
+    assert (tenant.status, tenant.generation) == (Status.PROVISIONING, 1)
+    assert tenant.published_generation == 1
+    assert newest(reviewed, customer_id).outcome == Outcome.APPLIED
+    assert reviewed.publish().pushes == 0
+    check_invariants(reviewed.service)
+
+
+def test_several_signups_share_a_branch_and_one_of_them_is_declined(reviewed: World) -> None:
+    ids = sorted(reviewed.sign_up().customer_id for _ in range(3))
+    review(reviewed)
+    branch = newest(reviewed, ids[0]).branch
+    assert branch is not None
+    assert {newest(reviewed, each).branch for each in ids} == {branch}
+    assert branch.startswith("tenantry/signups-")
+    person = Person(reviewed)
+    person.to(branch)
+    person.git("rm", "-q", "-r", naming.folder_of(ids[0]))
+    person.git("commit", "-q", "-m", "not this one")
+    person.git("push", "-q", "origin", branch)
+    assert decline(reviewed.service, reviewed.cell, ids[1], actor="operator") == 1
+    review(reviewed)
+    review(reviewed)
+    Person(reviewed).merge(branch)
+    review(reviewed)
+    outcomes = {each: newest(reviewed, each).outcome for each in ids}
+    assert outcomes == {
+        ids[0]: Outcome.DECLINED, ids[1]: Outcome.DECLINED, ids[2]: Outcome.APPLIED,
+    }  # fmt: skip
+    assert newest(reviewed, ids[0]).decided_by == "Ada Reviewer"
+    on_main = reviewed.git("ls-tree", "-r", "main")
+    assert [naming.folder_of(each) in on_main for each in ids] == [False, False, True]
+
+
+@pytest.mark.parametrize("merge", [Person.merge, Person.squash, Person.rebase])
+def test_plan_waits_and_a_renewal_passes_it(running: tuple[World, str], merge: Merge) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    renewed = request_change(
+        world.service, world.cell, customer_id, ChangeKind.LICENSE, {}, actor="operator"
+    )
+    assert renewed.mode == Mode.DIRECT
+    assert world.publish().tenants.keys() == {customer_id}
+    license_id = world.tenant(customer_id).approved["license_id"]
+    assert license_id in world.git(
+        "show", f"main:{naming.folder_of(customer_id)}/kustomization.yaml"
+    )
+    review(world)
+    shown = world.git("show", f"{branch}:{naming.folder_of(customer_id)}/kustomization.yaml")
+    assert license_id in shown
+    assert "plans/professional" in shown
+    merge(Person(world), branch)
+    review(world)
+    tenant = world.tenant(customer_id)
+    assert tenant.approved["plan"] == "professional"
+    assert tenant.approved["license_id"] != license_id
+    assert world.publish().tenants.keys() == {customer_id}  # the plan's own license
+    assert world.publish().pushes == 0
+    check_invariants(world.service)
+
+
+def test_publisher_takes_up_a_merge_before_it_builds(running: tuple[World, str]) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    request_change(
+        world.service, world.cell, customer_id, ChangeKind.STATE, {"state": State.READ_ONLY},
+        actor="operator",
+    )  # fmt: skip
+    Person(world).squash(branch)
+    assert world.publish().tenants.keys() == {customer_id}
+    approved = world.tenant(customer_id).approved
+    assert (approved["plan"], approved["state"]) == ("professional", "read-only")
+    assert world.tenant(customer_id).set_aside is None
+
+
+def test_branch_that_is_deleted_was_declined_and_comes_back(running: tuple[World, str]) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    Person(world).git("push", "-q", "origin", f":{branch}")
+    review(world)
+    assert newest(world, customer_id).outcome == Outcome.DECLINED
+    assert world.tenant(customer_id).approved["plan"] == "starter"
+    ask(world, customer_id)
+    Person(world).merge(branch)
+    review(world)
+    assert world.tenant(customer_id).approved["plan"] == "professional"
+
+
+def test_what_a_reviewer_adds_to_local_is_merged_with_it(running: tuple[World, str]) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    path = f"{naming.folder_of(customer_id)}/local/kustomization.yaml"
+    kind = (
+        "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n"
+        "configMapGenerator:\n- name: reviewed\n  literals: [by=ada]\n"
+    )
+    Person(world).edit(branch, path, kind)
+    review(world)
+    Person(world).squash(branch)
+    review(world)
+    assert world.tenant(customer_id).approved["plan"] == "professional"
+    world.publish()
+    shown = world.git("show", f"main:{naming.folder_of(customer_id)}/kustomization.yaml")
+    assert '- "local"' in shown or "- local" in shown
+    assert world.tenant(customer_id).set_aside is None
+
+
+def test_what_a_reviewer_edits_stays_through_updates_and_after_the_merge(
+    running: tuple[World, str],
+) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    folder = naming.folder_of(customer_id)
+    ingress = world.git("show", f"{branch}:{folder}/ingress.yaml")
+    edited = f"{ingress}\n# asked for by the customer"
+    Person(world).edit(branch, f"{folder}/ingress.yaml", f"{edited}\n")
+    review(world)
+    request_change(world.service, world.cell, customer_id, ChangeKind.LICENSE, {}, actor="operator")
+    world.publish()
+    review(world)
+    assert world.git("show", f"{branch}:{folder}/ingress.yaml") == edited
+    Person(world).squash(branch)
+    review(world)
+    world.publish()
+    tenant = world.tenant(customer_id)
+    assert (tenant.set_aside, tenant.approved["plan"]) == (None, "professional")
+    assert world.git("show", f"main:{folder}/ingress.yaml") == edited
+    assert tenant.rendered_tree is not None
+    assert set(tenant.edited_files or ()) == {"ingress.yaml"}
+
+
+def test_reverted_merge_is_followed(running: tuple[World, str]) -> None:
+    world, customer_id = running
+    request_change(
+        world.service, world.cell, customer_id, ChangeKind.DELETE, {"state": State.DELETING},
+        actor="operator",
+    )  # fmt: skip
+    review(world)
+    person = Person(world)
+    person.merge(f"tenantry/{customer_id}")
+    review(world)
+    assert world.tenant(customer_id).approved["state"] == "deleting"
+    person.git("revert", "--no-edit", "-m", "1", "HEAD")
+    person.git("push", "-q", "origin", "main")
+    review(world)
+    assert world.tenant(customer_id).approved["state"] == "active"
+    assert newest(world, customer_id).outcome == Outcome.REVERTED
+    assert world.publish().pushes == 0
+
+
+def test_branch_follows_when_main_moves_under_it(running: tuple[World, str]) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    world.sign_up()
+    world.publish()
+    request_change(
+        world.service, world.cell, customer_id, ChangeKind.STATE, {"state": State.SUSPENDED},
+        actor="operator",
+    )  # fmt: skip
+    world.publish()
+    review(world)
+    assert "Merge main" in world.git("log", "--format=%s", branch)
+    Person(world).merge(branch)  # without a conflict
+    review(world)
+    approved = world.tenant(customer_id).approved
+    assert (approved["plan"], approved["state"]) == ("professional", "suspended")
