@@ -1,4 +1,4 @@
-"""`tenantry tenants`: list them, and change many at once."""
+"""`tenantry tenants`: list them, change one, or many at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from tenantry.adapters.customer_list import count_lines, read_customers
+from tenantry.cli import changes
 from tenantry.cli.bulk import Run, choose_cells, ids_argument, opened, wait_option
 from tenantry.cli.options import cell_option, json_option
 from tenantry.cli.progress import bar, stoppable
@@ -39,10 +40,14 @@ status_option = click.option(
 
 @click.group()
 def tenants() -> None:
-    """The tenants: list them, or change many at once.
+    """The tenants: list them, change one, or many at once.
 
     Each change is stored as it is made, so Ctrl-C loses nothing: run the command again.
     """
+
+
+for command in (changes.plan, changes.state, changes.platform):
+    tenants.add_command(command)
 
 
 @tenants.command("list")
