@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tenantry.adapters.database import tables
 from tenantry.adapters.database.tables import Customer, Deployment, Event, Subscription, Tenant
 from tenantry.adapters.vault import token_digest
 from tenantry.core.errors import NotFound
@@ -50,7 +51,7 @@ class Change:
     """A change on its way to a tenant that runs already."""
 
     kind: str
-    stage: Literal["publishing", "syncing"]
+    stage: Literal["in_review", "publishing", "syncing"]
     since: datetime
 
 
@@ -131,7 +132,7 @@ def _view(session: Session, customer: Customer) -> StatusView:
         status=status,
         reason_code=tenant.reason_code,
         reason=tell_customer(tenant.reason_code, status),
-        change=_change(deployments[-1]),
+        change=_change(deployments[-1]) or _in_review(session, tenant),
         instance_url=tenant.instance_url,
         commit=tenant.published_commit,
         trial_ends_at=subscription.trial_ends_at,
@@ -156,6 +157,17 @@ def _change(latest: Deployment) -> Change | None:
         "publishing" if latest.published_at is None else "syncing"
     )
     return Change("update", stage, latest.published_at or latest.wanted_at)
+
+
+def _in_review(session: Session, tenant: Tenant) -> Change | None:
+    """The oldest change that waits for a person, to a tenant that runs."""
+    if tenant.generation == 0:
+        return None
+    rows = select(tables.Change).where(
+        tables.Change.customer_id == tenant.customer_id, tables.Change.outcome.is_(None)
+    )
+    waits = session.scalar(rows.order_by(tables.Change.id).limit(1))
+    return Change(waits.kind, "in_review", waits.created_at) if waits else None
 
 
 def _steps(first: Deployment, status: Status) -> tuple[Step, ...]:

@@ -224,17 +224,24 @@ def _take(service: Service, merged: Merged) -> bool:
         for each in changes:
             each.before = {**tenant.approved, "tree": tenant.accepted_tree}
         approve(service, session, tenant, changes, by=REVIEWER, now=now)
-        tenant.generation += 1
+        _raise(session, tenant, "change.merged", now)
         edit = ledger.edit_of(proposal)
         landed = Landed(tenant.generation, merged.standing, merged.commit, edit)
         ledger.stand(session, tenant, landed, now)
         ledger.date_deployments(session, {tenant.customer_id: landed}, now)
         _follow_up(session, tenant, proposal, now)
-        details = {"commit": merged.commit, "changes": [each.id for each in changes]}
-        session.add(_audit(tenant, "change.merged", details, now))
         _close(session, changes, now)
     log.info("change.merged", customer_id=merged.customer_id, commit=merged.commit)
     return True
+
+
+def _raise(session: Session, tenant: Tenant, action: str, now: datetime) -> None:
+    """A generation for what stands on main already; a signup's first has begun with it."""
+    if tenant.generation == 0:
+        tenant.generation = 1
+        session.add(_audit(tenant, action, {"generation": 1}, now))
+    else:
+        raise_generation(session, tenant, action=action, actor=REVIEWER, now=now)
 
 
 def _follow_up(session: Session, tenant: Tenant, proposal: Proposal, now: datetime) -> None:
@@ -269,11 +276,10 @@ def _take_back(service: Service, cell: Cell, change_id: int, customer_id: str, h
             return False
         tenant.approved = _as_before(service, tenant, change).model_dump(mode="json")
         change.outcome, change.decided_by, change.decided_at = Outcome.REVERTED, REVIEWER, now
-        tenant.generation += 1
+        _raise(session, tenant, "change.reverted", now)
         landed = Landed(tenant.generation, standing, cell.repository.last_commit(folder))
         ledger.stand(session, tenant, landed, now)
         ledger.date_deployments(session, {tenant.customer_id: landed}, now)
-        session.add(_audit(tenant, "change.reverted", {"change": change.id}, now))
     log.info("change.reverted", customer_id=customer_id)
     return True
 

@@ -69,7 +69,7 @@ class SignupAnswer(Answer):
 
 class ChangePart(Answer):
     kind: str = Field(description="What changes, such as `plan`.")
-    stage: str = Field(description="How far it is: publishing, syncing.")
+    stage: str = Field(description="How far it is: in_review, publishing, syncing.")
 
 
 class StepPart(Answer):
