@@ -16,7 +16,7 @@ from tenantry.core.markdown import fence
 from tenantry.core.objects.diff import Difference
 from tenantry.core.printable import printable
 from tenantry.core.review import ChangeKind
-from tenantry.core.review_entry import Content, Entry, Step
+from tenantry.core.review_entry import Content, Entry, Step, compare
 from tenantry.core.review_text import write
 from tests.overlays import HOSTILE
 
@@ -108,10 +108,40 @@ def test_nothing_unseen_is_left_in_a_name() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(NAMES, max_size=5))
+@example([" ```", "`````", "x ``` y"])
 def test_no_line_of_a_difference_leaves_its_fence(lines: list[str]) -> None:
     (token,) = MarkdownIt("commonmark").parse(fence(lines, "diff"))
     assert token.type == "fence"
     assert token.content == "".join(f"{printable(line)}\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("Secret", {"data": {"KEY": "aGlkZGVu"}}),
+        ("Secret", {"stringData": {"KEY": "aGlkZGVu"}}),
+        ("SealedSecret", {"spec": {"encryptedData": {"KEY": "aGlkZGVu"}}}),
+        ("SealedSecret", {"spec": {"data": "aGlkZGVu"}}),
+    ],
+)
+def test_no_value_of_a_secret_is_shown(kind: str, fields: dict[str, Any]) -> None:
+    secret = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "mine"}, **fields}
+    content = compare([], [secret], is_new=True)
+    (difference,) = content.differences
+    assert difference.new == f"{kind}/mine"
+    text = body(replace(ENTRY, content=content))
+    assert "mine" in text
+    assert "aGlkZGVu" not in text
+
+
+def test_of_secrets_it_is_said_which_values_changed() -> None:
+    def sealed(**values: str) -> dict[str, Any]:
+        spec = {"encryptedData": values}
+        return {"kind": "SealedSecret", "metadata": {"name": "mine"}, "spec": spec}
+
+    old, new = sealed(A="1", B="1", C="1"), sealed(A="1", B="2", D="1")
+    (secret,) = compare([old], [new], is_new=False).secrets
+    assert secret.keys == {"A": "same", "B": "changed", "C": "gone", "D": "new"}
 
 
 def large(count: int) -> Entry:

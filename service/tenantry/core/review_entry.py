@@ -18,7 +18,7 @@ from tenantry.core.review import ChangeKind
 
 Objects = Sequence[Mapping[str, Any]]
 
-_SEALED = "(sealed)"  # what stands for a value
+_VEIL = "(not shown)"  # what stands for a value
 # What each tenant has of its own, and nobody reviews. The environment is the product's.
 _OWN = (
     "name",
@@ -115,14 +115,17 @@ def compare(old: Objects, new: Objects, *, is_new: bool, problems: Sequence[str]
 
 
 def _veil(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object without ciphertext: the names of its keys stay."""
+    """The object without ciphertext, or values that ought to be: the names of its keys stay."""
+    if body.get("kind") == "Secret":
+        return {**body, **_veil_fields(body, "data", "stringData")}
     if body.get("kind") != "SealedSecret":
         return body
-    keys = tree(body, "spec", "encryptedData")
-    return {
-        **body,
-        "spec": {**tree(body, "spec"), "encryptedData": dict.fromkeys(keys, _SEALED)},
-    }
+    spec = tree(body, "spec")
+    return {**body, "spec": {**spec, **_veil_fields(spec, "encryptedData", "data")}}
+
+
+def _veil_fields(part: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: dict.fromkeys(tree(part, name), _VEIL) for name in names if name in part}
 
 
 def _compare_secrets(old: Objects, new: Objects) -> Iterator[Secret]:
