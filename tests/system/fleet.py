@@ -108,10 +108,13 @@ def remove(world: World, customer_id: str) -> None:
             path.unlink()
 
 
-def edit(world: World, customer_id: str) -> None:
+def edit(
+    world: World, customer_id: str, name: str = "namespace.yaml", text: str = "# by hand\n"
+) -> None:
     with world.work_tree() as place:
-        path = place / world.folder_of(customer_id) / "namespace.yaml"
-        path.write_text(path.read_text() + "# by hand\n")
+        path = place / world.folder_of(customer_id) / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text((path.read_text() if path.exists() else "") + text)
 
 
 def second_clone(world: World) -> TenantsRepository:

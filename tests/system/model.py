@@ -17,7 +17,7 @@ from pathlib import Path
 
 import yaml
 
-NONE = "0" * 40
+BY_HAND = "# by hand"
 AFTER_A_RENAME = {"tenant.json"}  # nothing else in a folder depends on the company
 
 
@@ -29,7 +29,8 @@ class Person:
     company: str
     customer_id: str | None = None
     generation: int = 1  # how often something else was asked for, the signup included
-    left: str | None = None  # the tree that somebody's hand left on main, NONE for no folder
+    is_removed: bool = False  # by hand: the folder is not on main
+    edit: str = ""  # what somebody's hand wrote at the end of the namespace's file
     told_published: bool = False
 
     @property
@@ -182,11 +183,8 @@ class Model:
         main = self.snapshot()
         folders = {path for path in main.trees if path.startswith("tenants/")}
         for person in self.people.values():
-            if person.left is not None:
-                assert main.trees.get(person.folder, NONE) == person.left, (
-                    f"the hand's work on {person} was undone"
-                )
-                folders.discard(person.folder)
+            if person.is_removed:
+                assert person.folder not in folders, f"the hand's work on {person} was undone"
             else:
                 folders.remove(self._require_one(main, folders, person))
         for person in self.unsure.values():
@@ -207,6 +205,7 @@ class Model:
             person.company, "active", "starter",
         ), person  # fmt: skip
         _require_whole(main, folder, name)
+        _require_kept(main, folder, person)
         local = self.has_local.get(folder)
         resources = yaml.safe_load(main.files[f"{folder}/kustomization.yaml"])
         assert local is None or main.files[f"{folder}/local/kustomization.yaml"].decode() == local
@@ -223,6 +222,11 @@ def _shows(main: Snapshot, folder: str, person: Person) -> bool:
     if person.customer_id:
         return record["customer_id"] == person.customer_id
     return record["company"] == person.company
+
+
+def _require_kept(main: Snapshot, folder: str, person: Person) -> None:
+    _, mark, edit = main.files[f"{folder}/namespace.yaml"].decode().partition(BY_HAND)
+    assert mark + edit == person.edit, f"the hand's work on {person} was undone"
 
 
 def _require_whole(main: Snapshot, folder: str, name: str) -> None:

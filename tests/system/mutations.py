@@ -22,7 +22,7 @@ from tenantry.adapters.git import Before, TenantsRepository, remote
 from tenantry.core import signup as signup_rules
 from tenantry.core.errors import PushRejected
 from tenantry.flows import change
-from tenantry.flows.publishing import batch, due, ledger, overlays, sealing
+from tenantry.flows.publishing import batch, due, edited, ledger, sealing
 from tenantry.flows.service import Service
 from tenantry.flows.signups import customer, repeats, signup
 
@@ -142,7 +142,17 @@ MUTATIONS: Mapping[str, Mutation] = {
     ),
     "an edit by hand is overwritten": Mutation(
         "A reviewer's work is lost at the next change.",
-        lambda monkeypatch: monkeypatch.setattr(overlays, "_require_ours", lambda *_: None),
+        lambda monkeypatch: monkeypatch.setattr(
+            edited, "keep_edits", lambda _service, _cell, _due, shall, _standing: shall
+        ),
+    ),
+    "an edit is forgotten once it is kept": Mutation(
+        "A reviewer's work is lost at the change after the next.",
+        _replaced((ledger, "keep", "write_edit(edit)", "write_edit(None)")),
+    ),
+    "a push that keeps an edit is recorded as one of ours alone": Mutation(
+        "After a death between push and record, a reviewer's work is lost.",
+        _replaced((ledger, "intend", "                **write_edit(push.edit),\n", "")),
     ),
     "customer and tenant are stored in two transactions": Mutation(
         "After a death in between there is a customer who never gets an instance.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,9 +20,11 @@ from tenantry.adapters.git import Before
 from tenantry.adapters.seal import Kubeseal
 from tenantry.core.errors import EmailTaken, ProgramMissing, RepositoryError, SealingError
 from tenantry.core.model import Status
+from tenantry.flows.change import raise_generation
 from tenantry.flows.publishing import ledger
 from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.signups.signup import SignedUp
+from tests.system.fleet import edit
 from tests.system.renaming import rename_company
 from tests.system.world import World
 
@@ -249,20 +253,109 @@ def test_git_being_away_loses_nothing(world: World) -> None:
 # People who write to main
 
 
-def test_folder_edited_by_hand_is_kept_and_set_aside(world: World) -> None:
+def test_an_edit_by_hand_stays_through_every_change_that_leaves_its_file_alone(
+    world: World,
+) -> None:
     edited, other = world.sign_up(), world.sign_up()
     world.publish()
-    path = f"{world.folder_of(edited.customer_id)}/namespace.yaml"
-    with world.work_tree() as place:
-        (place / path).write_text((place / path).read_text() + "# by hand\n")
+    folder = world.folder_of(edited.customer_id)
+    edit(world, edited.customer_id, "namespace.yaml")
+    for name in ("New", "Newer"):
+        for each in (edited, other):
+            rename_company(world.service, each.customer_id, name, actor="t", now=world.clock())
+        assert world.publish().tenants.keys() == {edited.customer_id, other.customer_id}
+        assert world.git("show", f"main:{folder}/namespace.yaml").endswith("# by hand")
+        assert f'"{name}"' in world.git("show", f"main:{folder}/tenant.json")
+    tenant = world.tenant(edited.customer_id)
+    assert (list(tenant.edited_files or ()), tenant.is_edit_adopted) == (["namespace.yaml"], False)
+    assert world.tenant(other.customer_id).rendered_tree is None
+
+
+def test_an_edit_by_hand_makes_no_commit_where_nothing_else_changes(world: World) -> None:
+    signed_up = world.sign_up()
+    world.publish()
+    edit(world, signed_up.customer_id, "ingress.yaml")
+    head = world.git("rev-parse", "main")
+    for _ in range(2):
+        have_published_again(world, signed_up)
+        assert world.publish().tenants == {signed_up.customer_id: head}
+    assert world.git("rev-parse", "main") == head
+
+
+def test_an_edit_by_hand_of_what_has_to_change_is_kept_and_set_aside(world: World) -> None:
+    edited, other = world.sign_up(), world.sign_up()
+    world.publish()
+    head = world.git("rev-parse", "main")
+    edit(world, edited.customer_id, "tenant.json")
     for each in (edited, other):
         rename_company(world.service, each.customer_id, "New", actor="t", now=world.clock())
     published = world.publish()
     assert published.tenants.keys() == {other.customer_id}
-    assert "edited by hand" in published.set_aside[edited.customer_id]
+    reason = published.set_aside[edited.customer_id]
+    assert ("edited by hand" in reason, "tenant.json" in reason) == (True, True)
+    path = f"{world.folder_of(edited.customer_id)}/tenant.json"
     assert world.git("show", f"main:{path}").endswith("# by hand")
     assert world.publish().tenants == {}
-    restore(world, edited)
+    take_back(world, edited, head)
+
+
+def test_what_an_edit_by_hand_makes_of_a_tenant_is_built_before_it_is_published(
+    world: World,
+) -> None:
+    edited = world.sign_up()
+    world.publish()
+    head = world.git("rev-parse", "main")
+    edit(world, edited.customer_id, "ingress.yaml", "kind: Another\n")
+    have_published_again(world, edited)
+    assert "kustomize" in world.publish().set_aside[edited.customer_id]
+    take_back(world, edited, head)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "more/notes.txt"])
+def test_files_that_are_not_ours_are_kept_and_the_tenant_is_set_aside(
+    world: World, name: str
+) -> None:
+    edited = world.sign_up()
+    world.publish()
+    head = world.git("rev-parse", "main")
+    edit(world, edited.customer_id, name)
+    have_published_again(world, edited)
+    assert "local/" in world.publish().set_aside[edited.customer_id]
+    take_back(world, edited, head)
+
+
+def test_an_edit_on_what_was_pushed_and_not_recorded_is_kept_like_any_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited = world.sign_up()
+    world.publish()
+    for name, file in (("New", "namespace.yaml"), ("Newer", "ingress.yaml")):
+        rename_company(world.service, edited.customer_id, name, actor="t", now=world.clock())
+        with monkeypatch.context() as patch:
+            patch.setattr(ledger, "accept", die)
+            with pytest.raises(KeyboardInterrupt):
+                world.publish()
+        edit(world, edited.customer_id, file)
+    rename_company(world.service, edited.customer_id, "Newest", actor="t", now=world.clock())
+    world.publish()
+    files = sorted(world.tenant(edited.customer_id).edited_files or ())
+    assert files == ["ingress.yaml", "namespace.yaml"]
+    for name in files:
+        content = world.git("show", f"main:{world.folder_of(edited.customer_id)}/{name}")
+        assert content.endswith("# by hand")
+
+
+def test_a_folder_that_was_reverted_by_hand_is_set_aside(world: World) -> None:
+    signed_up = world.sign_up()
+    world.publish()
+    head = world.git("rev-parse", "main")
+    rename_company(world.service, signed_up.customer_id, "New", actor="t", now=world.clock())
+    world.publish()
+    later = world.git("rev-parse", "main")
+    take_back(world, signed_up, head)
+    have_published_again(world, signed_up)
+    assert "reverted" in world.publish().set_aside[signed_up.customer_id]
+    take_back(world, signed_up, later)
 
 
 def test_folder_removed_by_hand_is_not_put_back(world: World) -> None:
@@ -298,12 +391,18 @@ def test_reviewers_own_changes_in_local_are_kept_and_included(world: World) -> N
     assert "reviewed" in world.git("show", f"main:{folder}/local/kustomization.yaml")
 
 
-def restore(world: World, signed_up: SignedUp) -> None:
-    """Take the hand's edit back, so that the invariants hold again."""
-    tree = world.tenant(signed_up.customer_id).accepted_tree
+def take_back(world: World, signed_up: SignedUp, commit: str) -> None:
+    """Make the folder what it was, so that the invariants hold again."""
+    folder = world.folder_of(signed_up.customer_id)
     with world.work_tree() as place:
-        path = place / world.folder_of(signed_up.customer_id) / "namespace.yaml"
-        path.write_text(world.git("cat-file", "blob", f"{tree}:namespace.yaml") + "\n")
+        shutil.rmtree(place / folder)
+        subprocess.run(["git", "checkout", commit, "--", folder], cwd=place, check=True)
+
+
+def have_published_again(world: World, signed_up: SignedUp) -> None:
+    with world.service.database.write() as session:
+        tenant = session.get_one(Tenant, signed_up.customer_id)
+        raise_generation(session, tenant, action="tenant.repair", actor="t", now=world.clock())
 
 
 # Poison

@@ -79,8 +79,8 @@ class Machine(RuleBasedStateMachine):
         return bool(self.town.model.known())
 
     def intact(self) -> list[Person]:
-        """Those who can be published, since nobody edited their folder."""
-        return [person for person in self.town.model.known() if not person.left]
+        """Those who can be published, since nobody removed their folder."""
+        return [person for person in self.town.model.known() if not person.is_removed]
 
     def pick(self, who: int) -> Person:
         known = self.town.model.known()

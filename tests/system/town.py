@@ -28,7 +28,7 @@ from tenantry.flows.service import Cell, Service
 from tenantry.flows.signups.signup import Attempt, signup
 from tests.faults import Died, Fault, Kind
 from tests.invariants import check_invariants
-from tests.system.model import NONE, Model, Person
+from tests.system.model import BY_HAND, Model, Person
 from tests.system.playground import ExampleWorld, Worker
 from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD
@@ -235,19 +235,18 @@ class Town:
         content = f"{COMPONENT}labels: [{{pairs: {{number: n{number}}}}}]\n"
         self._write(f"M 100644 inline {folder}/local/kustomization.yaml", content.encode())
         self.model.has_local[folder] = content
-        person.left = self.model.tree(folder) if person.left else None
 
     def edit(self, person: Person) -> None:
         """What a reviewer should not do, and nobody may undo unasked."""
-        path = f"{person.folder}/namespace.yaml"
-        content = self.model.git("show", f"main:{path}") + f"# by hand {self.number()}\n"
+        path, line = f"{person.folder}/namespace.yaml", f"{BY_HAND} {self.number()}\n"
+        content = self.model.git("show", f"main:{path}") + line
         self._write(f"M 100644 inline {path}", content.encode())
-        person.left = self.model.tree(person.folder)
+        person.edit += line
 
     def remove(self, person: Person) -> None:
         """The same, of the whole folder."""
         self._write(f"D {person.folder}")
-        person.left = NONE
+        person.is_removed = True
 
     def restore(self, person: Person) -> None:
         """Take back what hands did to the folder, and have it published once more."""
@@ -259,7 +258,8 @@ class Town:
         if self.model.git("ls-tree", tree, "local"):
             local = self.model.git("show", f"{tree}:local/kustomization.yaml")
             self.model.has_local[person.folder] = local
-        person.left = None
+        _, mark, edit = self.model.git("show", f"{tree}:namespace.yaml").partition(BY_HAND)
+        person.edit, person.is_removed = mark + edit, False
         self.rename(person)
 
     def _write(self, command: str, content: bytes = b"", commands: Sequence[str] = ()) -> None:
@@ -306,7 +306,7 @@ class Town:
         self._settle_and_look()
         self._rename_all()
         self._settle_and_look()
-        for person in [each for each in self.model.known() if each.left]:
+        for person in [each for each in self.model.known() if each.is_removed]:
             self.restore(person)
         self._settle_and_look()
         check_invariants(self.worker.service, canaries=[PASSWORD])

@@ -8,7 +8,8 @@ read again and the commits are built anew. What a push was about to make stand i
 it (`publications`), so that after a crash our own commit is not mistaken for somebody's edit.
 
 Invariant: a folder is overwritten only where it is what we last accepted or pushed, or what an
-operator named; and main only where it descends from what we last saw there.
+operator named, and else only with what people changed in it kept; and main only where it descends
+from what we last saw there.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tenantry.flows.publishing.ledger import Landed, Refusal
 from tenantry.flows.publishing.overlays import Main, Overlay, make_overlays, read_main
 from tenantry.flows.publishing.sealing import sealed_values
 from tenantry.flows.publishing.shards import Along
+from tenantry.flows.reviewing.settle import settle
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
@@ -140,6 +142,8 @@ def _try(service: Service, cell: Cell, customer_ids: Sequence[str], along: Along
     read = read_due(service, cell, customer_ids)
     sealed = sealed_values(service, cell, [each.spec for each in read.due])
     known, head = history.fetch(service, cell)
+    if settle(service, cell, head):
+        raise PushRejected("people merged or took back changes, so the rows are read again")
     main = read_main(service, cell, head, read.due)
     overlays = make_overlays(service, cell, read.due, sealed, main)
     set_aside = ledger.set_aside(service, {**read.refused, **overlays.refused})
@@ -210,7 +214,7 @@ def _landed(cell: Cell, overlay: Overlay, commits: Mapping[str, Commit]) -> Land
         sha = due.accepted_commit
     else:
         sha = cell.repository.last_commit(due.folder)
-    return Landed(due.generation, overlay.shall.tree, sha)
+    return Landed(due.generation, overlay.shall.tree, sha, overlay.shall.edit)
 
 
 def _change(overlay: Overlay) -> Change:

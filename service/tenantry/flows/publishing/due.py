@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Tenant
 from tenantry.core import naming
+from tenantry.core.edits import Edit
 from tenantry.core.errors import OverlayRefused
 from tenantry.core.model import TenantSpec
 from tenantry.flows.publishing import ledger
@@ -31,6 +32,7 @@ class Due:
     accepted_commit: str | None
     intended: frozenset[Push]  # what was about to be pushed when a pass ended early
     replaces: str | None  # what an operator lets us replace
+    edit: Edit | None = None  # by hand, that `accepted_tree` keeps
 
     @property
     def folder(self) -> str:
@@ -95,4 +97,5 @@ def _due(tenant: Tenant, intended: frozenset[Push]) -> Due:
         accepted_commit=tenant.published_commit,
         intended=intended,
         replaces=tenant.replaces,
+        edit=ledger.edit_of(tenant),
     )

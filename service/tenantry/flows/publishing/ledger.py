@@ -7,21 +7,24 @@ seen on main, so a pass that dies in between is understood by the next one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import structlog
-from sqlalchemy import Select, delete, select, update
+from sqlalchemy import Row, Select, delete, select, update
 from sqlalchemy.orm import Session, defer
 
 from tenantry.adapters.database.session import insert_new, upsert
 from tenantry.adapters.database.tables import (
     Audit,
     Deployment,
+    Proposal,
     Publication,
     Repository,
     Tenant,
 )
+from tenantry.core.edits import Edit
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import Status
 from tenantry.flows import status
@@ -33,23 +36,31 @@ from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
 ACTOR = "publisher"
+_OPEN = (
+    Publication.id, Publication.customer_id, Publication.generation, Publication.tree,
+    Publication.rendered_tree, Publication.edited_files,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Push:
-    """A tree that a generation of a tenant is rendered to."""
+    """A tree that a generation of a tenant is rendered to, and the edit by hand that it keeps."""
 
     generation: int
     tree: str
+    edit: Edit | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Landed:
-    """A generation that stands on main: its tree, and the commit that made it stand."""
+    """A generation that stands on main: its tree, the commit that made it stand, and the edit by
+    hand that it keeps.
+    """
 
     generation: int
     tree: str
     commit: str
+    edit: Edit | None = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +75,31 @@ def intended(session: Session, customer_ids: Iterable[str]) -> dict[str, set[Pus
     """By customer: pushes that were intended and not yet accepted."""
     found: dict[str, set[Push]] = {}
     for row in session.execute(_open_publications(customer_ids)):
-        found.setdefault(row.customer_id, set()).add(Push(row.generation, row.tree))
+        push = Push(row.generation, row.tree, edit_of(row))
+        found.setdefault(row.customer_id, set()).add(push)
     return found
+
+
+def edit_of(row: Tenant | Publication | Proposal | Row[*tuple[Any, ...]]) -> Edit | None:
+    """The edit by hand that a row's tree keeps."""
+    if row.rendered_tree is None or row.edited_files is None:
+        return None
+    return Edit(row.rendered_tree, {name: tuple(pair) for name, pair in row.edited_files.items()})
+
+
+def write_edit(edit: Edit | None) -> dict[str, Any]:
+    """The columns that `edit_of` reads."""
+    if edit is None:
+        return {"rendered_tree": None, "edited_files": None}
+    return {"rendered_tree": edit.rendered, "edited_files": dict(edit.files)}
+
+
+def accepted_once(session: Session, customer_ids: Iterable[str]) -> set[tuple[str, str]]:
+    """(customer id, tree) of what was ever accepted of these."""
+    rows = select(Publication.customer_id, Publication.tree).where(
+        Publication.customer_id.in_(list(customer_ids)), Publication.accepted_at.is_not(None)
+    )
+    return {(customer_id, tree) for customer_id, tree in session.execute(rows)}
 
 
 def intend(service: Service, pushes: Mapping[str, Push]) -> None:
@@ -81,6 +115,7 @@ def intend(service: Service, pushes: Mapping[str, Push]) -> None:
                 "generation": push.generation,
                 "tree": push.tree,
                 "intended_at": now,
+                **write_edit(push.edit),
             }
             for customer_id, push in pushes.items()
         ]
@@ -107,9 +142,9 @@ def accept(
             if tenant.published_generation < landed[tenant.customer_id].generation
         ]
         for tenant in fresh:
-            _accept(session, tenant, landed[tenant.customer_id], now)
+            stand(session, tenant, landed[tenant.customer_id], now)
         _close_publications(session, landed, now)
-        _date_deployments(session, landed, now)
+        date_deployments(session, landed, now)
         records.record(session, cell, platforms, actor=ACTOR, now=now)
         see(session, cell, was, head)
 
@@ -144,19 +179,32 @@ def _set_aside(session: Session, tenant: Tenant, refusal: Refusal, now: datetime
     log.warning("tenant.set_aside", customer_id=tenant.customer_id, detail=tenant.set_aside)
 
 
-def _accept(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> None:
+def stand(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> None:
+    """Have a locked row say what stands on main."""
     tenant.published_generation = landed.generation
     tenant.published_commit = landed.commit
     tenant.published_at = now
-    tenant.accepted_tree = landed.tree
+    keep(tenant, landed.tree, landed.edit)
     tenant.replaces = None
     tenant.is_bulk = tenant.is_bulk and tenant.generation > landed.generation
     retry.forget(tenant)
-    if tenant.status == Status.PENDING:
+    if tenant.status in (Status.PENDING, Status.AWAITING_REVIEW):
         status.report(session, tenant, Status.PROVISIONING, "no_application", detail="", now=now)
     details = {"generation": landed.generation, "commit": landed.commit, "tree": landed.tree}
     session.add(_audit(tenant.customer_id, "tenant.published", details, now))
     log.info("tenant.published", customer_id=tenant.customer_id, commit=landed.commit)
+
+
+def keep(tenant: Tenant, tree: str, edit: Edit | None) -> None:
+    """Have the tree stand accepted, with the edit by hand that is in it. One that somebody adopted
+    stays so for as long as it is the same.
+    """
+    before = edit_of(tenant)
+    is_same = edit is not None and before is not None and edit.leaves_as(before)
+    tenant.is_edit_adopted = tenant.is_edit_adopted and is_same
+    tenant.accepted_tree = tree
+    for column, value in write_edit(edit).items():
+        setattr(tenant, column, value)
 
 
 def see(session: Session, cell: Cell, was: str | None, head: str | None) -> None:
@@ -184,7 +232,8 @@ def _close_publications(session: Session, landed: Mapping[str, Landed], now: dat
         session.execute(delete(Publication).where(Publication.id.in_(forgotten)))
 
 
-def _date_deployments(session: Session, landed: Mapping[str, Landed], now: datetime) -> None:
+def date_deployments(session: Session, landed: Mapping[str, Landed], now: datetime) -> None:
+    """Have the deployments that reached main say when."""
     columns = (Deployment.id, Deployment.customer_id, Deployment.generation, Deployment.wanted_at)
     rows = select(*columns).where(
         Deployment.customer_id.in_(landed), Deployment.published_at.is_(None)
@@ -199,9 +248,8 @@ def _date_deployments(session: Session, landed: Mapping[str, Landed], now: datet
         session.execute(update(Deployment), dated)
 
 
-def _open_publications(customer_ids: Iterable[str]) -> Select[int, str, int, str]:
-    columns = (Publication.id, Publication.customer_id, Publication.generation, Publication.tree)
-    return select(*columns).where(
+def _open_publications(customer_ids: Iterable[str]) -> Select[*tuple[Any, ...]]:
+    return select(*_OPEN).where(
         Publication.customer_id.in_(list(customer_ids)), Publication.accepted_at.is_(None)
     )
 

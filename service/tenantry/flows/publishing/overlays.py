@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
 from tenantry.core.errors import (
     HandEdited,
@@ -24,11 +23,10 @@ from tenantry.core.errors import (
     VaultError,
     frames,
 )
-from tenantry.core.finding import MISSING
 from tenantry.core.overlay import LOCAL
 from tenantry.flows.platforms import records
 from tenantry.flows.platforms.records import Book
-from tenantry.flows.publishing import adopted, founding
+from tenantry.flows.publishing import edited, founding
 from tenantry.flows.publishing.due import Due
 from tenantry.flows.publishing.example import Examples
 from tenantry.flows.publishing.ledger import Push, Refusal
@@ -70,7 +68,7 @@ class Overlay:
 
     @property
     def push(self) -> Push:
-        return Push(self.due.generation, self.shall.tree)
+        return Push(self.due.generation, self.shall.tree, self.shall.edit)
 
 
 @dataclass(frozen=True)
@@ -125,9 +123,9 @@ def _make(
 ) -> Overlay:
     standing, local = main.trees[due.folder], main.trees[f"{due.folder}/{LOCAL}"]
     ciphertext = _ciphertext(due, sealed)
-    overlay = Overlay(due, render_files(service, cell, due.spec, ciphertext, local=local), standing)
-    if not overlay.stands:
-        _require_ours(cell, due, standing)
+    rendered = render_files(service, cell, due.spec, ciphertext, local=local)
+    overlay = Overlay(due, edited.keep_edits(service, cell, due, rendered, standing), standing)
+    if not overlay.stands or overlay.shall.edit:
         _check(service, cell, overlay, main, examples)
     return overlay
 
@@ -141,19 +139,6 @@ def _ciphertext(due: Due, sealed: Sealed) -> Mapping[str, str]:
         raise _NotItsFault(f"the vault opens little of what is stored: {error}") from error
 
 
-def _require_ours(cell: Cell, due: Due, standing: str | None) -> None:
-    """HandEdited where main's folder is neither ours nor what an operator lets us replace."""
-    ours = {due.accepted_tree, *(push.tree for push in due.intended)}
-    if standing in ours or (standing or MISSING) == due.replaces:
-        return
-    if standing is None:
-        raise HandEdited("the tenant's folder was removed from main by hand")
-    if standing == NOT_A_TREE:
-        raise HandEdited("on main there is something else in place of the tenant's folder")
-    if not adopted.find(cell, [(standing, tree) for tree in ours if tree]):
-        raise HandEdited
-
-
 def _check(service: Service, cell: Cell, overlay: Overlay, main: Main, examples: Examples) -> None:
     spec, shall = overlay.due.spec, overlay.shall
     fault = records.find_fault(service, main.book, spec.platform, main.platform(spec.platform))
@@ -162,7 +147,10 @@ def _check(service: Service, cell: Cell, overlay: Overlay, main: Main, examples:
     platform = founding.platform_files(service, cell, main.trees, spec.platform)
     try:
         local = _read_local(cell, shall)
-        cell.checker.verify(spec, shall.files, platform=platform, local=local)
+        is_of_class = shall.edit is None
+        cell.checker.verify(
+            spec, shall.files, platform=platform, local=local, is_of_class=is_of_class
+        )
     except (OverlayRefused, ProgramStopped) as error:
         if fault := examples.find_fault(spec):
             raise _NotItsFault(fault) from error

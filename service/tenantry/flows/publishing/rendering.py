@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
+from tenantry.core.edits import Edit
 from tenantry.core.errors import OverlayRefused
 from tenantry.core.gittree import tree_id
 from tenantry.core.model import TenantSpec
@@ -16,11 +17,14 @@ from tenantry.flows.service import Cell, Service
 
 @dataclass(frozen=True)
 class RenderedFiles:
-    """A tenant's folder: the files that we write, the sub-folders that stay, and its tree id."""
+    """A tenant's folder: its files, the sub-folders that stay, its tree id, and the edit by hand
+    that is in the files.
+    """
 
     files: Mapping[str, bytes]
     keeps: Mapping[str, str]  # name -> tree id
     tree: str
+    edit: Edit | None = None
 
 
 def render_files(
