@@ -5,15 +5,17 @@ from __future__ import annotations
 import subprocess
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import Audit, Deployment, Tenant
-from tenantry.core.errors import RepositoryError
+from tenantry.core.errors import ChangeRefused, RepositoryError
 from tenantry.core.finding import Kind
 from tenantry.flows.auditing import repository
+from tenantry.flows.auditing.adopting import adopt
 from tenantry.flows.auditing.audit import audit
 from tenantry.flows.auditing.repair import plan, repair
 from tests.system.fleet import (
@@ -151,11 +153,109 @@ def test_what_is_edited_after_it_was_looked_at_is_kept(world: World) -> None:
     report = look(world)
     edit(world, customer_id)
     mend(world, report, customer_id)
-    assert found(look(world)) == {
-        (Kind.TREE_DIFFERS, customer_id), (Kind.SET_ASIDE, customer_id),
-    }  # fmt: skip
-    assert plan(look(world).findings, ()) == {}  # it would only be set aside again
+    path = f"main:{world.folder_of(customer_id)}/namespace.yaml"
+    assert world.git("show", path).count("# by hand") == 2
+    assert found(look(world)) == {(Kind.EDITED_BY_HAND, customer_id)}
     mend(world, look(world), customer_id)
+    assert "# by hand" not in world.git("show", path)
+    assert (look(world).findings, world.tenant(customer_id).rendered_tree) == ([], None)
+
+
+def test_what_cannot_be_kept_is_set_aside_until_it_is_named(world: World) -> None:
+    (customer_id,) = publish_all(world, 1)
+    edit(world, customer_id, "tenant.json")
+    rename_company(world.service, customer_id, "New", actor="t", now=world.clock())
+    world.publish()
+    report = look(world)
+    assert found(report) == {(Kind.TREE_DIFFERS, customer_id), (Kind.SET_ASIDE, customer_id)}
+    assert plan(report.findings, ()) == {}  # it would only be set aside again
+    mend(world, report, customer_id)
+    assert look(world).findings == []
+
+
+def test_a_tenant_with_an_edit_is_mended_like_any_other(world: World, tmp_path: Path) -> None:
+    (customer_id,) = publish_all(world, 1)
+    edit(world, customer_id)
+    adopt(world.service, customer_id, actor="operator")
+    take_another_certificate(world, tmp_path / "new")
+    report = look(world)
+    assert found(report) == {(Kind.OLD_CERTIFICATE, customer_id)}
+    mend(world, report)
+    assert look(world, full=True).findings == []
+    path = f"main:{world.folder_of(customer_id)}/namespace.yaml"
+    assert world.git("show", path).endswith("# by hand")
+
+
+# Adopting
+
+
+def test_an_edit_is_found_until_it_is_adopted_and_again_when_it_changes(world: World) -> None:
+    (customer_id,) = publish_all(world, 1)
+    edit(world, customer_id)
+    (finding,) = look(world).findings
+    assert finding.kind == Kind.TREE_DIFFERS
+    assert "+# by hand" in finding.edited["namespace.yaml"]
+    rename_company(world.service, customer_id, "New", actor="t", now=world.clock())
+    world.publish()
+    (finding,) = look(world, full=True).findings
+    assert (finding.kind, finding.message.rpartition(": ")[2]) == (
+        Kind.EDITED_BY_HAND, "namespace.yaml",
+    )  # fmt: skip
+    assert "+# by hand" in finding.edited["namespace.yaml"]
+    assert adopt(world.service, customer_id, actor="operator") == ("namespace.yaml",)
+    rename_company(world.service, customer_id, "Newer", actor="t", now=world.clock())
+    world.publish()
+    assert look(world, full=True).findings == []
+    edit(world, customer_id)
+    assert found(look(world)) == {(Kind.TREE_DIFFERS, customer_id)}
+    rename_company(world.service, customer_id, "Newest", actor="t", now=world.clock())
+    world.publish()
+    assert found(look(world)) == {(Kind.EDITED_BY_HAND, customer_id)}
+
+
+def test_an_edit_is_adopted_though_nothing_is_due(world: World) -> None:
+    (customer_id,) = publish_all(world, 1)
+    edit(world, customer_id)
+    head = world.git("rev-parse", "main")
+    assert adopt(world.service, customer_id, actor="operator") == ("namespace.yaml",)
+    tenant = world.tenant(customer_id)
+    assert (look(world, full=True).findings, world.git("rev-parse", "main")) == ([], head)
+    assert (tenant.generation, tenant.published_commit, tenant.is_edit_adopted) == (1, head, True)
+    with world.service.database.read() as session:
+        (row,) = session.scalars(select(Audit).where(Audit.action == "tenant.edit_adopted"))
+    assert (row.actor, row.details["files"]) == ("operator", ["namespace.yaml"])
+
+
+def test_where_there_is_no_edit_there_is_nothing_to_adopt(world: World) -> None:
+    adopted, edited, removed = publish_all(world, 3)
+    refused = partial(pytest.raises, ChangeRefused)
+    with refused(match="no edit"):
+        adopt(world.service, adopted, actor="operator")
+    edit(world, adopted)
+    adopt(world.service, adopted, actor="operator")
+    with refused(match="no edit that nobody adopted"):
+        adopt(world.service, adopted, actor="operator")
+    edit(world, edited, "tenant.json")
+    with refused(match=r"tenant\.json"):
+        adopt(world.service, edited, actor="operator")
+    remove(world, removed)
+    with refused(match="no folder"):
+        adopt(world.service, removed, actor="operator")
+    mend(world, look(world), edited, removed)
+
+
+def test_an_edit_that_holds_a_secret_is_named_and_not_shown(world: World) -> None:
+    (customer_id,) = publish_all(world, 1)
+    secret = "---\nkind: Secret\nstringData: {a: canary-value}\n"
+    edit(world, customer_id, text=secret)
+    adopt(world.service, customer_id, actor="operator")
+    report = look(world)
+    assert [each.kind for each in report.findings] == [Kind.PLAIN_SECRET]
+    edit(world, customer_id)
+    report = look(world)
+    assert found(report) >= {(Kind.TREE_DIFFERS, customer_id)}
+    assert "canary-value" not in repr(report)
+    mend(world, report, customer_id)
 
 
 def test_what_somebody_reverted_stays_reverted_until_it_is_named(world: World) -> None:

@@ -51,6 +51,25 @@ def test_the_audit_command_tells_findings_and_exits_as_it_says(world: World) -> 
 
 
 @on_sqlite
+def test_edits_are_told_with_their_difference_and_adopted_by_name(world: World) -> None:
+    ids, operator = publish_all(world, 2), Operator(world)
+    for each in ids:
+        edit(world, each)
+    (told,) = json.loads(operator.run("repo", "audit", "--json")[1])["cells"]
+    assert ["+# by hand" in each["edited"]["namespace.yaml"] for each in told["findings"]] == [
+        True, True,
+    ]  # fmt: skip
+    assert operator.run("repo", "adopt", *ids)[:2] == (
+        0, "".join(f"{each}: adopted namespace.yaml\n" for each in ids),
+    )  # fmt: skip
+    assert operator.run("repo", "audit")[0] == 0
+    code, _, err = operator.run("repo", "adopt", ids[0])
+    assert (code, "no edit that nobody adopted" in err) == (1, True)
+    code, _, err = operator.run("repo", "adopt", "cust-typo")
+    assert (code, "cust-typo: there is no such tenant" in err) == (2, True)
+
+
+@on_sqlite
 def test_a_repair_that_was_not_published_is_no_success(world: World) -> None:
     (customer_id,), operator = publish_all(world, 1), Operator(world)
     remove(world, customer_id)

@@ -15,6 +15,7 @@ from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
 from tenantry.core.errors import TenantryError
 from tenantry.flows.auditing import repository
+from tenantry.flows.auditing.adopting import adopt as adopt_edit
 from tenantry.flows.auditing.audit import Report
 from tenantry.flows.auditing.audit import audit as audit_cell
 from tenantry.flows.auditing.repair import Kinds
@@ -170,6 +171,22 @@ def status(cell_name: str | None, as_json: bool) -> None:
         return
     for name, value in (pair for each in found for pair in each.items()):
         echo(f"{name.replace('_', ' '):14}{_show(value)}")
+
+
+@repo.command()
+@click.argument("customer_ids", nargs=-1, required=True, metavar="CUSTOMER_ID...")
+def adopt(customer_ids: tuple[str, ...]) -> None:
+    """Keep what somebody edited in these tenants' folders on main, from now on.
+
+    Every later publication leaves it as it is, and is refused where it would have to change it.
+    `tenantry repo audit --repair --overwrite` drops it again.
+    """
+    with opened() as service:
+        if missing := bulk.unknown(service, choose_cells(service, None), customer_ids):
+            raise click.UsageError(f"{missing[0]}: there is no such tenant")
+        for customer_id in customer_ids:
+            files = adopt_edit(service, customer_id, actor=ACTOR)
+            echo(f"{customer_id}: adopted {', '.join(files)}")
 
 
 @repo.command("accept-history")

@@ -5,6 +5,7 @@ Pure: what was read of one tenant goes in, findings come out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
@@ -18,6 +19,7 @@ class Kind(StrEnum):
     MISSING = "missing"
     UNKNOWN_TENANT = "unknown_tenant"
     TREE_DIFFERS = "tree_differs"
+    EDITED_BY_HAND = "edited_by_hand"
     BYTES_DIFFER = "bytes_differ"
     UNKNOWN_FILE = "unknown_file"
     PLAIN_SECRET = "plain_secret"  # noqa: S105 - a kind of finding
@@ -29,8 +31,12 @@ class Kind(StrEnum):
     PLATFORM_CHANGED = "platform_changed"
 
 
+NO_EDIT: Mapping[str, str] = {}
 REPAIR = "tenantry repo audit --repair"
 OVERWRITE = "look at it (git log), then `tenantry repo audit --repair --overwrite {}`"
+ADOPT = (
+    "`tenantry repo adopt {0}` keeps it; `tenantry repo audit --repair --overwrite {0}` drops it"
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,14 @@ class Finding:
     path: str | None = None
     is_safe: bool = False  # whether repair may mend it without being told which tenant
     replaces: str | None = None  # what repair would have the publisher replace on main
+    edited: Mapping[str, str] = field(default_factory=dict)  # file -> how it differs
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, object]:
         """For programs; without what only repair needs."""
         named = {"customer_id": self.customer_id, "path": self.path}
         told = {"kind": self.kind.value, **named, "message": self.message, "remedy": self.remedy}
-        return {name: value for name, value in told.items() if value is not None}
+        edited: dict[str, object] = {"edited": dict(self.edited)} if self.edited else {}
+        return edited | {name: value for name, value in told.items() if value is not None}
 
     def as_text(self) -> str:
         """For people."""
@@ -76,6 +84,9 @@ class Facts:
     is_outdated: bool = False  # holds ciphertext of another certificate
     rendered: str | None = None  # tree id that its row renders to now
     fault: str | None = None  # why it cannot be rendered
+    rendered_tree: str | None = None  # what we made, where `accepted_tree` keeps an edit by hand
+    is_edit_adopted: bool = False
+    edited: Mapping[str, str] = field(default_factory=dict)  # by hand: file -> how it differs
 
     @property
     def is_behind(self) -> bool:
@@ -92,14 +103,25 @@ class Facts:
         stands = (self.accepted_tree, *self.pushed)
         return self.standing in stands or self.is_older or self.is_same_but_local
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether nobody else wrote anything of what stands there, but for `local/`."""
+        return self.is_ours and self.rendered_tree is None
+
 
 # What must not have moved for a finding to hold; of facts, or of a tenant's row.
-seen = attrgetter("generation", "published_generation", "accepted_tree", "set_aside")
+seen = attrgetter(
+    "generation", "published_generation", "accepted_tree", "is_edit_adopted", "set_aside"
+)
 
 
 def judge(facts: Facts) -> list[Finding]:
     """What is wrong with a tenant; what the publisher is about to mend is not."""
-    found = [_judge_folder(facts), _judge_bytes(facts), _judge_certificate(facts)]
+    found = [
+        _judge_folder(facts) or _judge_edit(facts),
+        _judge_bytes(facts),
+        _judge_certificate(facts),
+    ]
     if facts.set_aside is not None:
         message = f"the publisher set it aside: {facts.set_aside}"
         remedy = f"mend the reason, then `tenantry tenants retry {facts.customer_id}`"
@@ -119,11 +141,31 @@ def _judge_folder(facts: Facts) -> Finding | None:
         return _judge_back(facts, Kind.TREE_DIFFERS, "main shows it as it was published earlier")
     if facts.is_ours:
         return None
-    message = "its folder on main was edited by hand"
-    if facts.accepted_tree is None:
+    if facts.accepted_tree is None and not facts.edited:
         message = "was never published, and a folder stands in its place"
-    remedy = OVERWRITE.format(facts.customer_id)
-    return _of(facts, Kind.TREE_DIFFERS, message, remedy, replaces=standing)
+        remedy = OVERWRITE.format(facts.customer_id)
+        return _of(facts, Kind.TREE_DIFFERS, message, remedy, replaces=standing)
+    message = f"its folder on main was edited by hand{_names(facts)}"
+    remedy = ADOPT.format(facts.customer_id)
+    return _of(facts, Kind.TREE_DIFFERS, message, remedy, replaces=standing, edited=facts.edited)
+
+
+def _judge_edit(facts: Facts) -> Finding | None:
+    """An edit that every publication keeps, until somebody says that it shall stay, or not."""
+    if facts.rendered_tree is None or facts.is_edit_adopted or facts.replaces == facts.standing:
+        return None
+    return _of(
+        facts,
+        Kind.EDITED_BY_HAND,
+        f"an edit by hand is kept{_names(facts)}",
+        ADOPT.format(facts.customer_id),
+        replaces=facts.standing,
+        edited=facts.edited,
+    )
+
+
+def _names(facts: Facts) -> str:
+    return f": {', '.join(facts.edited)}" if facts.edited else ""
 
 
 def _judge_back(facts: Facts, kind: Kind, message: str) -> Finding:
@@ -144,7 +186,8 @@ def _judge_bytes(facts: Facts) -> Finding | None:
     if facts.fault is not None:
         message = f"what is wanted of it cannot be rendered: {facts.fault}"
         return _of(facts, Kind.BYTES_DIFFER, message, "mend what the reason names")
-    if facts.rendered in (None, facts.accepted_tree) or not facts.is_ours:
+    made = facts.rendered_tree or facts.accepted_tree
+    if facts.rendered in (None, made) or not facts.is_ours:
         return None
     if facts.rendered == facts.standing:
         return None
@@ -170,5 +213,8 @@ def _of(
     *,
     is_safe: bool = False,
     replaces: str | None = None,
+    edited: Mapping[str, str] = NO_EDIT,
 ) -> Finding:
-    return Finding(kind, message, remedy, facts.customer_id, facts.folder, is_safe, replaces)
+    return Finding(
+        kind, message, remedy, facts.customer_id, facts.folder, is_safe, replaces, edited
+    )

@@ -58,7 +58,7 @@ def audit(
     for page in bulk.pages(service, cell, Selection()):
         for facts in look(head, page, full=full):
             waiting += facts.is_waiting
-            sound |= {facts.folder} if facts.is_ours else set()
+            sound |= {facts.folder} if facts.is_sound else set()
             suspects |= {facts.customer_id: facts} if judge(facts) else {}
         tenants += len(page)
         progress(len(page))

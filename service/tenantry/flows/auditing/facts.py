@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Publication, Tenant
+from tenantry.adapters.database.tables import Tenant
 from tenantry.core import naming
 from tenantry.core.finding import Facts
+from tenantry.flows.auditing.edits import read_edit
 from tenantry.flows.fleet.rerender import read_current, rendered_trees
 from tenantry.flows.publishing import adopted, ledger
 from tenantry.flows.publishing.sealer import Sealer
@@ -39,13 +39,18 @@ def read_facts(
         pushed = ledger.intended(session, customer_ids)
         outdated = sealer.read_outdated(session, customer_ids)
         other = [each for each in tenants if _stands_otherwise(each, places)]
-        older = _accepted_once(session, [each.customer_id for each in other])
+        older = ledger.accepted_once(session, [each.customer_id for each in other])
         current = read_current(session, customer_ids) if full else []
     if full:
         rendered = rendered_trees(service, cell, head, current, faults)
     local_only = _same_but_local(cell, other, places)
     reverted = [each for each in tenants if _is_back(each, places, older)]
     lost = _published_in_lost_history(cell, head, reverted)
+    edits = {
+        each.customer_id: read_edit(cell, each, places[naming.folder_of(each.customer_id)], pushed)
+        for each in tenants
+        if each.rendered_tree or (each in other and each.customer_id not in local_only)
+    }
     return [
         Facts(
             customer_id=each.customer_id,
@@ -63,6 +68,9 @@ def read_facts(
             is_outdated=each.customer_id in outdated,
             rendered=rendered.get(each.customer_id),
             fault=faults.get(each.customer_id),
+            rendered_tree=each.rendered_tree,
+            is_edit_adopted=each.is_edit_adopted,
+            edited=edits.get(each.customer_id, {}),
         )
         for each in tenants
     ]
@@ -72,16 +80,8 @@ def _stands_otherwise(tenant: Tenant, places: Mapping[str, str | None]) -> bool:
     return places[naming.folder_of(tenant.customer_id)] not in (None, tenant.accepted_tree)
 
 
-def _accepted_once(session: Session, customer_ids: Sequence[str]) -> set[tuple[str, str | None]]:
-    """(customer id, tree) of what was ever accepted of these."""
-    rows = select(Publication.customer_id, Publication.tree).where(
-        Publication.customer_id.in_(customer_ids), Publication.accepted_at.is_not(None)
-    )
-    return {(customer_id, tree) for customer_id, tree in session.execute(rows)}
-
-
 def _is_back(
-    tenant: Tenant, places: Mapping[str, str | None], older: Collection[tuple[str, str | None]]
+    tenant: Tenant, places: Mapping[str, str | None], older: Collection[tuple[str, str]]
 ) -> bool:
     """Whether main shows a published tenant as it was earlier, or not at all."""
     tree = places[naming.folder_of(tenant.customer_id)]

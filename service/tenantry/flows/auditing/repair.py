@@ -55,7 +55,7 @@ def plan(findings: Sequence[Finding], overwrite: Collection[str]) -> dict[str, P
     plans = {}
     for customer_id, found in by_tenant.items():
         mends = [each for each in found if each.is_safe or _is_named(each, overwrite)]
-        kept = any(each.replaces for each in found if each not in mends)
+        kept = any(_keeps_from_publishing(each) for each in found if each not in mends)
         if mends and not kept:  # with its folder kept, it would only be set aside again
             replaces = next((each.replaces for each in mends if each.replaces), None)
             plans[customer_id] = Plan(tuple(each.kind for each in mends), replaces)
@@ -82,6 +82,10 @@ def repair(service: Service, report: Report, overwrite: Collection[str]) -> Iter
 
 def _is_named(finding: Finding, overwrite: Collection[str]) -> bool:
     return finding.replaces is not None and finding.customer_id in overwrite
+
+
+def _keeps_from_publishing(finding: Finding) -> bool:
+    return finding.replaces is not None and finding.kind != Kind.EDITED_BY_HAND
 
 
 def _mend(service: Service, session: Session, tenant: Tenant, plan: Plan) -> None:

@@ -31,7 +31,7 @@ class Current:
 
     customer_id: str
     generation: int
-    tree: str
+    tree: str  # that we made of it last
     wanted: Mapping[str, object]  # core.model.TenantSpec
     ciphertext: Mapping[str, str]
 
@@ -75,7 +75,7 @@ def read_current(session: Session, customer_ids: Sequence[str]) -> list[Current]
         Current(
             each.customer_id,
             each.generation,
-            each.accepted_tree or "",
+            each.rendered_tree or each.accepted_tree or "",
             each.approved,
             sealed[each.customer_id],
         )
