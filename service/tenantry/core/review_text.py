@@ -113,7 +113,7 @@ def _edits(entry: Entry) -> str:
 
 def _verdicts(entries: Sequence[Entry]) -> Iterator[str]:
     """Of the tenants without a difference, that they have none."""
-    same = [entry for entry in entries if not entry.content.differences and _is_sound(entry)]
+    same = [each for each in entries if not (each.content.differences or each.content.problems)]
     usual = [entry for entry in same if entry.is_new]
     if usual:
         who = _who(usual, entries)
@@ -123,10 +123,6 @@ def _verdicts(entries: Sequence[Entry]) -> Iterator[str]:
     if unchanged := [entry for entry in same if not entry.is_new]:
         who = _who(unchanged, entries)
         yield paragraph(f"{who}: the objects stay the same, but for secrets.")
-
-
-def _is_sound(entry: Entry) -> bool:
-    return not entry.content.problems
 
 
 def _who(some: Sequence[Entry], entries: Sequence[Entry]) -> str:
