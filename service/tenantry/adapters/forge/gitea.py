@@ -121,7 +121,7 @@ def _pull(found: Mapping[str, Any], closed_by: str = "") -> Pull:
     return Pull(
         int(found["number"]),
         str(found["html_url"]),
-        str(found["head"]["ref"]),
+        str(found["head"]["label"]),  # its ref is another once the branch is gone
         _state(found),
         str(merged_by.get("login", "")) or closed_by,
         found.get("merge_commit_sha") if found["merged"] else None,

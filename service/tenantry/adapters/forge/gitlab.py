@@ -146,6 +146,7 @@ class _Response:
     """As much of a `requests.Response` as python-gitlab looks at."""
 
     history: tuple[()] = ()
+    links: Mapping[str, Any] = {}  # one page is all that is asked for
 
     def __init__(self, answer: Answer) -> None:
         self.status_code, self.headers, self.content = answer.status, answer.headers, answer.body
