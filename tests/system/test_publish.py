@@ -299,6 +299,18 @@ def test_an_edit_by_hand_of_what_has_to_change_is_kept_and_set_aside(world: Worl
     take_back(world, edited, head)
 
 
+def test_an_edit_by_hand_of_the_record_is_set_aside_though_nothing_changes_it(
+    world: World,
+) -> None:
+    edited = world.sign_up()
+    world.publish()
+    head = world.git("rev-parse", "main")
+    edit(world, edited.customer_id, "tenant.json", "\n")
+    have_published_again(world, edited)
+    assert "tenant.json" in world.publish().set_aside[edited.customer_id]
+    take_back(world, edited, head)
+
+
 def test_what_an_edit_by_hand_makes_of_a_tenant_is_built_before_it_is_published(
     world: World,
 ) -> None:
