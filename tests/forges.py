@@ -541,7 +541,7 @@ FAILURES: dict[str, Callable[[FakeForge, Handler], None]] = {
     "limit": _limit,
     "limit without end": _with(429, {"message": "too many"}),
     "secondary limit": _with(403, _SECONDARY),
-    "secondary limit with end": _with(403, _SECONDARY, Retry_After="7"),
+    "limit by end alone": _with(403, {"message": "Forbidden"}, Retry_After="7"),
     "403": _with(403, {"message": "Resource not accessible by personal access token"}),
     "404": _with(404, {"message": "Not Found"}),
     "409": _with(409, {"message": ["head moved"]}),

@@ -198,7 +198,7 @@ ERRORS: dict[str, tuple[type[ForgeError], float | None]] = {
     "limit": (ForgeBusy, WAIT),
     "limit without end": (ForgeBusy, 60),
     "secondary limit": (ForgeBusy, 60),
-    "secondary limit with end": (ForgeBusy, 7),
+    "limit by end alone": (ForgeBusy, 7),
     "403": (ForgeForbidden, None),
     "404": (ForgeNotFound, None),
     "500": (ForgeError, None),
