@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,78 +10,18 @@ import pytest
 from tenantry.core import naming
 from tenantry.core.model import State, Status
 from tenantry.core.review import ChangeKind, Mode, Outcome
-from tenantry.flows.reviewing.changes import Listed, decline, list_changes, request_change
-from tenantry.flows.reviewing.review import Reviewer
+from tenantry.flows.reviewing.changes import decline, request_change
 from tests.invariants import check_invariants
+from tests.system.reviewer import Person, ask, newest, review
 from tests.system.world import FEW_SHARDS, World, make_world
 
-Merge = Callable[["Person", str], None]
+Merge = Callable[[Person, str], None]
 
 
 @pytest.fixture
 def database_url(tmp_path: Path) -> str:
     """Of these, nothing depends on the kind of database."""
     return f"sqlite:///{tmp_path}/tenantry.db"
-
-
-class Person:
-    """A reviewer with a clone of the tenants repository."""
-
-    def __init__(self, world: World) -> None:
-        self.path = world.folder / "reviewer"
-        self.remote = world.remote
-        if not self.path.exists():
-            subprocess.run(["git", "clone", "-q", self.remote, self.path], check=True)
-            self.git("config", "user.name", "Ada Reviewer")
-            self.git("config", "user.email", "ada@example.com")
-        self.git("fetch", "-q", "--prune")
-
-    def git(self, *words: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", self.path, *words], check=True, capture_output=True, text=True
-        )
-        return done.stdout
-
-    def to(self, branch: str) -> None:
-        self.git("checkout", "-q", "-B", branch, f"origin/{branch}")
-
-    def merge(self, branch: str) -> None:
-        self.to("main")
-        self.git("merge", "-q", "--no-ff", "--no-edit", f"origin/{branch}")
-        self.git("push", "-q", "origin", "main")
-
-    def squash(self, branch: str) -> None:
-        self.to("main")
-        self.git("merge", "-q", "--squash", f"origin/{branch}")
-        self.git("commit", "-q", "-m", "squashed")
-        self.git("push", "-q", "origin", "main", f":{branch}")
-
-    def rebase(self, branch: str) -> None:
-        self.to(branch)
-        self.git("rebase", "-q", "origin/main")
-        self.git("push", "-q", "origin", "HEAD:main")
-
-    def edit(self, branch: str, path: str, text: str) -> None:
-        self.to(branch)
-        place = self.path / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "edited")
-        self.git("push", "-q", "origin", branch)
-
-
-def review(world: World) -> None:
-    world.wait()
-    Reviewer(world.service, world.cell, timedelta(seconds=1)).look()
-
-
-def changes(world: World, customer_id: str) -> list[Listed]:
-    return list(list_changes(world.service, world.cell, open_only=False, customer_id=customer_id))
-
-
-def newest(world: World, customer_id: str) -> Listed:
-    return changes(world, customer_id)[0]
 
 
 @pytest.fixture
@@ -103,15 +41,6 @@ def running(tmp_path: Path, database_url: str) -> Iterator[tuple[World, str]]:
     world.publish()
     yield world, customer_id
     world.service.database.close()
-
-
-def ask(world: World, customer_id: str, plan: str = "professional") -> str:
-    asked = request_change(
-        world.service, world.cell, customer_id, ChangeKind.PLAN, {"plan": plan}, actor="operator"
-    )
-    assert asked.mode == Mode.REVIEW
-    review(world)
-    return f"tenantry/{customer_id}"
 
 
 @pytest.mark.parametrize("merge", [Person.merge, Person.squash, Person.rebase])

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from http.client import CONFLICT, SEE_OTHER
 
 from tenantry.adapters.git import remote_head
-from tenantry.adapters.http import make_session
-from tenantry.cli.demo_stack import Stack
+from tenantry.cli.demo_stack import SESSION, Stack
 from tenantry.core.errors import TenantryError
 from tenantry.core.review import branch_of
 
-SESSION = make_session()
 MERGED_WITHIN = 60.0  # seconds
 TIMEOUT = 30.0  # seconds for one request
 
