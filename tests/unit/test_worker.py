@@ -180,7 +180,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
             calls.note(f"look-{self.cell.name}")
             return False
 
+    class Reviewer:
+        def __init__(self, _service: Any, cell: Any, _every: Any) -> None:
+            self.name = cell.name
+
+        def look(self) -> None:
+            calls.note(f"review-{self.name}")
+
     monkeypatch.setattr(worker, "publish_due", publish)
+    monkeypatch.setattr(worker, "Reviewer", Reviewer)
     monkeypatch.setattr(worker, "follow_main", follow)
     monkeypatch.setattr(worker, "send_due", send)
     monkeypatch.setattr(worker, "forget_old", forget)
@@ -209,16 +217,19 @@ def test_follower_is_told_what_it_saw_last(calls: Calls) -> None:
     calls.wait_for("follow-eu-None", 1)
 
 
-def test_one_mailer_and_for_each_cell_a_publisher_follower_and_watcher(calls: Calls) -> None:
+def test_one_mailer_and_for_each_cell_the_loops_of_its_repository(calls: Calls) -> None:
     running = make_worker("eu", "us")
     running.start()
     try:
         calls.wait_for("forget", 1)
         for name in ("send", "publish-eu", "look-eu", "publish-us", "look-us"):
             calls.wait_for(name, 3)
+        for name in ("review-eu", "review-us"):
+            calls.wait_for(name, 1)
         assert names_of(running) == {
-            "mailer", "housekeeper", "publisher-eu", "follower-eu", "watcher-eu", "publisher-us",
-            "follower-us", "watcher-us",
+            "mailer", "housekeeper",
+            "publisher-eu", "reviewer-eu", "follower-eu", "watcher-eu",
+            "publisher-us", "reviewer-us", "follower-us", "watcher-us",
         }  # fmt: skip
     finally:
         running.stop()
