@@ -218,3 +218,26 @@ def test_branch_follows_when_main_moves_under_it(running: tuple[World, str]) -> 
     review(world)
     approved = world.tenant(customer_id).approved
     assert (approved["plan"], approved["state"]) == ("professional", "suspended")
+
+
+def test_branch_goes_with_what_waited_on_it_unless_somebody_added_to_it(
+    running: tuple[World, str],
+) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    Person(world).merge(branch)
+    review(world)
+    assert branch not in world.git("branch")
+    world.publish()
+
+    ask(world, customer_id, "enterprise")
+    reviewer = Person(world)
+    decline(world.service, world.cell, customer_id, actor="operator")
+    reviewer.edit(branch, "notes.txt", "why not\n")
+    world.cell.repository.fetch()
+    review(world)
+    ask(world, customer_id, "enterprise")  # and goes on upon what is there
+    assert "notes.txt" in world.git("ls-tree", "--name-only", branch)
+    Person(world).merge(branch)
+    review(world)
+    assert world.tenant(customer_id).approved["plan"] == "enterprise"

@@ -108,14 +108,15 @@ class Demo:
 
 
 @contextmanager
-def demo(folder: Path, product: Path | None = None) -> Iterator[Demo]:
+def demo(folder: Path, product: Path | None = None, *, review: bool = False) -> Iterator[Demo]:
     for program in ("kubeseal", "kustomize"):
         require(program)
     shipped = assets.path("tenant_templates")
     stack = Stack(folder / "demo", free_port_and_next(), product or shipped)
     process = subprocess.Popen(
         [sys.executable, "-m", "tenantry", "demo", "--data", str(stack.data),
-         "--port", str(stack.port), "--product", str(stack.product)],
+         "--port", str(stack.port), "--product", str(stack.product),
+         *(["--review"] if review else [])],
         stdout=subprocess.PIPE, text=True, cwd=folder,
     )  # fmt: skip
     try:

@@ -92,6 +92,17 @@ def platform(customer_id: str, version: str, as_json: bool) -> None:
     _request(ChangeKind.PLATFORM, "platform", customer_id, version, check=check, as_json=as_json)
 
 
+@click.command()
+@customer_argument
+@json_option
+def renew(customer_id: str, as_json: bool) -> None:
+    """Issue a tenant's license anew, for the plan and the time that it has."""
+    with opened() as service:
+        cell = _cell_of(service, customer_id)
+        done = request_change(service, cell, customer_id, ChangeKind.LICENSE, {}, actor=ACTOR)
+    _tell(done, "the license", as_json=as_json)
+
+
 def _request(
     kind: ChangeKind,
     field: str,
@@ -106,10 +117,14 @@ def _request(
         if check:
             check(service, cell)
         done = request_change(service, cell, customer_id, kind, {field: value}, actor=ACTOR)
+    _tell(done, f"{field} {value}", as_json=as_json)
+
+
+def _tell(done: Requested, what: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
-        echo(f"{customer_id}: {field} {value} {_what_comes_next(done)}")
+        echo(f"{done.customer_id}: {what} {_what_comes_next(done)}")
 
 
 def _what_comes_next(done: Requested) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from http.client import CONFLICT, SEE_OTHER
+from http import HTTPStatus
 
 from tenantry.adapters.git import remote_head
 from tenantry.cli.demo_stack import SESSION, Stack
@@ -40,6 +40,6 @@ def _merge(stack: Stack, branch: str) -> bool:
         allow_redirects=False,
         timeout=TIMEOUT,
     )
-    if answer.status_code not in {SEE_OTHER, CONFLICT}:
+    if answer.status_code not in {HTTPStatus.SEE_OTHER, HTTPStatus.CONFLICT}:
         raise TenantryError(f"the merge was answered with {answer.status_code}")
-    return answer.status_code == SEE_OTHER
+    return answer.status_code == HTTPStatus.SEE_OTHER

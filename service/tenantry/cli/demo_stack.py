@@ -99,7 +99,7 @@ def running(stack: Stack) -> Iterator[Parts]:
     try:
         for name, argv in _commands(stack).items():
             log = stack.logs / f"{name}.log"
-            parts.children[name] = process.start(argv, env=_environment(stack), log=log)
+            parts.children[name] = process.start(argv, env=environment_of(stack), log=log)
         _wait_until(lambda: _answers(f"{stack.stand_in_url}/healthz"), parts)
         _wait_until(lambda: _answers(f"{stack.signup_url}/readyz"), parts)
         yield parts
@@ -192,7 +192,8 @@ def settings_of(stack: Stack) -> dict[str, Any]:
     }
 
 
-def _environment(stack: Stack) -> dict[str, str]:
+def environment_of(stack: Stack) -> dict[str, str]:
+    """The variables that web and worker run with."""
     texts = {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in settings_of(stack).items()

@@ -46,7 +46,7 @@ def tenants() -> None:
     """
 
 
-for command in (changes.plan, changes.state, changes.platform):
+for command in (changes.plan, changes.state, changes.platform, changes.renew):
     tenants.add_command(command)
 
 

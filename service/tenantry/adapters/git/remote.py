@@ -126,6 +126,14 @@ class Remote:
         errors = {branch: explain(branch, line, told) for branch, line in left.items()}
         return Moved(_before(report), errors)
 
+    def remove(self, clone: Clone, branch: str, commit: str) -> bool:
+        """Remove a branch that nothing waits on, if it is still at the commit; whether it went. The
+        lease is the fence: a commit that somebody added meanwhile keeps the branch.
+        """
+        place = f"refs/heads/{branch}"
+        asked = ("push", "--quiet", f"--force-with-lease={place}:{commit}", "origin", f":{place}")
+        return self._exchange(clone, *asked, deadline=self._deadline).returncode == 0
+
     def head(self) -> str | None:
         """The branch's head, asked without a clone; None where there is no such branch."""
         asked = ("ls-remote", "--exit-code", "--", self.url, f"refs/heads/{self.branch}")

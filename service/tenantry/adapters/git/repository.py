@@ -195,3 +195,10 @@ class TenantsRepository:
         """
         with self._turn:
             return self._remote.move(self._clone, branches)
+
+    def remove(self, branch: str, commit: str) -> bool:
+        """Remove a branch beside main (short name), if the remote has it at the commit; whether it
+        went.
+        """
+        with self._turn:
+            return self._remote.remove(self._clone, branch, commit)

@@ -172,16 +172,16 @@ def _propose(service: Service, cell: Cell, review_id: int, main: str) -> bool:
         rows = select(ChangeRow.customer_id).where(ChangeRow.review_id == review_id)
         customer_ids = sorted(set(session.scalars(rows)))
         wanted = read_wanted(service, session, cell, customer_ids)
-        ours = _proposed(session, review_id)
+        ours = _proposed(session, customer_ids)
     shown = _show(service, cell, branch, wanted, ours)
-    dropped = sorted(set(customer_ids) & ours.keys() - {each.customer_id for each in wanted})
+    dropped = sorted(set(customer_ids) - {each.customer_id for each in wanted})
     changes = _changes(cell, branch, shown, dropped)
+    _intend(service, branch, shown)
     if not changes:
         _record(service, branch, head or main, wanted)
         return False
     parent = branch.head or main
     built = cell.repository.propose(parent, changes, service.now())
-    _intend(service, branch, shown)
     moved = cell.repository.move({branch.name: built[-1].sha})
     if branch.name in moved.errors:
         raise moved.errors[branch.name]
@@ -194,9 +194,11 @@ def _tip(built: Sequence[Commit]) -> str:
     return built[-1].sha
 
 
-def _proposed(session: Session, review_id: int) -> dict[str, Trees]:
-    """By customer: the trees that its folder had on the branch, and the edits that they keep."""
-    rows = select(Proposal).where(Proposal.review_id == review_id).order_by(Proposal.id)
+def _proposed(session: Session, customer_ids: Sequence[str]) -> dict[str, Trees]:
+    """By customer: the trees that its folder had on branches, and the edits that they keep. Also of
+    earlier reviews: a branch may be left from one.
+    """
+    rows = select(Proposal).where(Proposal.customer_id.in_(customer_ids)).order_by(Proposal.id)
     found: dict[str, Trees] = {}
     for each in session.scalars(rows):
         found.setdefault(each.customer_id, {})[each.tree] = ledger.edit_of(each)
@@ -316,7 +318,8 @@ def _intend(service: Service, branch: Branch, shown: Sequence[Shown]) -> None:
         for row in rows:  # a tree that was there before may stand for other changes now
             same = {name: row[name] for name in ("review_id", "customer_id", "tree")}
             session.execute(delete(Proposal).filter_by(**same))
-        session.execute(insert(Proposal), rows)
+        if rows:
+            session.execute(insert(Proposal), rows)
 
 
 def _record(service: Service, branch: Branch, head: str, wanted: Sequence[Wanted]) -> None:

@@ -20,6 +20,7 @@ from tenantry.flows.publishing.shards import follow_main
 from tenantry.flows.reviewing.propose import propose_due
 from tenantry.flows.reviewing.pulls import Pulls
 from tenantry.flows.reviewing.settle import settle
+from tenantry.flows.reviewing.sweep import sweep
 from tenantry.flows.service import Cell, Service
 
 
@@ -60,6 +61,7 @@ class Reviewer:
             self.cell.repository.fetch()
         if self._pulls:
             self._pulls.follow()
+        sweep(self.service, self.cell)
 
     def _is_time(self) -> bool:
         """Where nothing waits, this is two queries."""
