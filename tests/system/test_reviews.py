@@ -12,7 +12,7 @@ from tenantry.core.model import State, Status
 from tenantry.core.review import ChangeKind, Mode, Outcome
 from tenantry.flows.reviewing.changes import decline, request_change
 from tests.invariants import check_invariants
-from tests.system.reviewer import Person, ask, newest, review
+from tests.system.reviewer import Person, ask, changes, newest, review
 from tests.system.world import FEW_SHARDS, World, make_world
 
 Merge = Callable[[Person, str], None]
@@ -241,3 +241,17 @@ def test_branch_goes_with_what_waited_on_it_unless_somebody_added_to_it(
     Person(world).merge(branch)
     review(world)
     assert world.tenant(customer_id).approved["plan"] == "enterprise"
+
+
+def test_what_a_reviewer_edited_is_not_overwritten_and_said(running: tuple[World, str]) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    path = f"{naming.folder_of(customer_id)}/kustomization.yaml"
+    edited = world.git("show", f"{branch}:{path}") + "\n# mine"
+    Person(world).edit(branch, path, f"{edited}\n")
+    request_change(world.service, world.cell, customer_id, ChangeKind.LICENSE, {}, actor="operator")
+    review(world)
+    assert world.git("show", f"{branch}:{path}") == edited
+    (waits,) = (each for each in changes(world, customer_id) if each.outcome is None)
+    assert "kustomization.yaml" in waits.as_text()
+    assert "kustomization.yaml" in str(waits.error)

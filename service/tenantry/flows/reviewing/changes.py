@@ -51,6 +51,7 @@ class Listed:
     decided_at: datetime | None
     branch: str | None
     url: str | None
+    error: str | None  # why its branch or pull request could not be brought up to it
 
     def as_json(self) -> dict[str, object]:
         """For programs."""
@@ -67,7 +68,8 @@ class Listed:
         )
         outcome = self.outcome or f"waits on {self.url or self.branch or 'its branch'}"
         by = f" by {self.decided_by}" if self.decided_by else ""
-        return f"{self.customer_id}  {self.kind}  {what or '-'}  {outcome}{by}"
+        error = f"  failed: {self.error}" if self.error and not self.outcome else ""
+        return f"{self.customer_id}  {self.kind}  {what or '-'}  {outcome}{by}{error}"
 
 
 def request_change(
@@ -206,11 +208,11 @@ def _listed(change: Change, review: Review | None) -> Listed:
     own = {
         name: getattr(change, name)
         for name in Listed.__dataclass_fields__
-        if name not in ("branch", "url")
+        if name not in ("branch", "url", "error")
     }
-    return Listed(
-        **own, branch=review.branch if review else None, url=review.url if review else None
-    )
+    if review is None:
+        return Listed(**own, branch=None, url=None, error=None)
+    return Listed(**own, branch=review.branch, url=review.url, error=review.last_error)
 
 
 def _is_short(value: object) -> bool:
