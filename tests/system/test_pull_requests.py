@@ -185,3 +185,66 @@ def test_what_waits_after_a_merge_gets_a_pull_request_of_its_own(
     assert (tenant.approved["plan"], tenant.approved["state"]) == ("professional", "active")
     assert forge.pulls[2].state == "open"
     assert "deleting" in forge.pulls[2].body
+
+
+def test_change_after_a_declined_one_gets_a_pull_request_of_its_own(
+    world: World, forge: FakeForge, customer_id: str
+) -> None:
+    ask(world, customer_id)
+    forge.close(1)
+    review(world)
+    assert newest(world, customer_id).outcome == Outcome.DECLINED
+    ask(world, customer_id, "enterprise")
+    review(world)
+    assert newest(world, customer_id).outcome is None
+    assert forge.pulls[2].state == "open"
+
+
+def test_change_asked_for_right_after_a_decline_is_not_closed_with_it(
+    world: World, forge: FakeForge, customer_id: str
+) -> None:
+    ask(world, customer_id)
+    decline(world.service, world.cell, customer_id, actor="operator")
+    ask(world, customer_id, "enterprise")
+    for _ in range(2):
+        review(world)
+    assert newest(world, customer_id).outcome is None
+    assert [pull.state for pull in forge.pulls.values()] == ["closed", "open"]
+
+
+def test_pull_request_that_is_gone_stops_no_other(
+    world: World, forge: FakeForge, customer_id: str
+) -> None:
+    branch = ask(world, customer_id)
+    del forge.pulls[1]
+    other = world.sign_up().customer_id
+    world.publish()
+    ask(world, other)
+    review(world)
+    assert {pull.branch for pull in forge.pulls.values()} == {branch, f"tenantry/{other}"}
+
+
+def test_pull_request_whose_branch_was_deleted_is_closed(
+    world: World, forge: FakeForge, customer_id: str
+) -> None:
+    branch = ask(world, customer_id)
+    Person(world).git("push", "-q", "origin", f":{branch}")
+    review(world)
+    assert newest(world, customer_id).outcome == Outcome.DECLINED
+    assert forge.pulls[1].state == "closed"
+    assert branch not in world.git("branch")
+
+
+def test_text_that_was_merged_stays(world: World, forge: FakeForge, customer_id: str) -> None:
+    branch = ask(world, customer_id)
+    merged = forge.pulls[1].body
+    Person(world).squash(branch)
+    forge.merge(1)
+    request_change(
+        world.service, world.cell, customer_id, ChangeKind.DELETE, {"state": State.DELETING},
+        actor="operator",
+    )  # fmt: skip
+    review(world)
+    review(world)
+    assert forge.pulls[1].body == merged
+    assert forge.pulls[2].state == "open"

@@ -255,3 +255,18 @@ def test_what_a_reviewer_edited_is_not_overwritten_and_said(running: tuple[World
     (waits,) = (each for each in changes(world, customer_id) if each.outcome is None)
     assert "kustomization.yaml" in waits.as_text()
     assert "kustomization.yaml" in str(waits.error)
+
+
+def test_what_cannot_be_kept_is_no_merge_and_stops_nobody(running: tuple[World, str]) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    path = f"{naming.folder_of(customer_id)}/further/notes.txt"
+    Person(world).edit(branch, path, "a folder within the folder\n")
+    other = world.sign_up().customer_id
+    assert world.publish().tenants.keys() == {other}
+    review(world)
+    Person(world).merge(branch)
+    third = world.sign_up().customer_id
+    assert world.publish().tenants.keys() == {third}
+    assert world.tenant(customer_id).approved["plan"] == "starter"
+    assert "further/notes.txt" in world.git("ls-tree", "-r", "--name-only", "main")

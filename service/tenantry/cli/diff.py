@@ -52,8 +52,10 @@ def _show(entry: Entry) -> None:
     echo(f"{entry.customer_id}: {what(entry)}")
     for name, value in _facts(entry):
         echo(f"  {name + ':':<12}{value}")
+    if not entry.content.problems:
+        echo("  checks:     passed")
     for problem in entry.content.problems:
-        echo(f"  refused: {problem}")
+        echo(f"  checks:     failed: {problem}")
 
 
 def _facts(entry: Entry) -> Iterator[tuple[str, object]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tenantry.core.errors import ChangeRefused
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.product import Product
 from tenantry.core.volumes import grow
@@ -97,7 +98,7 @@ def lay_on(
     spec: TenantSpec, changes: Iterable[tuple[ChangeKind, Mapping[str, Any]]], product: Product
 ) -> TenantSpec:
     """The spec with changes laid on; a plan brings its sizes, and no volume shrinks. A key of
-    `secret_versions` that a change does not name stays.
+    `secret_versions` that a change does not name stays. ChangeRefused for a plan that is no more.
     """
     wanted = spec.model_dump()
     for kind, fields in changes:
@@ -108,6 +109,8 @@ def lay_on(
         }
         wanted |= given
         if kind == ChangeKind.PLAN:
+            if wanted["plan"] not in product.plans:
+                raise ChangeRefused(f"the product has no plan {wanted['plan']} any more")
             sizes = product.plans[wanted["plan"]].volumes
             wanted["volumes"] = grow(wanted["volumes"], sizes)
     return TenantSpec.model_validate(wanted)

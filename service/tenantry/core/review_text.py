@@ -20,6 +20,7 @@ Part = TypeVar("Part")
 HEADS = ("Customer", "Company", "Plan", "State", "Platform", "Host", "License")
 _NOTE = 500  # characters that are kept for what says what was left out
 _MOST_ACTORS = 3
+MOST_PROBLEMS = 20  # that are named
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,10 @@ def _checks(entries: Sequence[Entry]) -> str:
     ]
     if not problems:
         return paragraph("Checks: passed.")
-    return bullets("Checks: <strong>failed</strong>, so this must not be merged.", problems)
+    named = problems[:MOST_PROBLEMS]
+    if more := len(problems) - len(named):
+        named.append(f"… and {more} more")
+    return bullets("Checks: <strong>failed</strong>, so this must not be merged.", named)
 
 
 def _edits(entry: Entry) -> str:

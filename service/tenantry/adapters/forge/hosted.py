@@ -58,7 +58,7 @@ class Hosted(ABC):
                 found = self._find(draft.branch)
                 if found is None:
                     raise
-                return self.update(found.number, draft)
+                pull = self.update(found.number, draft)
             self._fulfil(pull.number)
             return pull
 

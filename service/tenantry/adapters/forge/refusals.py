@@ -53,7 +53,7 @@ def _error(answer: Answer, said: str) -> ForgeError:
             )
         case status if status in _REFUSED:
             return ForgeRefused(said)
-    return ForgeError(said, retry_after=_retry_after(answer.headers))
+    return ForgeError(said, retry_after=_asked_for(answer.headers))
 
 
 def _check_json(answer: Answer) -> Answer:
@@ -82,13 +82,22 @@ def _is_busy(answer: Answer) -> bool:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, as the forge asks for them; None where it does not."""
-    if (seconds := _number(headers.get("Retry-After"))) is not None:
-        return min(seconds, LONGEST)
+    """Seconds until a limit ends; None where the forge does not say. Some say with every answer
+    when a limit begins anew, which counts only once nothing is left of it.
+    """
+    if (seconds := _asked_for(headers)) is not None:
+        return seconds
+    if headers.get("X-RateLimit-Remaining", "0") != "0":
+        return None
     for name in _RESETS:
         if (moment := _number(headers.get(name))) is not None:
             return min(max(moment - time.time(), 1.0), LONGEST)
     return None
+
+
+def _asked_for(headers: Mapping[str, str]) -> float | None:
+    seconds = _number(headers.get("Retry-After"))
+    return None if seconds is None else min(seconds, LONGEST)
 
 
 def _number(text: str | None) -> float | None:

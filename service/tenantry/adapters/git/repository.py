@@ -179,12 +179,12 @@ class TenantsRepository:
         return base.decode().split()[0] if found else None
 
     def made_by_others(self, since: str | None, until: str) -> dict[str, str]:
-        """The commits in the history of `until` that neither main nor `since` has and that were not
-        made here, oldest first, and who wrote each.
+        """The commits of a branch up to `until` that were not made here, oldest first, and who
+        wrote each: those after `since`, or where that is not known here, those that main lacks.
         """
-        known = [f"^{tracking(self.branch)}", *([f"^{since}"] if since else [])]
-        asked = ("log", "--reverse", "--format=%H%x00%ae%x00%an", until, *known)
-        listed = self._clone.must(*asked).decode(errors="replace").splitlines()
+        known = since if since and self.known_commits([since]) else tracking(self.branch)
+        asked = ("log", "--first-parent", "--reverse", "--format=%H%x00%ae%x00%an")
+        listed = self._clone.must(*asked, until, f"^{known}").decode(errors="replace").splitlines()
         own = self._author.partition("<")[2].rstrip(">")
         entries = (line.split("\0") for line in listed)
         return {commit: name for commit, email, name in entries if email != own}

@@ -90,6 +90,7 @@ def request_change(
     now = service.now()
     with service.database.write() as session:
         tenant = _lock(session, cell, customer_id)
+        _require_alive(session, tenant)
         if kind == ChangeKind.LICENSE:
             fields = _renewed(service, session, tenant, actor, now)
         _check(service, tenant, kind, fields)
@@ -140,9 +141,19 @@ def approve(
     """Move what main must show by changes that are over with that; a plan gets its license now. In
     the caller's transaction, with the row locked.
     """
-    spec = TenantSpec.model_validate(tenant.approved)
     laid = [(ChangeKind(each.kind), each.fields) for each in changes]
-    spec = lay_on(spec, laid, service.product)
+    spec = lay_on(TenantSpec.model_validate(tenant.approved), laid, service.product)
+    move(service, session, tenant, spec, by=by, now=now)
+    for each in changes:
+        _end(each, Outcome.APPLIED, by, now)
+
+
+def move(
+    service: Service, session: Session, tenant: Tenant, spec: TenantSpec, *, by: str, now: datetime
+) -> None:
+    """Have main show that spec from now on, with a license of its own for another plan. In the
+    caller's transaction, with the row locked.
+    """
     if spec.plan != tenant.approved["plan"]:
         session.get_one(Subscription, tenant.customer_id).plan = spec.plan
         fields = issue_again(
@@ -150,8 +161,6 @@ def approve(
         )
         spec = lay_on(spec, [(ChangeKind.LICENSE, fields)], service.product)
     tenant.approved = spec.model_dump(mode="json")
-    for each in changes:
-        _end(each, Outcome.APPLIED, by, now)
 
 
 def decline(service: Service, cell: Cell, customer_id: str, *, actor: str) -> int:
@@ -182,6 +191,12 @@ def waiting(session: Session, customer_id: str) -> Sequence[Change]:
     """The changes of a tenant that wait, as they are laid on each other."""
     rows = select(Change).where(Change.customer_id == customer_id, Change.outcome.is_(None))
     return session.scalars(rows.order_by(Change.id)).all()
+
+
+def waiting_on(session: Session, review_id: int) -> Sequence[str]:
+    """The customers with changes that wait on a branch."""
+    rows = select(Change.customer_id).where(Change.review_id == review_id, Change.outcome.is_(None))
+    return sorted(set(session.scalars(rows)))
 
 
 def list_changes(
@@ -224,6 +239,15 @@ def _lock(session: Session, cell: Cell, customer_id: str) -> Tenant:
         if tenant.cell == cell.name:
             return tenant
     raise NotFound(f"cell {cell.name} has no tenant {customer_id}")
+
+
+def _require_alive(session: Session, tenant: Tenant) -> None:
+    kinds = [each.kind for each in waiting(session, tenant.customer_id)]
+    if tenant.generation == 0 and ChangeKind.SIGNUP not in kinds:
+        raise ChangeRefused(
+            f"the signup of {tenant.customer_id} was declined",
+            remedy="reopen its pull request, if it shall be changed",
+        )
 
 
 def _renewed(
@@ -303,7 +327,8 @@ def open_review(session: Session, cell: Cell, branch: str, now: datetime) -> Rev
         known = Review(cell=cell.name, branch=branch, generation=0, created_at=now)
         session.add(known)
     known.generation += 1
-    known.declined_at = None
+    if known.declined_at is not None:  # its pull request is closed: there will be another
+        known.declined_at = known.number = known.url = known.told = None
     session.flush()
     return known
 

@@ -23,7 +23,7 @@ from tenantry.adapters.database.tables import Proposal, Review, Tenant
 from tenantry.adapters.git import NOT_A_TREE, Change, Commit
 from tenantry.core import naming
 from tenantry.core.edits import Edit
-from tenantry.core.errors import OverlayRefused, TenantryError
+from tenantry.core.errors import HandEdited, OverlayRefused, TenantryError, VaultError
 from tenantry.core.model import State, Status
 from tenantry.core.overlay import LOCAL, made_up
 from tenantry.core.review import BRANCHES, ChangeKind, branch_of
@@ -33,7 +33,7 @@ from tenantry.flows.publishing.example import Examples
 from tenantry.flows.publishing.rendering import RenderedFiles, render_files
 from tenantry.flows.publishing.retry import OF_TENANT, may_try
 from tenantry.flows.publishing.sealing import sealed_values
-from tenantry.flows.reviewing.changes import open_review
+from tenantry.flows.reviewing.changes import open_review, waiting, waiting_on
 from tenantry.flows.reviewing.wanted import Wanted, read_wanted
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
@@ -171,9 +171,12 @@ def _propose(service: Service, cell: Cell, review_id: int, main: str) -> bool:
         branch = Branch(row.id, row.branch, row.generation, head, row.head, main)
         rows = select(ChangeRow.customer_id).where(ChangeRow.review_id == review_id)
         customer_ids = sorted(set(session.scalars(rows)))
-        wanted = read_wanted(service, session, cell, customer_ids)
+        wanted = read_wanted(service, session, cell, waiting_on(session, review_id))
         ours = _proposed(session, customer_ids)
-    shown = _show(service, cell, branch, wanted, ours)
+    shown, failed = _show(service, cell, branch, wanted, ours)
+    if failed and not shown:
+        raise next(iter(failed.values()))
+    _part(service, cell, failed)
     dropped = sorted(set(customer_ids) - {each.customer_id for each in wanted})
     changes = _changes(cell, branch, shown, dropped)
     _intend(service, branch, shown)
@@ -211,25 +214,42 @@ def _show(
     branch: Branch,
     wanted: Sequence[Wanted],
     ours: Mapping[str, Trees],
-) -> list[Shown]:
-    """The tenants' folders, checked as what goes to main is. OverlayRefused where one must not, and
-    HandEdited where a reviewer edited what would change.
+) -> tuple[list[Shown], dict[str, TenantryError]]:
+    """The tenants' folders, checked as what goes to main is; and by customer, why others must not
+    be shown, or cannot without overwriting what a reviewer edited.
     """
     sealed = sealed_values(service, cell, [each.spec for each in wanted])
     place = branch.head or branch.main
     paths = [p for each in wanted for p in (each.folder, f"{each.folder}/{LOCAL}")]
     trees = cell.repository.trees_at(place, paths)
-    shown = []
+    shown: list[Shown] = []
+    failed: dict[str, TenantryError] = {}
     for each in wanted:
-        local = trees[f"{each.folder}/{LOCAL}"]
-        shall = render_files(service, cell, each.spec, sealed.of(each.spec), local=local)
         known = {**ours.get(each.customer_id, {})}
         if each.accepted_tree:
             known.setdefault(each.accepted_tree, each.edit)
-        shall = _keep(cell, known, shall, trees[each.folder])
-        _check(service, cell, branch, each, shall)
-        shown.append(Shown(each, shall))
-    return shown
+        local, standing = trees[f"{each.folder}/{LOCAL}"], trees[each.folder]
+        try:
+            shall = render_files(service, cell, each.spec, sealed.of(each.spec), local=local)
+            shall = _keep(cell, known, shall, standing)
+            _check(service, cell, branch, each, shall)
+        except (OverlayRefused, HandEdited, VaultError) as error:
+            failed[each.customer_id] = error
+        else:
+            shown.append(Shown(each, shall))
+    return shown, failed
+
+
+def _part(service: Service, cell: Cell, failed: Mapping[str, TenantryError]) -> None:
+    """Give those a branch of their own that would keep others of theirs waiting."""
+    now = service.now()
+    with service.database.write() as session:
+        for tenant in locked(session, sorted(failed)):
+            review = open_review(session, cell, branch_of(tenant.customer_id), now)
+            for change in waiting(session, tenant.customer_id):
+                change.review_id = review.id
+            detail = str(failed[tenant.customer_id])
+            log.warning("review.parted", customer_id=tenant.customer_id, detail=detail)
 
 
 def _keep(cell: Cell, ours: Trees, shall: RenderedFiles, standing: str | None) -> RenderedFiles:
@@ -315,6 +335,7 @@ def _intend(service: Service, branch: Branch, shown: Sequence[Shown]) -> None:
         for each in shown
     ]
     with service.database.write() as session:
+        locked(session, sorted(each.wanted.customer_id for each in shown))
         for row in rows:  # a tree that was there before may stand for other changes now
             same = {name: row[name] for name in ("review_id", "customer_id", "tree")}
             session.execute(delete(Proposal).filter_by(**same))

@@ -9,24 +9,24 @@ so that a restart asks for nothing again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import or_, select
 
-from tenantry.adapters.database.tables import Change, Proposal, Review
+from tenantry.adapters.database.tables import Change, Review
 from tenantry.adapters.forge import Draft, Forge, Pull, PullState
-from tenantry.core.errors import ForgeBusy, ForgeRefused, TenantryError
-from tenantry.core.review import BRANCHES
-from tenantry.flows.publishing import ledger
-from tenantry.flows.publishing.retry import OF_TENANT, may_try
+from tenantry.core.errors import ForgeBusy, ForgeError, ForgeNotFound, TenantryError
+from tenantry.core.review import BRANCHES, Outcome
+from tenantry.flows.publishing.retry import OF_TENANT
+from tenantry.flows.reviewing.changes import waiting_on
 from tenantry.flows.reviewing.describe import describe
-from tenantry.flows.reviewing.propose import postpone
 from tenantry.flows.reviewing.settle import decline_review, reopen_review
-from tenantry.flows.reviewing.subject import Subject
-from tenantry.flows.reviewing.wanted import files_of, read_wanted, subject
+from tenantry.flows.reviewing.wanted import read_wanted, subjects_at
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
@@ -42,113 +42,122 @@ class Pulls:
     cell: Cell
     forge: Forge
     _silent_until: datetime | None = None
+    _failures: dict[int, tuple[int, datetime]] = field(default_factory=dict)  # by review: retry at
 
     def follow(self) -> None:
         """Notice what reviewers did at the forge, and bring it up to the branches. What fails is
-        tried again later.
+        tried again later, and keeps nothing else from being done.
         """
         now = self.service.now()
         if self._silent_until and now < self._silent_until:
             return
         try:
-            self._notice()
-            self._tell_all()
-            self._close_moot()
+            for step in (self._notice, self._close_moot, self._tell_all):
+                self._try(step)
         except ForgeBusy as error:
             wait = timedelta(seconds=error.retry_after) if error.retry_after else BUSY_FOR
             self._silent_until = now + wait
             log.warning("forge.busy", cell=self.cell.name, seconds=wait.total_seconds())
 
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except ForgeBusy:
+            raise
+        except ForgeError as error:
+            log.warning("forge.failed", cell=self.cell.name, code=error.code, detail=str(error))
+
     def _notice(self) -> None:
-        reviews = {each.number: each for each in self._reviews() if each.number}
-        if not reviews:
-            return
-        for pull in self._look(reviews):
-            review = reviews[pull.number]
-            if pull.state == PullState.CLOSED and review.declined_at is None:
-                decline_review(self.service, review.id, pull.closed_by or "who closed it")
-            if pull.state == PullState.OPEN and review.declined_at is not None:
-                reopen_review(self.service, review.id)
-            if pull.state == PullState.MERGED:
-                self._begin_anew(review)
+        reviews = {each.number: each for each in self._open() if each.number}
+        recent = {pull.number: pull for pull in self.forge.recent()} if reviews else {}
+        for number, review in reviews.items():
+            seen = recent.get(number)
+            if seen or review.declined_at is None:  # one that is reopened is among the recent
+                self._try(partial(self._heed, review, number, seen))
 
-    def _look(self, reviews: Mapping[int, Review]) -> Sequence[Pull]:
-        """The reviews' pull requests: most are among those that moved last."""
-        found = {pull.number: pull for pull in self.forge.recent() if pull.number in reviews}
-        missing = reviews.keys() - found.keys()
-        return [*found.values(), *(self.forge.get(number) for number in missing)]
+    def _heed(self, review: Review, number: int, seen: Pull | None) -> None:
+        """Do as one pull request says."""
+        try:
+            pull = seen or self.forge.get(number)
+        except ForgeNotFound:
+            pull = None
+        if pull is None or pull.branch != review.branch:  # another project's by now, or deleted
+            self._forget(review)
+        elif pull.state == PullState.CLOSED and review.declined_at is None:
+            by = pull.closed_by or self.forge.get(number).closed_by
+            decline_review(self.service, review.id, by or "who closed it")
+        elif pull.state == PullState.OPEN and review.declined_at is not None:
+            self._reopen(review, number)
+        elif pull.state == PullState.MERGED and self._was_taken_up(review):
+            self._forget(review)
 
-    def _begin_anew(self, review: Review) -> None:
-        """What still waits after a merge that was seen needs a pull request of its own. As long as
-        the merge was not seen in Git, nothing is done.
-        """
+    def _reopen(self, review: Review, number: int) -> None:
+        """Go on, unless it was the branch that went: some forges leave that open."""
+        if review.branch in self.cell.repository.branches(BRANCHES):
+            reopen_review(self.service, review.id)
+        else:
+            self.forge.close(number)
+
+    def _was_taken_up(self, review: Review) -> bool:
+        """Whether the merge was seen in Git, so that what still waits needs another one."""
+        rows = select(Change.id).where(
+            Change.review_id == review.id, Change.outcome == Outcome.APPLIED
+        )
+        with self.service.database.read() as session:
+            return session.scalar(rows.limit(1)) is not None
+
+    def _forget(self, review: Review) -> None:
         with self.service.database.write() as session:
             row = session.get_one(Review, review.id, with_for_update=True)
-            merged = select(Change.id).where(
-                Change.review_id == review.id, Change.decided_at >= row.created_at
-            )
-            if row.pushed_generation < row.generation and session.scalar(merged.limit(1)):
-                row.number = row.url = row.told = None
+            row.number = row.url = row.told = None
 
     def _tell_all(self) -> None:
-        for review in self._reviews():
-            if (
-                review.declined_at is None
-                and review.pushed_generation
-                and review.told != review.head
-            ):
+        for review in self._open():
+            is_behind = review.pushed_generation and review.told != review.head
+            if review.declined_at is None and is_behind and self._may_try(review):
                 try:
                     self._tell(review)
                 except ForgeBusy:
                     raise
                 except TenantryError as error:
-                    postpone(self.service, review.id, error)
+                    self._postpone(review, error)
+
+    def _may_try(self, review: Review) -> bool:
+        retry_at = self._failures.get(review.id, (0, None))[1]
+        return OF_TENANT.is_over(retry_at, self.service.now())
+
+    def _postpone(self, review: Review, error: TenantryError) -> None:
+        """Wait before it is told again: the branch itself waits for no forge."""
+        failures = self._failures.get(review.id, (0, None))[0] + 1
+        wait = OF_TENANT.wait(failures, random.random())  # noqa: S311 - no secret
+        self._failures[review.id] = (failures, self.service.now() + wait)
+        with self.service.database.write() as session:
+            session.get_one(Review, review.id, with_for_update=True).last_error = str(error)
+        log.warning("review.not_told", branch=review.branch, detail=str(error))
 
     def _tell(self, review: Review) -> None:
-        subjects = self._subjects(review)
+        with self.service.database.read() as session:
+            ids = waiting_on(session, review.id)
+            wanted = read_wanted(self.service, session, self.cell, ids)
+        head = self.cell.repository.head()
+        subjects = subjects_at(self.service, self.cell, wanted, head, review.head)
         if not subjects:
             return
         text = describe(self.service, self.cell, subjects, limit=self.forge.body_limit)
-        draft = Draft(review.branch, text.title, text.body)
-        pull = self._bring(review, draft)
+        pull = self._bring(review, Draft(review.branch, text.title, text.body))
+        self._failures.pop(review.id, None)
         with self.service.database.write() as session:
             row = session.get_one(Review, review.id, with_for_update=True)
-            row.number, row.url, row.told = pull.number, pull.url, review.head
-            row.attempts, row.retry_at, row.last_error = 0, None, None
+            row.number, row.url, row.told, row.last_error = (
+                pull.number, pull.url, review.head, None,
+            )  # fmt: skip
         log.info("review.told", branch=review.branch, number=pull.number)
 
     def _bring(self, review: Review, draft: Draft) -> Pull:
-        if review.number is None:
+        """A text that was merged stays: it is the record of what was approved."""
+        if review.number is None or self.forge.get(review.number).state == PullState.MERGED:
             return self.forge.open(draft)
-        try:
-            return self.forge.update(review.number, draft)
-        except ForgeRefused:
-            if self.forge.get(review.number).state == PullState.OPEN:
-                raise
-            return self.forge.open(draft)  # it was merged meanwhile, and more waits
-
-    def _subjects(self, review: Review) -> list[Subject]:
-        """What the branch shows of its tenants."""
-        repository = self.cell.repository
-        with self.service.database.read() as session:
-            rows = select(Change.customer_id).where(
-                Change.review_id == review.id, Change.outcome.is_(None)
-            )
-            ids = sorted(set(session.scalars(rows)))
-            wanted = read_wanted(self.service, session, self.cell, ids)
-            proposals = session.scalars(
-                select(Proposal).where(Proposal.review_id == review.id)
-            ).all()
-        edits = {(each.customer_id, each.tree): ledger.edit_of(each) for each in proposals}
-        folders = [each.folder for each in wanted]
-        main = repository.trees_at(repository.head(), folders)
-        there = repository.trees_at(review.head, folders)
-        found = []
-        for each in wanted:
-            edit = edits.get((each.customer_id, there[each.folder] or ""))
-            before, after = (files_of(self.cell, side[each.folder]) for side in (main, there))
-            found.append(subject(each, before, after, sorted(edit.files) if edit else ()))
-        return found
+        return self.forge.update(review.number, draft)
 
     def _close_moot(self) -> None:
         """Close the pull requests that nothing waits on any longer; one that was merged is."""
@@ -160,20 +169,19 @@ class Pulls:
         )
         with self.service.database.read() as session:
             moot = session.scalars(rows).all()
+        goes_on = {each.number for each in self._open()} if moot else set()
         for review in moot:
-            assert review.number is not None  # noqa: S101 - asked for
-            if self.forge.get(review.number).state == PullState.OPEN:
-                self.forge.comment(review.number, "Nothing waits for this any longer.")
-                self.forge.close(review.number)
+            if review.number is not None and review.number not in goes_on:
+                self._try(partial(self._close, review.number))
             with self.service.database.write() as session:
                 session.get_one(Review, review.id, with_for_update=True).told = ENDED
 
-    def _reviews(self) -> Sequence[Review]:
-        rows = select(Review).where(
-            Review.cell == self.cell.name,
-            Review.closed_at.is_(None),
-            Review.branch.startswith(BRANCHES),
-            may_try(Review.retry_at, OF_TENANT, self.service.now()),
-        )
+    def _close(self, number: int) -> None:
+        if self.forge.get(number).state == PullState.OPEN:
+            self.forge.close(number)
+            self.forge.comment(number, "Nothing waits for this any longer.")
+
+    def _open(self) -> Sequence[Review]:
+        rows = select(Review).where(Review.cell == self.cell.name, Review.closed_at.is_(None))
         with self.service.database.read() as session:
             return session.scalars(rows.order_by(Review.id)).all()

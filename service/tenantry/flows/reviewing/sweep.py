@@ -22,15 +22,23 @@ def sweep(service: Service, cell: Cell) -> None:
         over = session.scalars(_over(cell)).all()
         waits = set(session.scalars(select(Review.branch).where(Review.closed_at.is_(None))))
     branches = cell.repository.branches(BRANCHES) if over else {}
-    for review in over:
-        tip = branches.get(review.branch)
-        if tip and tip == review.head and review.branch not in waits:
-            went = cell.repository.remove(review.branch, tip)
-            log.info("review.swept", branch=review.branch, went=went)
-    if over:
-        done = update(Review).where(Review.id.in_([each.id for each in over]))
+    done = [
+        review.id
+        for review in over
+        if review.branch in waits or _is_gone(cell, review, branches.get(review.branch))
+    ]
+    if done:
         with service.database.write() as session:
-            session.execute(done.values(head=None))
+            session.execute(update(Review).where(Review.id.in_(done)).values(head=None))
+
+
+def _is_gone(cell: Cell, review: Review, tip: str | None) -> bool:
+    """Whether nothing is left to do about a branch; else it is tried again in the next pass."""
+    if tip is None or tip != review.head:
+        return True
+    went = cell.repository.remove(review.branch, tip)
+    log.info("review.swept", branch=review.branch, went=went)
+    return went
 
 
 def _over(cell: Cell) -> Select[Review]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Change, Tenant
+from tenantry.adapters.database.tables import Change, Proposal, Review, Tenant
 from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
 from tenantry.core.edits import Edit
+from tenantry.core.errors import ChangeRefused
 from tenantry.core.model import TenantSpec
 from tenantry.core.overlay import LOCAL
-from tenantry.core.review import ChangeKind, lay_on
+from tenantry.core.review import BRANCHES, ChangeKind, lay_on
 from tenantry.flows.publishing import ledger
 from tenantry.flows.publishing.rendering import render_files
 from tenantry.flows.publishing.sealing import sealed_values
@@ -65,33 +67,79 @@ def read_wanted(
 
 
 def read_subjects(service: Service, cell: Cell, customer_ids: Sequence[str]) -> list[Subject]:
-    """What a reviewer looks at of these customers' tenants, as far as changes of theirs wait.
-    Raises RepositoryError where main cannot be read, and what rendering raises.
+    """What a reviewer looks at of these customers' tenants, as far as changes of theirs wait: as
+    their branches show them, or where there is none yet, as they will. Raises RepositoryError where
+    the repository cannot be read, and what rendering raises.
     """
     head = cell.repository.fetch()
+    branches = cell.repository.branches(BRANCHES)
     with service.database.read() as session:
         wanted = read_wanted(service, session, cell, customer_ids)
-    if not wanted:
-        return []
-    sealed = sealed_values(service, cell, [each.spec for each in wanted])
-    standing = cell.repository.trees_at(head, [each.folder for each in wanted])
+        tips = {each.customer_id: branches.get(_branch(session, each)) for each in wanted}
+    shown = [each for each in wanted if tips[each.customer_id]]
+    found = [
+        subject
+        for each in shown
+        for subject in subjects_at(service, cell, [each], head, tips[each.customer_id])
+    ]
+    return found + _to_come(service, cell, [each for each in wanted if each not in shown], head)
+
+
+def subjects_at(
+    service: Service, cell: Cell, wanted: Sequence[Wanted], head: str | None, tip: str | None
+) -> list[Subject]:
+    """What a reviewer looks at, as main's `head` and the branch's `tip` show it."""
+    edits = _edits(service, wanted)
+    folders = [each.folder for each in wanted]
+    main, there = (cell.repository.trees_at(commit, folders) for commit in (head, tip))
     found = []
     for each in wanted:
-        before = files_of(cell, standing[each.folder])
-        local = cell.repository.trees_at(head, [f"{each.folder}/{LOCAL}"]).popitem()[1]
-        shall = render_files(service, cell, each.spec, sealed.of(each.spec), local=local)
-        after = {**_local(before), **shall.files}
-        found.append(subject(each, before, after))
+        edit = edits.get((each.customer_id, there[each.folder] or ""))
+        before, after = (files_of(cell, side[each.folder]) for side in (main, there))
+        found.append(_subject(each, before, after, sorted(edit.files) if edit else ()))
     return found
 
 
-def subject(
+def _to_come(
+    service: Service, cell: Cell, wanted: Sequence[Wanted], head: str | None
+) -> list[Subject]:
+    sealed = sealed_values(service, cell, [each.spec for each in wanted])
+    standing = cell.repository.trees_at(head, [each.folder for each in wanted])
+    places = {each.customer_id: f"{each.folder}/{LOCAL}" for each in wanted}
+    local = cell.repository.trees_at(head, places.values())
+    found = []
+    for each in wanted:
+        before, own = files_of(cell, standing[each.folder]), local[places[each.customer_id]]
+        shall = render_files(service, cell, each.spec, sealed.of(each.spec), local=own)
+        found.append(_subject(each, before, {**_local(before), **shall.files}))
+    return found
+
+
+def _branch(session: Session, wanted: Wanted) -> str:
+    """The branch that it waits on; empty where none is chosen yet."""
+    rows = (
+        select(Review.branch)
+        .join(Change, Change.review_id == Review.id)
+        .where(Change.id.in_(wanted.changes), Review.pushed_generation > 0)
+    )
+    return session.scalar(rows.limit(1)) or ""
+
+
+def _edits(service: Service, wanted: Sequence[Wanted]) -> dict[tuple[str, str], Edit | None]:
+    """By customer and tree, what reviewers edited in it."""
+    rows = select(Proposal).where(Proposal.customer_id.in_([each.customer_id for each in wanted]))
+    with service.database.read() as session:
+        return {
+            (each.customer_id, each.tree): ledger.edit_of(each) for each in session.scalars(rows)
+        }
+
+
+def _subject(
     wanted: Wanted,
     before: Mapping[str, bytes],
     after: Mapping[str, bytes],
     edited: Sequence[str] = (),
 ) -> Subject:
-    """What a reviewer looks at, by the files that main and branch have."""
     return Subject(
         wanted.customer_id,
         wanted.kinds,
@@ -114,10 +162,14 @@ def _local(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _wanted(service: Service, tenant: Tenant, changes: Sequence[Change]) -> Wanted:
-    approved = TenantSpec.model_validate(tenant.approved)
     laid = [(ChangeKind(each.kind), each.fields) for each in changes]
+    try:
+        approved = TenantSpec.model_validate(tenant.approved)
+        spec = lay_on(approved, laid, service.product)
+    except ValidationError:
+        raise ChangeRefused(f"what is wanted of {tenant.name} is not readable") from None
     return Wanted(
-        spec=lay_on(approved, laid, service.product),
+        spec=spec,
         approved=approved,
         kinds=tuple(kind for kind, _ in laid),
         changes=tuple(each.id for each in changes),
