@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tenantry.core import naming
+from tenantry.core.errors import ChangeRefused
 from tenantry.core.model import State, Status
 from tenantry.core.review import ChangeKind, Mode, Outcome
 from tenantry.flows.reviewing.changes import decline, request_change
+from tenantry.flows.reviewing.settle import settle
 from tests.invariants import check_invariants
+from tests.system.fleet import second_clone
 from tests.system.reviewer import Person, ask, changes, newest, review
 from tests.system.world import FEW_SHARDS, World, make_world
 
@@ -270,3 +274,75 @@ def test_what_cannot_be_kept_is_no_merge_and_stops_nobody(running: tuple[World, 
     assert world.publish().tenants.keys() == {third}
     assert world.tenant(customer_id).approved["plan"] == "starter"
     assert "further/notes.txt" in world.git("ls-tree", "-r", "--name-only", "main")
+
+
+def test_plan_that_is_reverted_is_followed_with_a_license_of_its_own(
+    running: tuple[World, str],
+) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    Person(world).merge(branch)
+    review(world)
+    world.publish()  # the plan's license
+    upgraded = world.tenant(customer_id).approved["license_id"]
+    person = Person(world)
+    person.to("main")
+    person.git("revert", "--no-edit", "-m", "1", "HEAD~1")
+    person.git("push", "-q", "origin", "main")
+    review(world)
+    approved = world.tenant(customer_id).approved
+    assert approved["plan"] == "starter"
+    assert approved["license_id"] != upgraded
+    assert newest(world, customer_id).outcome == Outcome.REVERTED
+    assert world.publish().tenants.keys() == {customer_id}
+    assert world.tenant(customer_id).set_aside is None
+    check_invariants(world.service)
+
+
+def test_worker_that_fetched_before_a_merge_does_not_take_it_back(
+    running: tuple[World, str],
+) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    before = world.cell.repository.fetch()
+    Person(world).squash(branch)
+    review(world)
+    assert not settle(world.service, world.cell, before)
+    assert world.tenant(customer_id).approved["plan"] == "professional"
+    assert newest(world, customer_id).outcome == Outcome.APPLIED
+
+
+def test_worker_that_fetched_before_a_push_does_not_decline_it(
+    running: tuple[World, str],
+) -> None:
+    world, customer_id = running
+    late = second_clone(world)
+    head = late.fetch()
+    ask(world, customer_id)
+    assert not settle(world.service, replace(world.cell, repository=late), head)
+    assert newest(world, customer_id).outcome is None
+
+
+@pytest.mark.parametrize("merge", [Person.merge, Person.rebase])
+def test_reviewers_commit_that_was_merged_before_it_was_looked_at_counts(
+    running: tuple[World, str], merge: Merge
+) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    path = f"{naming.folder_of(customer_id)}/ingress.yaml"
+    edited = world.git("show", f"{branch}:{path}") + "\n# by hand"
+    Person(world).edit(branch, path, f"{edited}\n")
+    merge(Person(world), branch)
+    review(world)
+    assert world.tenant(customer_id).approved["plan"] == "professional"
+    world.publish()
+    assert world.git("show", f"main:{path}") == edited
+    assert world.tenant(customer_id).set_aside is None
+
+
+def test_signup_that_was_declined_is_changed_no_more(reviewed: World) -> None:
+    customer_id = reviewed.sign_up().customer_id
+    review(reviewed)
+    decline(reviewed.service, reviewed.cell, customer_id, actor="operator")
+    with pytest.raises(ChangeRefused, match="declined"):
+        ask(reviewed, customer_id)

@@ -1,0 +1,45 @@
+"""What stands on main without a push of ours: a generation of its own, and what is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Audit, Tenant
+from tenantry.core.model import TenantSpec
+from tenantry.flows.change import raise_generation
+
+REVIEWER = "review"  # who decided, where Git and forge do not say
+
+
+def raise_for(session: Session, tenant: Tenant, action: str, now: datetime) -> None:
+    """A generation for what stands on main already; a signup's first has begun with it."""
+    if tenant.generation == 0:
+        tenant.generation = 1
+        session.add(audit(tenant, action, {"generation": 1}, now))
+    else:
+        raise_generation(session, tenant, action=action, actor=REVIEWER, now=now)
+
+
+def follow_up(
+    session: Session, tenant: Tenant, shown: Mapping[str, Any] | None, now: datetime
+) -> None:
+    """Have main catch up where more is approved than it shows, such as a plan's license, and where
+    it is not all of our making (None).
+    """
+    wanted = TenantSpec.model_validate(tenant.approved)
+    if shown is None or wanted != TenantSpec.model_validate(shown):
+        raise_generation(session, tenant, action="tenant.follow_up", actor=REVIEWER, now=now)
+
+
+def audit(tenant: Tenant, action: str, details: Mapping[str, object], now: datetime) -> Audit:
+    return Audit(
+        at=now,
+        actor=REVIEWER,
+        action=action,
+        customer_id=tenant.customer_id,
+        details=dict(details),
+    )
