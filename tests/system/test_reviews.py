@@ -346,3 +346,20 @@ def test_signup_that_was_declined_is_changed_no_more(reviewed: World) -> None:
     decline(reviewed.service, reviewed.cell, customer_id, actor="operator")
     with pytest.raises(ChangeRefused, match="declined"):
         ask(reviewed, customer_id)
+
+
+def test_what_is_edited_on_main_meanwhile_is_on_the_branch_too(running: tuple[World, str]) -> None:
+    world, customer_id = running
+    branch = ask(world, customer_id)
+    path = f"{naming.folder_of(customer_id)}/ingress.yaml"
+    edited = world.git("show", f"main:{path}") + "\n# by hand"
+    Person(world).edit("main", path, f"{edited}\n")
+    request_change(world.service, world.cell, customer_id, ChangeKind.LICENSE, {}, actor="operator")
+    world.publish()
+    review(world)
+    assert world.git("show", f"{branch}:{path}") == edited
+    Person(world).merge(branch)
+    review(world)
+    world.publish()
+    assert world.git("show", f"main:{path}") == edited
+    assert world.tenant(customer_id).approved["plan"] == "professional"

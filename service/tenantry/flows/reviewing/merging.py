@@ -42,7 +42,7 @@ class Merged:
 
 
 def find_merged(service: Service, cell: Cell, reviews: Sequence[Review], head: str) -> list[Merged]:
-    """Of these reviews, the tenants whose folder at main\'s `head` is a tree that a branch had."""
+    """Of these reviews, the tenants whose folder at main's `head` is a tree that a branch had."""
     proposed = select(Proposal).where(Proposal.review_id.in_([each.id for each in reviews]))
     with service.database.read() as session:
         proposals = session.scalars(proposed.order_by(Proposal.id)).all()

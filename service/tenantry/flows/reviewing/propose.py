@@ -59,7 +59,6 @@ class Branch:
     name: str
     generation: int
     head: str | None  # of the branch; None: there is none yet
-    pushed: str | None  # its head as we pushed it
     main: str
 
 
@@ -104,10 +103,10 @@ def _gather_signups(service: Service, cell: Cell) -> None:
         .order_by(ChangeRow.id)
     )
     with service.database.read() as session:
-        waiting = session.scalars(rows).all()
+        ids = session.scalars(rows).all()
     size = SIGNUPS_AT_MOST if cell.policy.batches_signups else 1
-    for start in range(0, len(waiting), size):
-        _gather(service, cell, waiting[start : start + size], now)
+    for start in range(0, len(ids), size):
+        _gather(service, cell, ids[start : start + size], now)
 
 
 def _gather(service: Service, cell: Cell, customer_ids: Sequence[str], now: datetime) -> None:
@@ -168,7 +167,7 @@ def _propose(service: Service, cell: Cell, review_id: int, main: str) -> bool:
     with service.database.read() as session:
         row = session.get_one(Review, review_id)
         head = cell.repository.branches(BRANCHES).get(row.branch)
-        branch = Branch(row.id, row.branch, row.generation, head, row.head, main)
+        branch = Branch(row.id, row.branch, row.generation, head, main)
         rows = select(ChangeRow.customer_id).where(ChangeRow.review_id == review_id)
         customer_ids = sorted(set(session.scalars(rows)))
         wanted = read_wanted(service, session, cell, waiting_on(session, review_id))
@@ -181,7 +180,7 @@ def _propose(service: Service, cell: Cell, review_id: int, main: str) -> bool:
     changes = _changes(cell, branch, shown, dropped)
     _intend(service, branch, shown)
     if not changes:
-        _record(service, branch, head or main, wanted)
+        _record(service, branch, branch.head, wanted)
         return False
     parent = branch.head or main
     built = cell.repository.propose(parent, changes, service.now())
@@ -222,16 +221,15 @@ def _show(
     place = branch.head or branch.main
     paths = [p for each in wanted for p in (each.folder, f"{each.folder}/{LOCAL}")]
     trees = cell.repository.trees_at(place, paths)
+    main = cell.repository.trees_at(branch.main, [each.folder for each in wanted])
     shown: list[Shown] = []
     failed: dict[str, TenantryError] = {}
     for each in wanted:
-        known = {**ours.get(each.customer_id, {})}
-        if each.accepted_tree:
-            known.setdefault(each.accepted_tree, each.edit)
-        local, standing = trees[f"{each.folder}/{LOCAL}"], trees[each.folder]
+        local = trees[f"{each.folder}/{LOCAL}"]
+        proposed = ours.get(each.customer_id, {})
         try:
             shall = render_files(service, cell, each.spec, sealed.of(each.spec), local=local)
-            shall = _keep(cell, known, shall, standing)
+            shall = _keep(cell, each, proposed, shall, (trees[each.folder], main[each.folder]))
             _check(service, cell, branch, each, shall)
         except (OverlayRefused, HandEdited, VaultError) as error:
             failed[each.customer_id] = error
@@ -252,12 +250,39 @@ def _part(service: Service, cell: Cell, failed: Mapping[str, TenantryError]) -> 
             log.warning("review.parted", customer_id=tenant.customer_id, detail=detail)
 
 
-def _keep(cell: Cell, ours: Trees, shall: RenderedFiles, standing: str | None) -> RenderedFiles:
-    """The folder with what a reviewer edited in it on the branch."""
-    is_as_made = standing in ours and ours[standing] is None
-    if standing is None or standing == shall.tree or is_as_made:
+def _keep(
+    cell: Cell,
+    wanted: Wanted,
+    proposed: Trees,
+    shall: RenderedFiles,
+    standing: tuple[str | None, str | None],
+) -> RenderedFiles:
+    """The folder with what people edited in it, on the branch or on main (`standing`). HandEdited
+    where they edited what would change, or both.
+    """
+    branch, main = standing
+    accepted: Trees = {wanted.accepted_tree: wanted.edit} if wanted.accepted_tree else {}
+    if branch == main or _is_as_made(proposed, branch):
+        return _carry(cell, accepted, shall, main)
+    kept = _carry(cell, proposed | accepted, shall, branch)
+    of_main = _carry(cell, accepted, shall, main).edit
+    of_branch = kept.edit.files if kept.edit else {}
+    if of_main and any(of_branch.get(name) != files for name, files in of_main.files.items()):
+        raise HandEdited(
+            "the tenant's folder was edited by hand on main, and on the branch",
+            remedy="have what main has on the branch, too",
+        )
+    return kept
+
+
+def _carry(cell: Cell, ours: Trees, shall: RenderedFiles, standing: str | None) -> RenderedFiles:
+    if standing is None or standing == shall.tree or not ours or _is_as_made(ours, standing):
         return shall
     return edited.carry_onto(cell, ours, shall, standing)
+
+
+def _is_as_made(ours: Trees, standing: str | None) -> bool:
+    return standing in ours and ours[standing] is None
 
 
 def _check(
@@ -343,7 +368,7 @@ def _intend(service: Service, branch: Branch, shown: Sequence[Shown]) -> None:
             session.execute(insert(Proposal), rows)
 
 
-def _record(service: Service, branch: Branch, head: str, wanted: Sequence[Wanted]) -> None:
+def _record(service: Service, branch: Branch, head: str | None, wanted: Sequence[Wanted]) -> None:
     """The branch shows a generation; it never goes back."""
     now = service.now()
     with service.database.write() as session:
