@@ -1,7 +1,8 @@
 """Forges for tests: FAKES of GitHub, GitLab and Gitea that keep pull requests in memory.
 
-What they take and answer was written from the published API descriptions as of 2026-11, and holds
-the fields that the service reads and those around them:
+What they take and answer follows what the forges publish, as of 2026-11, and holds the fields that
+the service reads and those around them. It was written by hand, with single fields looked up, and
+not generated from whole descriptions; docs/review.md says what that leaves unproven:
 GitHub: REST API, version 2022-11-28 (docs.github.com/rest: pulls, issues, branches, rules, rate
 limits) and the mutation enablePullRequestAutoMerge of its GraphQL API.
 GitLab: REST API v4 (docs.gitlab.com/api: merge_requests, notes, branches, projects, users).
@@ -547,6 +548,9 @@ FAILURES: dict[str, Callable[[FakeForge, Handler], None]] = {
     "409": _with(409, {"message": ["head moved"]}),
     "422": _with(422, {"message": "Validation Failed", "errors": [{"field": "title"}]}),
     "500": _with(500, {"message": "oops"}),
+    "500 within a limit": _with(
+        500, {"message": "oops"}, X_RateLimit_Remaining="42", X_RateLimit_Reset="99999999999"
+    ),
     "html": lambda _, handler: handler.answer(200, b"<html>sign in</html>"),
     "html 502": lambda _, handler: handler.answer(502, b"<html>bad gateway</html>"),
     "other json": _with(200, {"hello": "world"}),

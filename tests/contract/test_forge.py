@@ -403,3 +403,12 @@ def test_doctor_joins_what_is_lacking(fake: FakeForge, tmp_path: Path) -> None:
     assert not look().ok
     assert "archived" in look().message
     assert "main is protected" in look().message
+
+
+def test_error_that_is_no_limit_asks_for_no_patience(fake: FakeForge) -> None:
+    """Some forges say with every answer when a limit begins anew."""
+    fake.fail_next = ["500 within a limit"]
+    with at(fake) as forge, pytest.raises(ForgeError) as caught:
+        forge.recent()
+    assert not isinstance(caught.value, ForgeBusy)
+    assert caught.value.retry_after is None

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tenantry.core import naming
-from tenantry.core.errors import ChangeRefused
-from tenantry.core.model import State, Status
+from tenantry.core.errors import ChangeRefused, OverlayRefused
+from tenantry.core.model import State, Status, TenantSpec
 from tenantry.core.review import ChangeKind, Mode, Outcome
 from tenantry.flows.reviewing.changes import decline, request_change
 from tenantry.flows.reviewing.settle import settle
@@ -363,3 +364,24 @@ def test_what_is_edited_on_main_meanwhile_is_on_the_branch_too(running: tuple[Wo
     world.publish()
     assert world.git("show", f"main:{path}") == edited
     assert world.tenant(customer_id).approved["plan"] == "professional"
+
+
+def test_signup_that_is_refused_keeps_none_of_its_branch_waiting(
+    reviewed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = sorted(reviewed.sign_up().customer_id for _ in range(3))
+    verify = reviewed.cell.checker.verify
+
+    def refuse(spec: TenantSpec, *files: Any, **beside: Any) -> None:
+        if spec.customer_id == ids[0]:
+            raise OverlayRefused(["not this one"])
+        verify(spec, *files, **beside)
+
+    monkeypatch.setattr(reviewed.cell.checker, "verify", refuse)
+    review(reviewed)
+    review(reviewed)
+    first, *others = (newest(reviewed, each) for each in ids)
+    assert first.branch == f"tenantry/{ids[0]}"
+    assert "not this one" in str(first.error)
+    assert {each.error for each in others} == {None}
+    assert {each.branch for each in others} <= set(reviewed.git("branch").split())
