@@ -7,6 +7,7 @@ process is started again, and everything that a customer waits for is there in t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +33,8 @@ def scene(
         yield scene
 
 
+MORE = "EXAMPLES" in os.environ
+ONE_IN = 3  # calls are tried on PostgreSQL, too, unless more is asked for
 PROMISED = ("sign up", "publish", "publish again")
 
 
@@ -49,8 +52,9 @@ def test_what_follows_is_done_once(scene: Scene, act: str, kind: Kind) -> None:
 
 
 def check_all(scene: Scene, act: str, kind: Kind) -> None:
-    """Each call of the act, going wrong in this way."""
-    for step, number in scene.recorded[act]:
+    """Each call of the act, going wrong in this way; on PostgreSQL some of them."""
+    calls = scene.recorded[act]
+    for step, number in calls[:: 1 if MORE or not scene.server else ONE_IN]:
         for fault in faults_at(step, number, kind, scene.rival):
             try:
                 check(scene, act, fault)

@@ -26,12 +26,12 @@ from hypothesis.stateful import (
 from tenantry.core import naming
 from tests.faults import HANGS, LATE, Kind, failures
 from tests.system.model import Person
-from tests.system.mutations import MUTATIONS
+from tests.system.mutations import MUTATIONS, OFTEN
 from tests.system.playground import Playground
 from tests.system.town import Form, Town
 
 STEPS = 25
-EXAMPLES, EXAMPLES_ON_POSTGRESQL, EXAMPLES_OF_MUTATION = 8, 3, 15
+EXAMPLES, EXAMPLES_ON_POSTGRESQL, EXAMPLES_OF_MUTATION = 6, 2, 15
 MORE = int(os.environ.get("EXAMPLES", "0"))  # other ones each time, and shrunk
 MOST_PEOPLE = 5
 WHO = st.integers(0, MOST_PEOPLE - 1)
@@ -294,7 +294,7 @@ def test_whatever_happens_main_shows_what_customers_were_told(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", MUTATIONS)
+@pytest.mark.parametrize("name", MUTATIONS if MORE else OFTEN)
 def test_each_mutation_is_caught(
     name: str, playground: Playground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
