@@ -22,7 +22,7 @@ demo: ## See a signup become a running tenant; ARGS="--once --json" for one, in 
 
 test: $(if $(ARGS),,lint) ## Check and test everything; ARGS="tests/unit -k license" hands its own to pytest
 	$(setup) environment programs neighbors
-	@exec $(bin)/python -m pytest $(or $(ARGS),--quiet --numprocesses $(tests))
+	@exec $(bin)/python -m pytest $(or $(ARGS),--quiet --numprocesses $(tests) --dist worksteal)
 
 soak: ## Kill processes under load, 1,000 times (an hour); ARGS="--kills 200 --seed 7"
 	$(setup) environment programs neighbors

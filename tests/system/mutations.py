@@ -211,11 +211,5 @@ MUTATIONS: Mapping[str, Mutation] = {
 # What is tried each time; `EXAMPLES=1 make test ARGS="-k mutation"` tries all of them.
 OFTEN = (
     "a push is not recorded before it is made",
-    "a push is forced",
     "an edit by hand is overwritten",
-    "an edit is forgotten once it is kept",
-    "a rejected push is replayed",
-    "an e-mail is compared as it was typed",
-    "a change does not raise the generation",
-    "secrets are sealed anew in each pass",
 )

@@ -34,7 +34,7 @@ def scene(
 
 
 MORE = "EXAMPLES" in os.environ
-ONE_IN = 3  # calls are tried on PostgreSQL, too, unless more is asked for
+ONE_IN = 6  # calls are tried on PostgreSQL, too, unless more is asked for
 PROMISED = ("sign up", "publish", "publish again")
 
 

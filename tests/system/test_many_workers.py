@@ -18,7 +18,7 @@ from tests.system.verdict import Verdict, judge, wait_until_published
 from tests.system.world import PASSWORD
 
 WORKERS = [f"worker-{number}" for number in range(1, 9)]
-SIGNUPS = 60
+SIGNUPS = 40
 BATCH = 5
 IN_A_ROW = 2  # pushes of the foreign writer, after which it lets one of ours land
 

@@ -28,7 +28,7 @@ from tests.programs import require
 from tests.system.test_sealing import unseal
 
 PASSWORD = "SecurePass123"
-BURST = 30
+BURST = 50
 PUSHES = 10  # at most, for a burst
 
 
