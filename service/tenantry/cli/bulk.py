@@ -19,7 +19,7 @@ from tenantry import settings, wiring
 from tenantry.cli.options import require_cell
 from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
-from tenantry.core.errors import TenantryError
+from tenantry.core.errors import NotFound, TenantryError
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import Marked
 from tenantry.flows.fleet.follow import follow
@@ -45,6 +45,14 @@ def opened(product_dir: Path | None = None) -> Iterator[Service]:
         yield service
     finally:
         service.database.close()
+
+
+def cell_of(service: Service, customer_id: str) -> Cell:
+    """The cell of a customer's tenant; NotFound where no cell has it."""
+    for cell in service.cells.values():
+        if not bulk.unknown(service, [cell], [customer_id]):
+            return cell
+    raise NotFound(f"there is no tenant {customer_id}", remedy="see `tenantry tenants list`")
 
 
 def choose_cells(service: Service, name: str | None) -> list[Cell]:

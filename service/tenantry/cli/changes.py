@@ -10,13 +10,11 @@ from dataclasses import asdict
 
 import click
 
-from tenantry.cli.bulk import choose_cells, opened
+from tenantry.cli.bulk import cell_of, choose_cells, opened
 from tenantry.cli.options import cell_option, json_option
 from tenantry.cli.terminal import echo
-from tenantry.core.errors import NotFound
 from tenantry.core.model import State
 from tenantry.core.review import ChangeKind, Mode
-from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR
 from tenantry.flows.platforms.versions import require_usable
 from tenantry.flows.reviewing.changes import Requested, decline, list_changes, request_change
@@ -54,7 +52,7 @@ def list_command(
 def decline_command(customer_id: str, as_json: bool) -> None:
     """End all changes of a tenant that wait for a review. Main stays as it is."""
     with opened() as service:
-        ended = decline(service, _cell_of(service, customer_id), customer_id, actor=ACTOR)
+        ended = decline(service, cell_of(service, customer_id), customer_id, actor=ACTOR)
     if as_json:
         click.echo(json.dumps({"customer_id": customer_id, "declined": ended}))
     else:
@@ -98,7 +96,7 @@ def platform(customer_id: str, version: str, as_json: bool) -> None:
 def renew(customer_id: str, as_json: bool) -> None:
     """Issue a tenant's license anew, for the plan and the time that it has."""
     with opened() as service:
-        cell = _cell_of(service, customer_id)
+        cell = cell_of(service, customer_id)
         done = request_change(service, cell, customer_id, ChangeKind.LICENSE, {}, actor=ACTOR)
     _tell(done, "the license", as_json=as_json)
 
@@ -113,7 +111,7 @@ def _request(
     as_json: bool,
 ) -> None:
     with opened() as service:
-        cell = _cell_of(service, customer_id)
+        cell = cell_of(service, customer_id)
         if check:
             check(service, cell)
         done = request_change(service, cell, customer_id, kind, {field: value}, actor=ACTOR)
@@ -136,10 +134,3 @@ def _what_comes_next(done: Requested) -> str:
         f"goes out at once, as generation {done.generation}; until main shows it, `tenantry "
         "tenants list --behind` does"
     )
-
-
-def _cell_of(service: Service, customer_id: str) -> Cell:
-    for cell in service.cells.values():
-        if not bulk.unknown(service, [cell], [customer_id]):
-            return cell
-    raise NotFound(f"there is no tenant {customer_id}", remedy="see `tenantry tenants list`")

@@ -8,17 +8,14 @@ from dataclasses import asdict
 
 import click
 
-from tenantry.cli.bulk import opened
+from tenantry.cli.bulk import cell_of, opened
 from tenantry.cli.differences import show_difference
 from tenantry.cli.options import json_option
 from tenantry.cli.terminal import echo
-from tenantry.core.errors import NotFound
 from tenantry.core.review_entry import Entry
 from tenantry.core.review_words import license_terms, what
-from tenantry.flows.fleet import bulk
 from tenantry.flows.reviewing.describe import look
 from tenantry.flows.reviewing.wanted import read_subjects
-from tenantry.flows.service import Cell, Service
 
 
 @click.command()
@@ -27,7 +24,7 @@ from tenantry.flows.service import Cell, Service
 def diff(customer_id: str, as_json: bool) -> None:
     """Show what waits for a review of a tenant: facts, checks, and what differs in its objects."""
     with opened() as service:
-        cell = _cell_of(service, customer_id)
+        cell = cell_of(service, customer_id)
         entries = list(look(service, cell, read_subjects(service, cell, [customer_id])))
     if as_json:
         found = {"customer_id": customer_id, "waiting": [asdict(entry) for entry in entries]}
@@ -37,13 +34,6 @@ def diff(customer_id: str, as_json: bool) -> None:
         _show(entry)
     if not entries:
         echo(f"{customer_id}: nothing waits for a review")
-
-
-def _cell_of(service: Service, customer_id: str) -> Cell:
-    for cell in service.cells.values():
-        if not bulk.unknown(service, [cell], [customer_id]):
-            return cell
-    raise NotFound(f"there is no tenant {customer_id}", remedy="`tenantry tenants list` names all")
 
 
 def _show(entry: Entry) -> None:

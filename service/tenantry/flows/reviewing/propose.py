@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Change as ChangeRow
@@ -34,7 +34,7 @@ from tenantry.flows.publishing.rendering import RenderedFiles, render_files
 from tenantry.flows.publishing.retry import OF_TENANT, may_try
 from tenantry.flows.publishing.sealing import sealed_values
 from tenantry.flows.reviewing.changes import open_review, waiting, waiting_on
-from tenantry.flows.reviewing.wanted import Wanted, read_wanted
+from tenantry.flows.reviewing.wanted import Wanted, files_of, read_wanted
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
@@ -68,7 +68,7 @@ def propose_due(service: Service, cell: Cell, head: str | None) -> int:
     """
     _gather_signups(service, cell)
     pushed = 0
-    for review_id in _due(service, cell):
+    for review_id in _read_due(service, cell):
         try:
             head = _found(service, cell, head)
             pushed += _propose(service, cell, review_id, head)
@@ -128,16 +128,20 @@ def _gather(service: Service, cell: Cell, customer_ids: Sequence[str], now: date
             each.review_id = review.id
 
 
-def _due(service: Service, cell: Cell) -> Sequence[int]:
-    rows = select(Review.id).where(
+def due(cell: Cell, now: datetime) -> Select[int]:
+    """The reviews whose branch is behind, and whose own wait is over."""
+    return select(Review.id).where(
         Review.cell == cell.name,
         Review.closed_at.is_(None),
         Review.declined_at.is_(None),
         Review.pushed_generation < Review.generation,
-        may_try(Review.retry_at, OF_TENANT, service.now()),
+        may_try(Review.retry_at, OF_TENANT, now),
     )
+
+
+def _read_due(service: Service, cell: Cell) -> Sequence[int]:
     with service.database.read() as session:
-        return session.scalars(rows.order_by(Review.id)).all()
+        return session.scalars(due(cell, service.now()).order_by(Review.id)).all()
 
 
 def _found(service: Service, cell: Cell, head: str | None) -> str:
@@ -340,8 +344,7 @@ def _change(shown: Shown) -> Change:
 
 def _restore(cell: Cell, folder: str, tree: str | None) -> Change:
     """The folder as main has it, which may be not at all."""
-    files = cell.repository.files(tree) if tree and tree != NOT_A_TREE else {}
-    return Change(folder, files, f"Leave {folder} as it is on main: declined\n")
+    return Change(folder, files_of(cell, tree), f"Leave {folder} as it is on main: declined\n")
 
 
 def _intend(service: Service, branch: Branch, shown: Sequence[Shown]) -> None:

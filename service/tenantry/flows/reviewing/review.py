@@ -15,9 +15,8 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.tables import Change, Review, Tenant
 from tenantry.flows.publishing import history, retry
-from tenantry.flows.publishing.retry import OF_TENANT, may_try
 from tenantry.flows.publishing.shards import follow_main
-from tenantry.flows.reviewing.propose import propose_due
+from tenantry.flows.reviewing.propose import due, propose_due
 from tenantry.flows.reviewing.pulls import Pulls
 from tenantry.flows.reviewing.settle import settle
 from tenantry.flows.reviewing.sweep import sweep
@@ -82,14 +81,7 @@ def _is_any_due(session: Session, cell: Cell, now: datetime) -> bool:
         .join(Tenant, Tenant.customer_id == Change.customer_id)
         .where(Tenant.cell == cell.name, Change.outcome.is_(None), Change.review_id.is_(None))
     )
-    behind = select(Review.id).where(
-        Review.cell == cell.name,
-        Review.closed_at.is_(None),
-        Review.declined_at.is_(None),
-        Review.pushed_generation < Review.generation,
-        may_try(Review.retry_at, OF_TENANT, now),
-    )
-    return any(session.scalar(rows.limit(1)) is not None for rows in (signups, behind))
+    return any(session.scalar(rows.limit(1)) is not None for rows in (signups, due(cell, now)))
 
 
 def _was_any(session: Session, cell: Cell) -> bool:
