@@ -90,6 +90,18 @@ def test_holder_that_slept_knows_that_it_lost_it(database: Database) -> None:
     assert not sleeper.take()
 
 
+def test_holder_that_slept_while_nobody_wanted_it_has_it_still(database: Database) -> None:
+    sleeper, heir = Lease(database, "l", length=0.2), Lease(database, "l", length=0.2)
+    sleeper.take()
+    time.sleep(0.3)
+    assert not heir.held_by_another(), "it ran out"
+    assert sleeper.keep()
+    assert sleeper.is_ours
+    assert take_within(heir, WITHIN)
+    heir.release()
+    assert not sleeper.keep(), "somebody else has had it in between"
+
+
 def test_taking_it_again_keeps_it_for_another_length(database: Database) -> None:
     lease = Lease(database, "l", length=3 * WITHIN)
     lease.take()
@@ -128,7 +140,7 @@ def test_crash_of_the_heartbeat_is_logged_without_the_values_it_quotes(
     def crash() -> bool:
         raise KeyError(VALUE)
 
-    monkeypatch.setattr(lease, "take", crash)
+    monkeypatch.setattr(lease, "keep", crash)
     with capture_logs() as entries, lease.kept():
         give_up = time.monotonic() + WITHIN
         while not entries and time.monotonic() < give_up:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tenantry import logs
-from tenantry.cli import stopping
+from tenantry.cli.stopping import Told
 from tenantry.core.errors import SettingsError
 from tenantry.devcluster import DevCluster, DevClusterSettings
 from tenantry.devcluster.settings import ACCOUNTS
@@ -55,10 +55,10 @@ def cluster(
         time_scale=time_scale,
         audience=audience,
     )
-    told = stopping.listen()
+    told = Told()
     with DevCluster(settings) as running:
         click.echo(f"development stand-in for Argo CD and a cluster: {running.url}/")
-        stopping.wait(told)
+        told.wait()
 
 
 def read_tokens(file: Path) -> dict[str, str]:

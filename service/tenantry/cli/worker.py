@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tenantry import logs, settings, wiring
-from tenantry.cli import stopping
+from tenantry.cli.stopping import Told
 from tenantry.worker import Worker
 
 
@@ -16,8 +16,8 @@ def worker() -> None:
     logs.configure(configured.log_format)
     service = wiring.build(configured)
     running = Worker(service, configured)
-    told = stopping.listen()
+    told = Told()
     running.start()
-    stopping.wait(told)
+    told.wait()
     running.stop()
     service.database.close()

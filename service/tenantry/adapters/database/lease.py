@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
-from sqlalchemy import Float, delete, func, literal_column, or_, select
+from sqlalchemy import Float, delete, func, literal_column, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ColumnElement
 
@@ -89,9 +89,21 @@ class Lease:
         self._ours_until = asked_at + self._length if taken else 0.0
         return taken
 
+    def keep(self) -> bool:
+        """Keep it for another length; False where somebody else has had it, whether or not it is
+        free by now. One that ran out while nobody wanted it is still ours.
+        """
+        asked_at = time.monotonic()
+        ours = LeaseRow.name == self._name, LeaseRow.holder == self._holder
+        keeping = update(LeaseRow).where(*ours).values(until=self._now() + self._length)
+        with self._database.write() as session:
+            kept = session.scalar(keeping.returning(LeaseRow.name)) is not None
+        self._ours_until = asked_at + self._length if kept else 0.0
+        return kept
+
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keep it alive while the block runs. Once lost it stays lost in there: `is_ours` tells."""
+        """Keep it alive while the block runs. Once lost it stays lost in there: `keep` tells."""
         done = threading.Event()
         heartbeat = threading.Thread(target=self._beat, args=(done,), daemon=True, name="heartbeat")
         heartbeat.start()
@@ -110,10 +122,9 @@ class Lease:
 
     def _beat(self, done: threading.Event) -> None:
         while not done.wait(self._length / BEATS):
-            if not self.is_ours:
-                return
             try:
-                self.take()
+                if not self.keep():
+                    return
             except DatabaseUnavailable:
                 continue  # it runs out if this lasts, and the pass sees that
             except Exception as error:  # noqa: BLE001 - logged, without the values it may quote

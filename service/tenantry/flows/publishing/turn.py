@@ -55,8 +55,8 @@ def moved_on(cell: Cell) -> RepositoryError:
 
 
 def require(cell: Cell) -> None:
-    """LeaseLost where it is somebody else's turn by now; to be asked before a push."""
-    if not cell.lease.is_ours:
+    """LeaseLost where somebody else has had a turn since; to be asked before a push."""
+    if not cell.lease.is_ours and not cell.lease.keep():
         raise LeaseLost
 
 
