@@ -171,6 +171,14 @@ class CellSettings(BaseModel):
     instance_ca_file: Path | None = Field(
         None, description="CA certificates to trust for instances, instead of the system's"
     )
+    argocd_notifications_token_file: Path | None = Field(
+        None, description="file with the token that Argo CD's notifications carry"
+    )
+    instance_private: bool | None = Field(
+        None,
+        description="instances may have private addresses; default: in development, and where "
+        "probe_connect_to is set",
+    )
     probe_connect_to: str | None = Field(
         None, description="host:port to reach instances at, instead of what DNS says"
     )
@@ -286,9 +294,38 @@ class Settings(BaseSettings):
         10.0, description="seconds between looks for what reviewers did; a webhook makes it at once"
     )
     watch_poll: Seconds = Field(
-        1.0, description="seconds between lists while tenants are on the way"
+        1.0,
+        description="seconds between lists while tenants are on the way and Argo CD's stream is "
+        "not heard",
     )
     watch_idle: Seconds = Field(15.0, description="seconds between lists otherwise")
+    watch_requests: int = Field(
+        8, ge=1, le=64, description="requests to a cell's Argo CD and instances under way at once"
+    )
+    probe_poll: Seconds = Field(
+        300.0, description="seconds between requests to an instance that is ready"
+    )
+    settle_after: Seconds = Field(
+        10.0, description="seconds that a ready tenant is bad, or a bad one good, before it is told"
+    )
+    ready_within: Seconds = Field(
+        300.0, description="seconds after which a deployment is late, and what keeps it is mended"
+    )
+    sync_attempts: int = Field(
+        3, ge=0, le=20, description="syncs asked for before a deployment counts as failed"
+    )
+    sync_backoff: Seconds = Field(
+        30.0, description="seconds after the first of them; doubled after each"
+    )
+    failed_policy: Literal["keep", "suspend"] = Field(
+        "suspend", description="what becomes of a first deployment that failed"
+    )
+    failed_keep: float = Field(
+        86_400.0, gt=0, description="seconds that it is kept as it is, to be looked at"
+    )
+    support_mail: str | None = Field(
+        None, description="who is told of failed deployments; default: the product's support"
+    )
     mail_poll: Seconds = Field(1.0, description="seconds between looks for mail to send")
     log_format: Literal["json", "text"] = Field("json", description="form of log lines")
     cells: dict[CellName, CellSettings] = Field(

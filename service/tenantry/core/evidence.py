@@ -42,10 +42,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Something in the way: a code of `core.reasons`, and who said what."""
+    """Something in the way: a code of `core.reasons`, who said what, and the object that is it,
+    such as `Deployment/api`.
+    """
 
     code: str
     detail: str = ""
+    resource: str = ""
 
 
 @dataclass(frozen=True)

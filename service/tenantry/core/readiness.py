@@ -7,7 +7,7 @@ and rollouts make a good tenant flap. What is not known is called unknown and mo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tenantry.core.application import Application, Resource, parse_application
 from tenantry.core.evidence import (
@@ -62,6 +62,7 @@ class Verdict:
     healthy: bool
     needs_probe: bool
     unknown: bool
+    resource: str = ""  # that stands in the way, such as Deployment/api
 
 
 def judge(
@@ -100,6 +101,18 @@ def _verdict(status: Status, obstacle: Obstacle, evidence: Evidence) -> Verdict:
         healthy=healthy,
         needs_probe=obstacle.code == "awaiting_answer",
         unknown=first is not None and first.code in _UNKNOWN,
+        resource=obstacle.resource,
+    )
+
+
+def explain(verdict: Verdict, cause: Obstacle) -> Verdict:
+    """The same verdict with its cause, where more is known of that than Argo CD's summary tells."""
+    return replace(
+        verdict,
+        reason_code=cause.code,
+        customer=tell_customer(cause.code, verdict.status),
+        operator=tell_operator(cause.code, cause.detail),
+        resource=cause.resource,
     )
 
 

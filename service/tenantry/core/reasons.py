@@ -27,13 +27,16 @@ _RECOVERING = "Your instance had a problem and is recovering."
 @dataclass(frozen=True)
 class Reason:
     """Sentences of one code: for the operator, and for the customer while the instance is set up
-    (`starting`), runs, or is degraded.
+    (`starting`), runs, or is degraded. `heals`: it passes by itself, or Argo CD tries it again;
+    else it stays until something is done. `docs/runbook.md` has a section for each code that does
+    not heal.
     """
 
     operator: str
     starting: str = _WAITING
     running: str = _UPDATING
     degraded: str = _RECOVERING
+    heals: bool = True
 
 
 REASONS: dict[str, Reason] = {

@@ -124,7 +124,28 @@ class Tenant(Base):
     status: Mapped[str] = mapped_column(String(16))
     reason_code: Mapped[str] = mapped_column(String(64), default="", doc="core.reasons.REASONS")
     detail: Mapped[str] = mapped_column(Told, default="", doc="for the operator")
+    resource: Mapped[str] = mapped_column(
+        Told, default="", doc="object that stands in the way, such as Deployment/api"
+    )
     status_since: Mapped[datetime]
+    unknown_since: Mapped[datetime | None] = mapped_column(
+        doc="Argo CD answers, but what it says of this tenant cannot be judged"
+    )
+    unsettled_since: Mapped[datetime | None] = mapped_column(
+        doc="what is seen differs from the status, and has to last before it is told"
+    )
+    flaps: Mapped[int] = mapped_column(
+        default=0, doc="times that a running tenant went bad, told or not"
+    )
+    application_uid: Mapped[str] = mapped_column(
+        String(64), default="", doc="of the Application that was ready; another one has to be anew"
+    )
+    followed_generation: Mapped[int] = mapped_column(
+        default=0, doc="published generation that the three below are about"
+    )
+    sync_attempts: Mapped[int] = mapped_column(default=0, doc="asked for by us, in a row")
+    sync_asked_at: Mapped[datetime | None]
+    support_told_at: Mapped[datetime | None]
 
     @validates("approved")
     def _never_shrinks(self, _: str, approved: dict[str, Any]) -> dict[str, Any]:
@@ -291,6 +312,20 @@ class Repository(Base):
     )
 
 
+class Watch(Base):
+    """How following a cell's Argo CD fares: what is known of its tenants is as old as this says."""
+
+    __tablename__ = "watches"
+
+    cell: Mapped[str] = mapped_column(String(64), primary_key=True)
+    seen_at: Mapped[datetime | None] = mapped_column(doc="when Argo CD last answered, roughly")
+    failing_since: Mapped[datetime | None]
+    last_error: Mapped[str | None] = mapped_column(Told)
+    hinted_at: Mapped[datetime | None] = mapped_column(
+        doc="when a notification last said that something moved: list now"
+    )
+
+
 class Platform(Base):
     """A platform version that a cell's main got: from then on, its number stands for this tree."""
 
@@ -449,7 +484,8 @@ class Deployment(Base):
     customer_id: Mapped[str] = mapped_column(CustomerId, ForeignKey("tenants.customer_id"))
     generation: Mapped[int]
     wanted_at: Mapped[datetime]
-    published_at: Mapped[datetime | None]
+    committed_at: Mapped[datetime | None] = mapped_column(doc="on main, or a branch under review")
+    published_at: Mapped[datetime | None] = mapped_column(doc="on main: pushed, or merged")
     seen_at: Mapped[datetime | None]
     synced_at: Mapped[datetime | None]
     healthy_at: Mapped[datetime | None]
