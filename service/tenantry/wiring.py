@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,6 +93,7 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
         public_url=settings.public_url,
         publish_batch=settings.publish_batch,
         bulk_batch=settings.bulk_batch,
+        ready_within=timedelta(seconds=settings.ready_within),
         now=now,
     )
 

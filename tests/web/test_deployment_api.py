@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -44,6 +47,23 @@ def test_unchanged_is_304_and_news_is_not(client: FlaskClient, stage: Stage) -> 
     news = ask(client, customer_id, token, **{"If-None-Match": etag})
     assert (news.status_code, news.headers["Retry-After"]) == (200, "30")
     assert news.headers["ETag"] != etag
+
+
+def test_what_is_beside_the_status_is_told_and_changes_the_etag_once(
+    client: FlaskClient, stage: Stage
+) -> None:
+    token = stage.add_customer()
+    view = stage.make_ready(token)
+    etag = ask(client, view.customer_id, token).headers["ETag"]
+    stage.views[token] = replace(view, unknown_since=stage.now, late=True, flaps=2)
+    answer = ask(client, view.customer_id, token, **{"If-None-Match": etag})
+    body = answer.get_json()
+    assert (body["status"], body["late"], body["flaps"]) == ("ready", True, 2)
+    assert datetime.fromisoformat(body["unknown_since"]) == stage.now
+    stage.now += timedelta(seconds=9)
+    etag = answer.headers["ETag"]
+    again = ask(client, view.customer_id, token, **{"If-None-Match": etag})
+    assert again.status_code == 304
 
 
 def test_a_stranger_gets_the_same_nothing(client: FlaskClient, stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -183,3 +184,14 @@ def test_trial_ends_on_the_customers_own_last_day() -> None:
     assert last_day(midnight_in_tokyo, "Asia/Tokyo") == "7 December 2026"
     assert last_day(midnight_in_tokyo, "America/New_York") == "7 December 2026"
     assert last_day(datetime(2026, 12, 8, tzinfo=UTC), "UTC") == "7 December 2026"
+
+
+def test_what_is_beside_the_status_is_shown(client: FlaskClient, stage: Stage) -> None:
+    token = stage.add_customer()
+    view = stage.make_ready(token)
+    assert 'class="note"' not in read(client, f"/status/{token}")
+    stage.views[token] = replace(view, unknown_since=stage.now, late=True, flaps=2)
+    page = read(client, f"/status/{token}")
+    assert "We cannot see your instance at the moment; this is what we saw last." in page
+    assert "This takes longer than usual." in page
+    assert "<dt>Disturbances</dt>" in page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from tenantry.adapters.argocd import ArgoCD
@@ -80,6 +80,7 @@ class Service:
     public_url: str
     publish_batch: int  # most tenants in one push
     bulk_batch: int  # most of a change to many
+    ready_within: timedelta  # after which a deployment is late
     now: Callable[[], datetime]
 
     @cached_property

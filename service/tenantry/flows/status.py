@@ -20,6 +20,7 @@ from tenantry.core.errors import NotFound
 from tenantry.core.model import SETTLED, Status, may_move
 from tenantry.core.reasons import tell_customer
 from tenantry.flows.service import Service
+from tenantry.flows.sight import blind_cells, is_late, unknown_since
 
 log = structlog.get_logger()
 
@@ -57,7 +58,10 @@ class Change:
 
 @dataclass(frozen=True)
 class StatusView:
-    """All that the customer's status page shows."""
+    """All that the customer's status page shows. `unknown_since`: the status is what was seen last
+    before; `late`: what is on its way takes longer than it should; `flaps`: times that what ran
+    went bad.
+    """
 
     customer_id: str
     company_name: str
@@ -65,6 +69,9 @@ class StatusView:
     status: Status
     reason_code: str
     reason: str
+    unknown_since: datetime | None
+    late: bool
+    flaps: int
     change: Change | None
     instance_url: str
     commit: str | None
@@ -86,7 +93,7 @@ def read_status(service: Service, *, token: str, customer_id: str | None = None)
         )
         if customer is None or customer_id not in (None, customer.customer_id):
             raise NotFound
-        return _view(session, customer)
+        return _view(service, session, customer)
 
 
 def report(
@@ -116,7 +123,7 @@ def report(
     log.info("tenant.status", customer_id=tenant.customer_id, status=new, reason=reason_code)
 
 
-def _view(session: Session, customer: Customer) -> StatusView:
+def _view(service: Service, session: Session, customer: Customer) -> StatusView:
     tenant = session.get_one(Tenant, customer.customer_id)
     subscription = session.get_one(Subscription, customer.customer_id)
     deployments = session.scalars(
@@ -124,7 +131,8 @@ def _view(session: Session, customer: Customer) -> StatusView:
         .where(Deployment.customer_id == customer.customer_id)
         .order_by(Deployment.generation)
     ).all()
-    status = Status(tenant.status)
+    status, now = Status(tenant.status), service.now()
+    blind = blind_cells(service, session, now)
     return StatusView(
         customer_id=customer.customer_id,
         company_name=customer.company_name,
@@ -132,6 +140,9 @@ def _view(session: Session, customer: Customer) -> StatusView:
         status=status,
         reason_code=tenant.reason_code,
         reason=tell_customer(tenant.reason_code, status),
+        unknown_since=unknown_since(service, tenant, blind, now),
+        late=is_late(tenant, deployments[-1], service.ready_within, now),
+        flaps=tenant.flaps,
         change=_change(deployments[-1]) or _in_review(session, tenant),
         instance_url=tenant.instance_url,
         commit=tenant.published_commit,

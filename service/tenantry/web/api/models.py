@@ -88,6 +88,14 @@ class DeploymentAnswer(Answer):
     status: Status
     reason_code: str = Field(description="For programs.")
     reason: str = Field(description="A sentence for the customer.")
+    unknown_since: datetime | None = Field(
+        description="Since when it cannot be seen what runs: status and reason are the last known."
+    )
+    late: bool = Field(
+        description="What is on its way takes longer than it should; the reason says what is not "
+        "ready."
+    )
+    flaps: int = Field(description="Times that the running instance was disturbed, however short.")
     change: ChangePart | None
     instance_url: str
     commit: str | None = Field(description="The commit that main shows of this customer.")
