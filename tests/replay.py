@@ -72,7 +72,7 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    do_GET = do_POST = do_PATCH = do_PUT = _handle  # noqa: N815 (the library calls them)
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # noqa: N815 (the library calls them)
 
     def answer(self, status: int, body: bytes, content_type: str = "text/html") -> None:
         self.send_response(status)

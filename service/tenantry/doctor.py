@@ -240,12 +240,20 @@ def _ask(argocd: ArgoCD) -> str:
     version = argocd.version()
     if not argocd.logged_in():
         raise SettingsError("Argo CD does not know the token", remedy="renew ARGOCD_TOKEN_FILE")
-    if not argocd.may("get"):
-        raise SettingsError(
-            f"the account may not read Applications of project {argocd.project}",
-            remedy=f"allow it `applications, get, {argocd.project}/*` in argocd-rbac-cm",
-        )
-    return f"Argo CD {version}, project {argocd.project} readable"
+    for action, resource, does in _RIGHTS:
+        if not argocd.may(action, resource):
+            raise SettingsError(
+                f"the account may not {does} of project {argocd.project}",
+                remedy=f"allow it `{resource}, {action}, {argocd.project}/*` in argocd-rbac-cm",
+            )
+    return f"Argo CD {version}, project {argocd.project} may be read and synced"
+
+
+_RIGHTS = (
+    ("get", "applications", "read Applications"),
+    ("sync", "applications", "sync Applications that failed"),
+    ("get", "applicationsets", "read ApplicationSets"),
+)
 
 
 def _forge(cell: CellSettings, name: str) -> str:

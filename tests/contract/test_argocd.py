@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, unquote
 import pytest
 
 from tenantry.adapters.argocd import ArgoCD, announce_push
-from tenantry.adapters.argocd.client import GET_LIMIT, LIST_FIELDS
+from tenantry.adapters.argocd.client import LIST_FIELDS
+from tenantry.adapters.argocd.connection import LIMIT
 from tenantry.adapters.argocd.webhook import build_push, sign_body, web_url
 from tenantry.adapters.http import Timeouts, make_session
 from tenantry.core.errors import (
@@ -332,7 +333,7 @@ def test_a_404_of_somebody_else_is_no_missing_application() -> None:
 
 
 def test_an_oversized_answer_is_not_read_to_its_end() -> None:
-    packed = gzip.compress(b" " * (GET_LIMIT + 1))
+    packed = gzip.compress(b" " * (LIMIT + 1))
 
     def say(handler: Handler) -> None:
         handler.send_response(200)

@@ -231,7 +231,7 @@ def test_what_is_merged_is_named_after_the_service_or_a_health_check(
     assert set(data["argocd-notifications-cm"]) == own
 
 
-def test_the_account_may_see_and_delete_applications_and_not_sync_them(
+def test_the_account_may_see_sync_and_delete_applications_and_nothing_else(
     data: dict[str, dict[str, str]],
 ) -> None:
     lines = data["argocd-rbac-cm"]["policy.tenantry.csv"].splitlines()
@@ -239,11 +239,12 @@ def test_the_account_may_see_and_delete_applications_and_not_sync_them(
     role = "role:tenantry"
     assert {rule[2:] for rule in rules if rule[:2] == ("p", role)} == {
         ("applications", "get", f"{PROJECT}/*", "allow"),
+        ("applications", "sync", f"{PROJECT}/*", "allow"),
         ("applications", "delete", f"{PROJECT}/*", "allow"),
         ("applicationsets", "get", f"{PROJECT}/*", "allow"),
     }
     assert [rule for rule in rules if rule[0] != "p"] == [("g", "tenantry", role)]
-    assert len(rules) == 4
+    assert len(rules) == 5
 
 
 def test_who_is_subscribed_is_told_by_a_template_that_is_there(

@@ -428,10 +428,14 @@ def with_argocd(tmp_path: Path) -> Callable[[str], dict[str, Any]]:
 
 
 CAN_I = "/api/v1/account/can-i/applications/get/tenants/*"
+CAN_I_SYNC = "/api/v1/account/can-i/applications/sync/tenants/*"
+CAN_I_SETS = "/api/v1/account/can-i/applicationsets/get/tenants/*"
 GOOD: dict[str, Any] = {
     "/api/version": {"Version": "v3.4.4"},
     "/api/v1/session/userinfo": {"loggedIn": True, "username": "tenantry"},
     CAN_I: {"value": "yes"},
+    CAN_I_SYNC: {"value": "yes"},
+    CAN_I_SETS: {"value": "yes"},
 }
 
 
@@ -447,6 +451,8 @@ def test_argo_cd_that_is_readable_is_fine(
     [
         ({"/api/v1/session/userinfo": {}}, "does not know the token"),
         ({CAN_I: {"value": "no"}}, "may not read Applications of project tenants"),
+        ({CAN_I_SYNC: {"value": "no"}}, "may not sync Applications that failed"),
+        ({CAN_I_SETS: {"value": "no"}}, "may not read ApplicationSets"),
         ({"/api/version": None}, ""),
     ],
 )

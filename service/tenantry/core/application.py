@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from tenantry.core.members import count_of, object_of, objects_of, parse_time, text_of
 
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
@@ -23,6 +25,20 @@ class Resource:
     name: str
     health: str = ""
     message: str = ""
+    group: str = ""
+    namespace: str = ""
+    sync: str = ""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """An object that the last operation could not apply, and the cluster's own words."""
+
+    kind: str
+    name: str
+    namespace: str
+    status: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ class Application:
     reconciled_at: datetime | None = None  # when health and comparison were computed
     conditions: tuple[tuple[str, str], ...] = ()  # (type, message)
     resources: tuple[Resource, ...] = ()
+    applied: tuple[Applied, ...] = ()  # only what failed
 
     @property
     def compared_commit(self) -> str | None:
@@ -75,71 +92,64 @@ def is_commit(revision: str) -> bool:
 
 def parse_application(body: Mapping[str, Any]) -> Application:
     """The Application within the API's JSON of GET, LIST items or stream events."""
-    metadata, status = _object(body, "metadata"), _object(body, "status")
-    health, sync = _object(status, "health"), _object(status, "sync")
-    operation = _object(status, "operationState")
+    metadata, status = object_of(body, "metadata"), object_of(body, "status")
+    health, sync = object_of(status, "health"), object_of(status, "sync")
+    operation = object_of(status, "operationState")
+    result = object_of(operation, "syncResult")
     return Application(
-        name=_text(metadata, "name"),
-        uid=_text(metadata, "uid"),
-        deleting=bool(_text(metadata, "deletionTimestamp")),
-        health=_text(health, "status"),
-        health_message=_text(health, "message"),
-        sync=_text(sync, "status"),
-        revision=_text(sync, "revision"),
+        name=text_of(metadata, "name"),
+        uid=text_of(metadata, "uid"),
+        deleting=bool(text_of(metadata, "deletionTimestamp")),
+        health=text_of(health, "status"),
+        health_message=text_of(health, "message"),
+        sync=text_of(sync, "status"),
+        revision=text_of(sync, "revision"),
         operation_requested=isinstance(body.get("operation"), Mapping),
-        phase=_text(operation, "phase"),
+        phase=text_of(operation, "phase"),
         # not operation.sync.revision: a retry with refresh takes a newer commit than was asked for
-        applied_revision=_text(_object(operation, "syncResult"), "revision"),
-        operation_message=_text(operation, "message"),
+        applied_revision=text_of(result, "revision"),
+        operation_message=text_of(operation, "message"),
         started_at=parse_time(operation.get("startedAt")),
         finished_at=parse_time(operation.get("finishedAt")),
-        retry_count=_count(operation, "retryCount"),
+        retry_count=count_of(operation, "retryCount"),
         reconciled_at=parse_time(status.get("reconciledAt")),
         conditions=tuple(
-            (_text(found, "type"), _text(found, "message"))
-            for found in _objects(status, "conditions")
+            (text_of(found, "type"), text_of(found, "message"))
+            for found in objects_of(status, "conditions")
         ),
-        resources=tuple(_resource(found) for found in _objects(status, "resources")),
+        resources=tuple(_resource(found) for found in objects_of(status, "resources")),
+        applied=tuple(
+            _applied(found) for found in objects_of(result, "resources") if _has_failed(found)
+        ),
     )
-
-
-def parse_time(value: object) -> datetime | None:
-    """Kubernetes' time text as UTC; None for anything else."""
-    if not isinstance(value, str):
-        return None
-    try:
-        parsed = datetime.fromisoformat(value)
-        return parsed.astimezone(UTC) if parsed.tzinfo else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _resource(found: Mapping[str, Any]) -> Resource:
-    health = _object(found, "health")
+    health = object_of(found, "health")
     return Resource(
-        kind=_text(found, "kind"),
-        name=_text(found, "name"),
-        health=_text(health, "status"),
-        message=_text(health, "message"),
+        kind=text_of(found, "kind"),
+        name=text_of(found, "name"),
+        health=text_of(health, "status"),
+        message=text_of(health, "message"),
+        group=text_of(found, "group"),
+        namespace=text_of(found, "namespace"),
+        sync=text_of(found, "status"),
     )
 
 
-def _object(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = parent.get(name)
-    return value if isinstance(value, Mapping) else {}
+def _has_failed(found: Mapping[str, Any]) -> bool:
+    # a hook is applied well, and fails afterwards
+    return text_of(found, "status") == "SyncFailed" or text_of(found, "hookPhase") in (
+        "Failed",
+        "Error",
+    )
 
 
-def _objects(parent: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    value = parent.get(name)
-    several = value if isinstance(value, list) else []
-    return [found for found in several if isinstance(found, Mapping)]
-
-
-def _text(parent: Mapping[str, Any], name: str) -> str:
-    value = parent.get(name)
-    return value if isinstance(value, str) else ""
-
-
-def _count(parent: Mapping[str, Any], name: str) -> int:
-    value = parent.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+def _applied(found: Mapping[str, Any]) -> Applied:
+    return Applied(
+        kind=text_of(found, "kind"),
+        name=text_of(found, "name"),
+        namespace=text_of(found, "namespace"),
+        status=text_of(found, "status"),
+        message=text_of(found, "message"),
+    )

@@ -1,7 +1,7 @@
 """Argo CD's API, with the rights of one account on one project.
 
-Owns: requests, the token's place in them, and telling apart what can go wrong. What an
-Application's state *means* is `core.readiness`.
+Owns: what is asked, and telling apart what can go wrong. What an Application's state *means* is
+`core.readiness`.
 
 Facts it is built on (seen on Argo CD 3.5): an Application that is missing is 404 only where the
 project is named, else 403; a LIST without rights is `200 {"items": null}`, so an empty list is
@@ -14,16 +14,26 @@ log or raise the token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import requests
 
-from tenantry.adapters.argocd.answers import as_object, check, explain_failure, is_missing
+from tenantry.adapters.argocd.answers import (
+    allow,
+    as_object,
+    check,
+    explain_failure,
+    is_busy,
+    is_missing,
+)
+from tenantry.adapters.argocd.connection import Connection
+from tenantry.adapters.argocd.listing import PATHS, ListedApplication, parse_line
+from tenantry.adapters.argocd.stream import FIELDS, SILENCE, Arrival, listen
 from tenantry.adapters.http import (
     MEBIBYTE,
     Answer,
@@ -31,43 +41,16 @@ from tenantry.adapters.http import (
     RequestTimeout,
     Timeouts,
     make_session,
-    send,
 )
 from tenantry.core.application import Application, parse_application
+from tenantry.core.application_set import ApplicationSet, parse_set
 from tenantry.core.errors import ArgoError, ArgoForbidden, ArgoTokenBad
+from tenantry.core.live import Happening, Node, parse_events, parse_tree
+from tenantry.core.members import objects_of
 
 LIST_LIMIT = 64 * MEBIBYTE  # 10,000 Applications are about 3 MiB
-GET_LIMIT = 4 * MEBIBYTE
 REFRESH_READ = 5.0  # seconds after which a refresh counts as asked
-
-# A parent beside its child is a 500; what is not on Argo CD's own list is dropped without a word.
-LIST_FIELDS = ",".join(
-    f"items.{path}"
-    for path in (
-        "metadata.name",
-        "metadata.deletionTimestamp",
-        "status.health",
-        "status.sync.status",
-        "status.sync.revision",
-        "status.operationState.phase",
-        "status.operationState.startedAt",
-        "status.operationState.finishedAt",
-    )
-)
-
-
-@dataclass(frozen=True)
-class ListedApplication:
-    """What LIST tells of an Application: enough to see that it changed, too little to judge it."""
-
-    name: str
-    deleting: bool
-    health: str
-    sync: str
-    revision: str
-    phase: str
-    started_at: datetime | None
-    finished_at: datetime | None
+LIST_FIELDS = ",".join(f"items.{path}" for path in PATHS)
 
 
 @dataclass(frozen=True)
@@ -100,9 +83,9 @@ class ArgoCD:
         """
         self.url = url.rstrip("/")
         self.project = project
-        self._token = token
-        self._session = session or make_session(ca)
-        self._timeouts = timeouts or Timeouts()
+        self._connection = Connection(
+            self.url, token, session or make_session(ca), timeouts or Timeouts()
+        )
 
     def __repr__(self) -> str:
         return f"ArgoCD({self.url!r}, project={self.project!r})"
@@ -110,19 +93,19 @@ class ArgoCD:
     def list(self) -> list[ListedApplication]:
         """Every Application of the project; ArgoForbidden where the account may see none."""
         params = {"projects": self.project, "fields": LIST_FIELDS}
-        answer = self._get("/api/v1/applications", params, limit=LIST_LIMIT)
-        items = as_object(check(answer)).get("items")
+        answer = self._connection.get("/api/v1/applications", params, limit=LIST_LIMIT)
+        items = as_object(self._check(answer)).get("items")
         if not items:
             self._check_rights()
             return []
         if not isinstance(items, list):
             raise ArgoError("Argo CD's list of Applications is not a list.")
-        return [_listed(item) for item in items if isinstance(item, Mapping)]
+        return [parse_line(item) for item in items if isinstance(item, Mapping)]
 
     def get(self, name: str) -> Application | None:
         """The Application; None where Argo CD says that there is none of that name."""
-        answer = self._get(_path(name), {"project": self.project})
-        return None if is_missing(answer) else _application(answer, name)
+        answer = self._connection.get(_path(name), {"project": self.project})
+        return None if is_missing(answer) else self._application(answer, name)
 
     def refresh(self, name: str, *, hard: bool = False) -> Refreshed:
         """Ask Argo CD to compare the Application now; waits for the outcome a few seconds only.
@@ -130,20 +113,84 @@ class ArgoCD:
         `hard`: also drop its caches, which frees a refresh that hangs.
         """
         params = {"project": self.project, "refresh": "hard" if hard else "normal"}
-        patience = replace(self._timeouts, read=min(REFRESH_READ, self._timeouts.read))
+        usual = self._connection.timeouts
+        patience = replace(usual, read=min(REFRESH_READ, usual.read))
         try:
-            answer = self._send(_path(name), params, patience, GET_LIMIT)
+            answer = self._connection.send("GET", _path(name), params, timeouts=patience)
         except RequestTimeout:
             return Refreshed(asked=True, application=None)
         except RequestFailed as error:
             raise explain_failure(error) from error
         if is_missing(answer):
             return Refreshed(asked=False, application=None)
-        return Refreshed(asked=True, application=_application(answer, name))
+        return Refreshed(asked=True, application=self._application(answer, name))
+
+    def sync(self, name: str) -> bool:
+        """Ask Argo CD to apply the Application now; False where there is none of that name.
+
+        An operation that is under way counts as asked. Never by force and never by replacing, which
+        would make volume claims anew.
+        """
+        answer = self._connection.post(
+            f"{_path(name)}/sync", {"name": name, "project": self.project, "prune": True}
+        )
+        if is_missing(answer):
+            return False
+        if not is_busy(answer):
+            self._check(answer, "sync")
+        return True
+
+    def delete(self, name: str) -> bool:
+        """Delete the Application, with what it runs; False where there is none of that name. It is
+        still there after that until all of it is gone, and asking again is fine.
+        """
+        answer = self._connection.delete(_path(name), {"project": self.project})
+        if is_missing(answer):
+            return False
+        self._check(answer, "delete")
+        return True
+
+    def tree(self, name: str) -> tuple[Node, ...]:
+        """What lives of the Application; nothing where there is none of that name."""
+        return parse_tree(self._about(name, "resource-tree"))
+
+    def events(self, name: str, *, node: Node | None = None) -> tuple[Happening, ...]:
+        """What Kubernetes noted about the Application, or about a node of its tree; nothing where
+        there is no Application of that name. Argo CD refuses a node that its tree no longer has.
+        """
+        params = {}
+        if node:  # all three, or nothing is found
+            params = {
+                "resourceUID": node.uid,
+                "resourceNamespace": node.namespace,
+                "resourceName": node.name,
+            }
+        return parse_events(self._about(name, "events", params))
+
+    def may_sync_now(self, name: str) -> bool:
+        """Whether sync windows let a sync start that is asked for."""
+        return self._about(name, "syncwindows").get("canSync") is not False
+
+    def sets(self) -> tuple[ApplicationSet, ...]:
+        """The project's ApplicationSets; ArgoForbidden where the account may see none."""
+        path, params = "/api/v1/applicationsets", {"projects": self.project}
+        answer = self._connection.get(path, params, limit=LIST_LIMIT)
+        body = as_object(self._check(answer, resource="applicationsets"))
+        if not body.get("items"):
+            self._check_rights("applicationsets")
+        return tuple(parse_set(item) for item in objects_of(body, "items"))
+
+    def stream(self, stop: threading.Event, *, silence: float = SILENCE) -> Iterator[Arrival]:
+        """What happens to the project's Applications over one connection, first those that are
+        there; None for each sign of life. Ends with `stop` and when the server ends it;
+        ArgoUnreachable where none of these came for `silence` seconds.
+        """
+        params = {"projects": self.project, "fields": FIELDS}
+        return listen(self._connection, params, stop, silence=silence)
 
     def version(self) -> str:
         """Argo CD's version, such as `v3.5.1`; needs no token."""
-        version = as_object(check(self._get("/api/version"))).get("Version")
+        version = as_object(check(self._connection.get("/api/version"))).get("Version")
         if not isinstance(version, str):
             raise ArgoError("This does not answer like Argo CD.")
         return version
@@ -151,75 +198,47 @@ class ArgoCD:
     def logged_in(self) -> bool:
         """Whether Argo CD knows the token: a bad one is answered with 200 here."""
         try:
-            answer = check(self._get("/api/v1/session/userinfo"))
+            answer = check(self._connection.get("/api/v1/session/userinfo"))
         except ArgoTokenBad:
             return False
         return as_object(answer).get("loggedIn") is True
 
-    def may(self, action: str) -> bool:
+    def may(self, action: str, resource: str = "applications") -> bool:
         """Whether the account may do `action` ("get", "sync", "delete") to the project's
-        Applications.
+        Applications, or `resource`.
         """
-        path = f"/api/v1/account/can-i/applications/{quote(action)}/{quote(self.project)}/*"
-        return as_object(check(self._get(path))).get("value") == "yes"
+        path = f"/api/v1/account/can-i/{resource}/{quote(action)}/{quote(self.project)}/*"
+        return as_object(check(self._connection.get(path))).get("value") == "yes"
 
-    def _check_rights(self) -> None:
-        if not self.may("get"):
+    def _check_rights(self, resource: str = "applications") -> None:
+        if not self.may("get", resource):
             raise ArgoForbidden(
-                "Argo CD shows no Applications, because its account may not see any.",
-                remedy=f"allow it `applications, get, {self.project}/*` in argocd-rbac-cm",
+                f"Argo CD shows no {resource}, because its account may not see any.",
+                remedy=allow(self._right("get", resource)),
             )
 
-    def _get(
-        self, path: str, params: Mapping[str, str] | None = None, *, limit: int = GET_LIMIT
-    ) -> Answer:
-        try:
-            return self._send(path, params, self._timeouts, limit)
-        except RequestFailed as error:
-            raise explain_failure(error) from error
+    def _check(self, answer: Answer, action: str = "get", resource: str = "applications") -> Answer:
+        return check(answer, self._right(action, resource))
 
-    def _send(
-        self, path: str, params: Mapping[str, str] | None, timeouts: Timeouts, limit: int
-    ) -> Answer:
-        headers = {"Authorization": f"Bearer {self._read_token()}", "Accept": "application/json"}
-        return send(
-            self._session,
-            "GET",
-            self.url + path,
-            timeouts=timeouts,
-            limit=limit,
-            params=params,
-            headers=headers,
-        )
+    def _right(self, action: str, resource: str = "applications") -> str:
+        return f"{resource}, {action}, {self.project}/*"
 
-    def _read_token(self) -> str:
-        token = self._token().strip()
-        # checked here, because libraries quote a header that they refuse
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise ArgoTokenBad("There is no usable token for Argo CD.")
-        return token
+    def _application(self, answer: Answer, name: str) -> Application:
+        application = parse_application(as_object(self._check(answer)))
+        if application.name != name:
+            raise ArgoError(
+                "Argo CD answered with something that is not the Application asked for."
+            )
+        return application
+
+    def _about(
+        self, name: str, part: str, params: Mapping[str, str] | None = None
+    ) -> Mapping[str, Any]:
+        """What Argo CD says of a part of the Application; {} where there is no such Application."""
+        whole = {"project": self.project, **(params or {})}
+        answer = self._connection.get(f"{_path(name)}/{part}", whole, limit=LIST_LIMIT)
+        return {} if is_missing(answer) else as_object(self._check(answer))
 
 
 def _path(name: str) -> str:
     return f"/api/v1/applications/{quote(name, safe='')}"
-
-
-def _application(answer: Answer, name: str) -> Application:
-    application = parse_application(as_object(check(answer)))
-    if application.name != name:
-        raise ArgoError("Argo CD answered with something that is not the Application asked for.")
-    return application
-
-
-def _listed(item: Mapping[str, Any]) -> ListedApplication:
-    found = parse_application(item)
-    return ListedApplication(
-        name=found.name,
-        deleting=found.deleting,
-        health=found.health,
-        sync=found.sync,
-        revision=found.revision,
-        phase=found.phase,
-        started_at=found.started_at,
-        finished_at=found.finished_at,
-    )
