@@ -56,8 +56,10 @@ REASONS_INTRO = """
 An operator's sentence may go on with what Argo CD or the failing object said. It is kept with the
 tenant's events in the database; customers never see it. A customer reads the sentence of the column
 that fits: while the instance is set up, while it runs, or while it is degraded. An empty field
-stands for the general sentence of its column.
+stands for the general sentence of its column. *Heals*: it passes by itself, or Argo CD tries it
+again. A code that is a link has a section in the [runbook](runbook.md).
 """
+REASON_COLUMNS = ("code", "heals", "operator", "customer: set up", "runs", "degraded")
 FIXED_INTRO = """
 In these statuses the customer reads one sentence, whatever the reason:
 """
@@ -99,7 +101,7 @@ def status_page() -> str:
         STATUS_INTRO.lstrip()
         + _table(("status", "meaning", "may be followed by", "rests"), statuses)
         + REASONS_INTRO
-        + _table(("code", "operator", "customer: set up", "runs", "degraded"), _reasons())
+        + _table(REASON_COLUMNS, _reasons())
         + FIXED_INTRO
         + _table(("status", "customer"), _fixed_sentences())
     )
@@ -124,13 +126,18 @@ def write_pages(root: Path = ROOT) -> list[Path]:
 
 def _reasons() -> Iterable[Sequence[str]]:
     general = Reason("")
-    yield ("*general*", "", general.starting, general.running, general.degraded)
+    yield ("*general*", "", "", general.starting, general.running, general.degraded)
     for code, reason in REASONS.items():
         told = [
             "" if getattr(reason, when) == getattr(general, when) else getattr(reason, when)
             for when in ("starting", "running", "degraded")
         ]
-        yield (_code(code), f"{reason.operator}.", *told)
+        heals = "yes" if reason.heals else "no"
+        yield (_link_runbook(code, reason), heals, f"{reason.operator}.", *told)
+
+
+def _link_runbook(code: str, reason: Reason) -> str:
+    return f"[{_code(code)}](runbook.md#{code})" if reason.has_runbook else _code(code)
 
 
 def _fixed_sentences() -> Iterable[tuple[str, str]]:
