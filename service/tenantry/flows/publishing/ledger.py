@@ -234,13 +234,20 @@ def _close_publications(session: Session, landed: Mapping[str, Landed], now: dat
 
 def date_deployments(session: Session, landed: Mapping[str, Landed], now: datetime) -> None:
     """Have the deployments that reached main say when."""
-    columns = (Deployment.id, Deployment.customer_id, Deployment.generation, Deployment.wanted_at)
+    columns = (
+        Deployment.id, Deployment.customer_id, Deployment.generation, Deployment.wanted_at,
+        Deployment.committed_at,
+    )  # fmt: skip
     rows = select(*columns).where(
         Deployment.customer_id.in_(landed), Deployment.published_at.is_(None)
     )
     dated = [
         # the clock may have been set back
-        {"id": row.id, "published_at": max(now, row.wanted_at)}
+        {
+            "id": row.id,
+            "published_at": (at := max(now, row.wanted_at)),
+            "committed_at": row.committed_at or at,
+        }
         for row in session.execute(rows)
         if row.generation <= landed[row.customer_id].generation
     ]

@@ -19,7 +19,7 @@ from sqlalchemy import Select, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Change as ChangeRow
-from tenantry.adapters.database.tables import Proposal, Review, Tenant
+from tenantry.adapters.database.tables import Deployment, Proposal, Review, Tenant
 from tenantry.adapters.git import NOT_A_TREE, Change, Commit
 from tenantry.core import naming
 from tenantry.core.edits import Edit
@@ -374,12 +374,18 @@ def _intend(service: Service, branch: Branch, shown: Sequence[Shown]) -> None:
 def _record(service: Service, branch: Branch, head: str | None, wanted: Sequence[Wanted]) -> None:
     """The branch shows a generation; it never goes back."""
     now = service.now()
+    new = [each.customer_id for each in wanted if each.is_new]
     with service.database.write() as session:
-        for tenant in locked(session, [each.customer_id for each in wanted if each.is_new]):
+        for tenant in locked(session, new):
             if tenant.generation == 0 and tenant.status == Status.PENDING:
                 status.report(
                     session, tenant, Status.AWAITING_REVIEW, "awaiting_review", detail="", now=now
                 )
+        session.execute(
+            update(Deployment)
+            .where(Deployment.customer_id.in_(new), Deployment.committed_at.is_(None))
+            .values(committed_at=now)
+        )
         session.execute(
             update(Review)
             .where(Review.id == branch.id, Review.pushed_generation < branch.generation)

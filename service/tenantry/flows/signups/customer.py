@@ -29,6 +29,7 @@ from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.signup import Person
 from tenantry.core.trial import license_dates, trial_ends_at
 from tenantry.flows import outbox, status
+from tenantry.flows.estimate import estimated_time
 from tenantry.flows.license import Issued, issue_license
 from tenantry.flows.reviewing.changes import waiting_signup
 from tenantry.flows.service import Cell, Service
@@ -111,7 +112,7 @@ def create_customer(
         subscription_status="trialing",
         trial_ends_at=ends,
         instance_url=cell.url(customer_id),
-        estimated_time=service.product.estimated_time,
+        estimated_time=estimated_time(service, session, now),
         license_token=issued.token,
         license_expires_at=issued.expires_at,
         max_devices=issued.max_devices,
