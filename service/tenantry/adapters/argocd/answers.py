@@ -12,7 +12,7 @@ from tenantry.core.members import object_of
 from tenantry.core.reasons import clean
 
 _RIGHT = re.compile(
-    r"permission denied: (?P<resource>[a-z]+), (?P<action>[a-z]+), (?P<project>[^/,\s]+)/"
+    r"permission denied: (?P<resource>[a-z]+), (?P<action>[a-z]+), (?P<object>[^,\s]+)"
 )
 NOT_FOUND = 5  # gRPC's code in Argo CD's own 404; another 404 is somebody else's
 FAILED_PRECONDITION = 9
@@ -40,9 +40,9 @@ def check(answer: Answer, right: str = "") -> Answer:
 def _forbidden(said: str, right: str) -> ArgoError:
     if "sync window" in said:  # a 403 as well, but no right would help
         return ArgoError(said, remedy="wait for the sync window, or allow manual syncs in it")
-    named = _RIGHT.search(said)
-    if named:
-        right = f"{named['resource']}, {named['action']}, {named['project']}/*"
+    if named := _RIGHT.search(said):
+        project, slash, _ = named["object"].partition("/")
+        right = f"{named['resource']}, {named['action']}, {project}{slash and '/*'}"
     return ArgoForbidden(said, remedy=allow(right) if right else None)
 
 

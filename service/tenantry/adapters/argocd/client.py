@@ -137,7 +137,7 @@ class ArgoCD:
         if is_missing(answer):
             return False
         if not is_busy(answer):
-            self._check(answer, "sync")
+            as_object(self._check(answer, "sync"))
         return True
 
     def delete(self, name: str) -> bool:
@@ -147,7 +147,7 @@ class ArgoCD:
         answer = self._connection.delete(_path(name), {"project": self.project})
         if is_missing(answer):
             return False
-        self._check(answer, "delete")
+        as_object(self._check(answer, "delete"))
         return True
 
     def tree(self, name: str) -> tuple[Node, ...]:
