@@ -49,15 +49,15 @@ RULES = (
     _rule(
         "immutable_field",
         SYNC,
-        r"field is immutable|immutable after creation|may not change once set"
+        r"field is immutable|immutable after creation"
         r"|updates to \w+ spec for fields other than",
         None,
     ),
     _rule(
         "owned_by_another",
         _ALL,
-        r"is part of applications|Shared resource found|not managed by SealedSecret"
-        r"|conflicts? with \"|exists and is not controlled by",
+        r"is part of applications|not managed by SealedSecret"
+        r"|conflicts? with \"",
         None,
     ),
     _rule(
@@ -73,7 +73,7 @@ RULES = (
         r"resource \S*:\S+ is not permitted in project|cannot \w+ resource \"",
         None,
     ),
-    _rule("secret_sealed_shut", HEALTH | WAVE, r"decrypt|unseal|Unseal", _SEALED),
+    _rule("secret_sealed_shut", HEALTH | WAVE, r"decrypt|[Uu]nseal", _SEALED),
     _rule(
         "image_not_pulled",
         HEALTH | WAVE,
@@ -84,7 +84,7 @@ RULES = (
     _rule(
         "crash_loop",
         HEALTH | WAVE,
-        r"CrashLoopBackOff|[Bb]ack-off .*restarting failed container|OOMKilled"
+        r"[Bb]ack-off .*restarting failed container|OOMKilled"
         r"|failed with exit code",
         _PODS,
     ),
@@ -106,8 +106,7 @@ RULES = (
     _rule(
         "certificate_refused",
         HEALTH,
-        r"failed to complete|urn:ietf:params:acme:error|\"(invalid|errored)\" state"
-        r"|(Issuer|issuer)\S* (\S+ )?not found|was denied",
+        r"has failed to complete|urn:ietf:params:acme:error|was denied by",
         _CERTIFICATES,
     ),
     _rule("certificate_pending", HEALTH, "", _CERTIFICATES),
