@@ -39,7 +39,7 @@ from tests.faults import Died, Life, live
 from tests.invariants import check_invariants
 from tests.postgres import new_database
 from tests.system.renaming import rename_company
-from tests.system.world import FEW_SHARDS, PASSWORD, World, make_world
+from tests.system.world import PASSWORD, World, make_world
 
 EMAIL, COMPANY = "customer@example.com", "New Name"
 ATTEMPT = Attempt(network="192.0.2.1", key="the customer's key")
@@ -303,7 +303,7 @@ def make_scene(folder: Path, server: str | None) -> Iterator[Scene]:
     """A scene with what is so before each act saved under the act's name."""
     (place := folder / "world").mkdir()
     url = new_database(server) if server else f"sqlite:///{place}/tenantry.db"
-    world = make_world(place, url, cell={"shards": FEW_SHARDS})  # fewer refs to put back
+    world = make_world(place, url)
     world.git("config", "core.logAllRefUpdates", "always")
     world.git("config", "transfer.unpackLimit", "1")
     stand_in = StandIn(lambda: world.git("rev-parse", "main"), world.clock)

@@ -16,7 +16,7 @@ from tenantry.flows.reviewing.changes import decline, request_change
 from tenantry.flows.reviewing.review import Reviewer
 from tests.forges import KINDS, PROJECT, TOKEN, FakeForge, serve_forge
 from tests.system.reviewer import Person, ask, newest, review
-from tests.system.world import FEW_SHARDS, World, make_world
+from tests.system.world import World, make_world
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def forge(request: pytest.FixtureRequest) -> Iterator[FakeForge]:
 @pytest.fixture
 def world(tmp_path: Path, database_url: str, forge: FakeForge) -> Iterator[World]:
     """The default policy, with a forge."""
-    world = make_world(tmp_path, database_url, cell={"shards": FEW_SHARDS})
+    world = make_world(tmp_path, database_url)
     known = make_forge(
         forge.kind, url=forge.url, project=PROJECT, token=lambda: TOKEN, ca_file=None, deadline=5
     )
@@ -106,9 +106,7 @@ def test_text_follows_the_branch_and_is_told_once(
 def test_declined_signup_is_said_to_the_customer(
     tmp_path: Path, database_url: str, forge: FakeForge
 ) -> None:
-    world = make_world(
-        tmp_path, database_url, cell={"shards": FEW_SHARDS, "review_everything": True}
-    )
+    world = make_world(tmp_path, database_url, cell={"review_everything": True})
     customer_id = world.sign_up().customer_id
     review(world)
     assert decline(world.service, world.cell, customer_id, actor="operator") == 1

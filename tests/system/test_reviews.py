@@ -18,7 +18,7 @@ from tenantry.flows.reviewing.settle import settle
 from tests.invariants import check_invariants
 from tests.system.fleet import second_clone
 from tests.system.reviewer import Person, ask, changes, newest, review
-from tests.system.world import FEW_SHARDS, World, make_world
+from tests.system.world import World, make_world
 
 Merge = Callable[[Person, str], None]
 
@@ -32,7 +32,7 @@ def database_url(tmp_path: Path) -> str:
 @pytest.fixture
 def reviewed(tmp_path: Path, database_url: str) -> Iterator[World]:
     """Every change waits for a person."""
-    cell = {"shards": FEW_SHARDS, "review_everything": True}
+    cell = {"review_everything": True}
     world = make_world(tmp_path, database_url, cell=cell)
     yield world
     world.service.database.close()
@@ -41,7 +41,7 @@ def reviewed(tmp_path: Path, database_url: str) -> Iterator[World]:
 @pytest.fixture
 def running(tmp_path: Path, database_url: str) -> Iterator[tuple[World, str]]:
     """The default policy, and a tenant that runs."""
-    world = make_world(tmp_path, database_url, cell={"shards": FEW_SHARDS})
+    world = make_world(tmp_path, database_url)
     customer_id = world.sign_up().customer_id
     world.publish()
     yield world, customer_id

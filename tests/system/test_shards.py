@@ -31,7 +31,7 @@ def database_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def few(tmp_path: Path, database_url: str) -> Iterator[World]:
-    world = make_world(tmp_path, database_url, cell={"shards": FEW})
+    world = make_world(tmp_path, database_url)
     yield world
     world.service.database.close()
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tenantry import settings, wiring
 from tenantry.adapters.database.tables import Tenant
@@ -25,7 +27,8 @@ from tests.programs import require
 
 VECTORS = Path(__file__).parent.parent / "data" / "kubeseal"
 PASSWORD = "SecurePass123"
-FEW_SHARDS = 4  # where there are many worlds, or a shard must have several tenants
+FEW_SHARDS = 4  # there are many worlds, and a shard should have several tenants
+read_product_folder_once = cache(wiring.read_product_folder)
 
 
 class Clock:
@@ -109,7 +112,8 @@ def make_world(
     folder: Path, database_url: str, *, other_cells: Sequence[str] = (), **changes: Any
 ) -> World:
     """A new world; `changes` are settings, `cell` those of its first cell. Signups go there; other
-    cells have nothing but a repository, named after them.
+    cells have nothing but a repository, named after them. A product folder is read once in this
+    process, so one that is edited between two worlds needs another path.
     """
     for program in ("kubeseal", "kustomize"):
         require(program)
@@ -117,13 +121,18 @@ def make_world(
     for name, place in {"main": "tenants", **{each: each for each in other_cells}}.items():
         create_bare(remote := folder / f"{place}.git")
         certificate = VECTORS / "throwaway-cert.pem"
-        cells[name] = {"repository_url": str(remote), "sealing_certificate": certificate}
+        cells[name] = {
+            "repository_url": str(remote),
+            "sealing_certificate": certificate,
+            "shards": FEW_SHARDS,
+        }
     cells["main"] |= changes.pop("cell", {})
     configured = settings.load(
         data_dir=folder / "data", database_url=database_url, cells=cells, **changes
     )
     clock = Clock()
-    service = wiring.build(configured, now=clock)
+    with mock.patch.object(wiring, "read_product_folder", read_product_folder_once):
+        service = wiring.build(configured, now=clock)
     for cell in service.cells.values():
         know_what_was_built(cell)
     return World(service, clock, folder, count(1))
