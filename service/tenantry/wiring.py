@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tenantry import assets
@@ -28,7 +29,7 @@ from tenantry.adapters.git import (
 from tenantry.adapters.http import make_session
 from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.mail import MailFolder
-from tenantry.adapters.probe import answers
+from tenantry.adapters.probe import answers, read_json
 from tenantry.adapters.product_folder import (
     ProductFolder,
     read_files,
@@ -154,6 +155,7 @@ def _cell(
     name: str, cell: CellSettings, settings: Settings, folder: ProductFolder, database: Database
 ) -> Cell:
     kustomize = Kustomize("kustomize")
+    way = _way(cell, production=settings.is_production)
     return Cell(
         name=name,
         domain=cell.domain,
@@ -167,7 +169,8 @@ def _cell(
         lease=Lease(database, f"publisher/{name}"),
         policy=cell.policy,
         forge=forge(name, cell),
-        webhook_secret=_webhook_secret(cell),
+        webhook_secret=_reader(cell.forge_webhook_secret_file),
+        notifications_token=_reader(cell.argocd_notifications_token_file),
         shards=cell.shards,
         founding_files=_founding_files(cell),
         certificate=partial(sealing_certificate, cell, production=settings.is_production),
@@ -182,12 +185,8 @@ def _cell(
         ),
         argocd=argocd(cell),
         announce=_announce(cell),
-        probe=partial(
-            answers,
-            connect_to=_address(cell),
-            deadline=PROBE_WITHIN,
-            ca=cell.instance_ca_file,
-        ),
+        probe=partial(answers, **way),
+        ask=partial(read_json, **way),
     )
 
 
@@ -381,10 +380,22 @@ def _announce(cell: CellSettings) -> Announce | None:
     return announce
 
 
-def _webhook_secret(cell: CellSettings) -> Callable[[], str] | None:
-    """What the forge signs with, read anew for each message."""
-    path = cell.forge_webhook_secret_file
+def _reader(path: Path | None) -> Callable[[], str] | None:
+    """Of a secret that messages are proved with, read anew for each of them."""
     return partial(read_secret, path) if path else None
+
+
+def _way(cell: CellSettings, *, production: bool) -> dict[str, Any]:
+    """How instances are asked."""
+    private = cell.instance_private
+    if private is None:
+        private = not production or cell.probe_connect_to is not None
+    return {
+        "connect_to": _address(cell),
+        "deadline": PROBE_WITHIN,
+        "ca": cell.instance_ca_file,
+        "private": private,
+    }
 
 
 def _address(cell: CellSettings) -> tuple[str, int] | None:

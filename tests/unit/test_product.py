@@ -128,6 +128,9 @@ def test_sample_claims_are_what_the_specifications_product_reads(product: Produc
         ("title: Iotistic", r'title: "\u202eI"', ["title", "one line"]),
         ("title: Iotistic", f"title: {'I' * 201}", ["title", "at most 200"]),
         ("[/healthz, /]", "[/, /]", ["ready.paths", "names a path twice"]),
+        ("[/healthz, /]", "[/]\n  license: {path: /x}", ["ready.license.field", "required"]),
+        ("[/healthz, /]", "[/]\n  license: {path: x, field: id}", ["license.path", "pattern"]),
+        ("[/healthz, /]", "[/]\n  license: {path: /, field: a..b}", ["license.field", "pattern"]),
         ("plan: starter", "plan: gold", ["'gold' is none of the plans"]),
         ("max_devices: 100}", "max_devices: many}", ["plans.professional.limits.max_devices"]),
         ("name: iotistic-secrets", "name: Iotistic-secrets", ["secret.name", "pattern"]),
@@ -157,6 +160,9 @@ def test_a_path_that_no_route_leads_to_could_never_be_ready(text: str) -> None:
     without_root = "\n".join(line for line in text.splitlines() if "path: /," not in line)
     with pytest.raises(ProductError, match="no route leads to /, so it would never answer"):
         load_product(without_root, FILE)
+    reported = without_root.replace("[/healthz, /]", "[/api]\n  license: {path: /x, field: id}")
+    with pytest.raises(ProductError, match="no route leads to /x, so it would never answer"):
+        load_product(reported, FILE)
     below = text.replace("[/healthz, /]", "[/healthz/deep, /grafana]")
     assert load_product(below, FILE).ready.paths == ("/healthz/deep", "/grafana")
 

@@ -7,6 +7,8 @@ import hmac
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +19,8 @@ from werkzeug.test import TestResponse
 
 from tenantry import settings, wiring
 from tenantry.adapters.database.session import upsert
-from tenantry.adapters.database.tables import Repository
-from tenantry.flows.reviewing.hints import APART
+from tenantry.adapters.database.tables import Repository, Watch
+from tenantry.flows.hints import APART
 from tenantry.flows.service import Service
 from tenantry.web.app import create_app
 
@@ -170,7 +172,7 @@ STRANGERS: dict[str, tuple[str, dict[str, str]]] = {
 def test_a_stranger_moves_nothing(client: FlaskClient, service: Service, who: str) -> None:
     answer = send(client, *STRANGERS[who])
     assert_refused(answer, 401, "unauthorized")
-    assert answer.get_json()["detail"] == "The signature is missing or wrong."
+    assert answer.get_json()["detail"] == "The signature or token is missing or wrong."
     assert hints(service) == {}
 
 
@@ -241,3 +243,82 @@ def test_only_post_is_taken(client: FlaskClient, method: str) -> None:
     answer = client.open("/hooks/github", method=method)
     assert_refused(answer, 405, "method_not_allowed")
     assert answer.headers["Allow"] == "OPTIONS, POST"
+
+
+# Argo CD's notifications
+
+
+@pytest.fixture
+def followed(service: Service) -> Service:
+    """Two of its cells take notifications; forges of theirs are told nothing by them."""
+    tokens = {"plain": "of Argo CD", "hub": "of the other Argo CD"}
+    cells = {
+        name: replace(cell, notifications_token=partial(str, tokens[name]))
+        if name in tokens
+        else cell
+        for name, cell in service.cells.items()
+    }
+    with service.database.write() as session:
+        session.execute(delete(Watch))
+    return replace(service, cells=cells)
+
+
+def watches_hinted(service: Service) -> dict[str, datetime]:
+    with service.database.read() as session:
+        found = {name: session.get(Watch, name) for name in service.cells}
+    return {name: row.hinted_at for name, row in found.items() if row and row.hinted_at}
+
+
+@pytest.mark.parametrize("body", [b'{"application": "customer-x"}', b"", b"{" * 20_000])
+def test_a_notification_has_the_cells_argo_cd_looked_at(followed: Service, body: bytes) -> None:
+    client = create_app(followed).test_client()
+    answer = send(client, "argocd", {"Authorization": "Bearer of Argo CD"}, body)
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert watches_hinted(followed) == {"plain": START}
+    assert hints(followed) == {}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer guessed"},
+        {"Authorization": "of Argo CD"},
+        {"Authorization": "Bearer \u00ff"},
+        {"X-Gitlab-Token": "of Argo CD"},
+        proof("github", CELLS["hub"][1]),
+    ],
+    ids=str,
+)
+def test_a_notification_without_the_token_moves_nothing(
+    followed: Service, headers: dict[str, str]
+) -> None:
+    client = create_app(followed).test_client()
+    assert_refused(send(client, "argocd", headers), 401, "unauthorized")
+    assert watches_hinted(followed) == {}
+
+
+def test_a_notification_is_bounded(followed: Service) -> None:
+    client = create_app(followed).test_client()
+    headers = {"Authorization": "Bearer of Argo CD"}
+    assert_refused(send(client, "argocd", headers, b"x" * (MEBIBYTE + 1)), 413, "too_large")
+    assert watches_hinted(followed) == {}
+
+
+def test_without_a_token_nobody_is_notified(client: FlaskClient) -> None:
+    headers = {"Authorization": "Bearer of Argo CD"}
+    assert_refused(send(client, "argocd", headers), 404, "not_found")
+
+
+def test_the_token_is_read_anew_from_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    cells: Any = {"main": {"argocd_notifications_token_file": file}}
+    service = wiring.build(settings.load(data_dir=tmp_path / "data", cells=cells))
+    client = create_app(service).test_client()
+    for token in ("first", "second"):
+        file.write_text(f"{token}\n")
+        headers = {"Authorization": f"Bearer {token}"}
+        assert send(client, "argocd", headers).status_code == 204
+    assert_refused(send(client, "argocd", {"Authorization": "Bearer first"}), 401, "unauthorized")
+    service.database.close()

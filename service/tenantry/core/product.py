@@ -39,6 +39,7 @@ KeyName = Annotated[str, Field(max_length=253, pattern=r"^\.?[A-Za-z0-9_-][A-Za-
 UrlPath = Annotated[
     str, Field(pattern=r"^(/\.{0,2}[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$", min_length=1)
 ]
+FieldPath = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")]
 Number = Annotated[int, Field(strict=True)]
 Limit = Annotated[int, Field(strict=True, ge=-_SAFE, le=_SAFE)]
 
@@ -194,10 +195,20 @@ class Ingress(_Part):
         return any(below.startswith(f"{route.path.rstrip('/')}/") for route in self.routes)
 
 
+class LicenseReport(_Part):
+    """Where an instance says which license it runs with; the answer is JSON."""
+
+    path: UrlPath
+    field: FieldPath = Field(description="of the license's id; dots lead into objects")
+
+
 class Ready(_Part):
     """What must answer before an instance counts as ready."""
 
     paths: tuple[UrlPath, ...] = Field(min_length=1)
+    license: LicenseReport | None = Field(
+        default=None, description="an instance is not ready with another license than its own"
+    )
 
     @field_validator("paths")
     @classmethod
@@ -274,7 +285,8 @@ class Product(_Part):
     @classmethod
     def _is_led_to(cls, ready: Ready, info: ValidationInfo) -> Ready:
         ingress: Ingress | None = info.data.get("ingress")
-        for path in ready.paths if ingress else ():
+        asked = (*ready.paths, *([ready.license.path] if ready.license else []))
+        for path in asked:
             if ingress and not ingress.leads(path):
                 raise ValueError(f"no route leads to {path}, so it would never answer")
         return ready

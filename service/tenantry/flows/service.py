@@ -41,6 +41,7 @@ class Cell:
     policy: Policy  # which changes wait for a review
     forge: Forge | None  # where pull requests are opened; None: a branch is all there is
     webhook_secret: Callable[[], str] | None  # of the forge; None: it sends none
+    notifications_token: Callable[[], str] | None  # of Argo CD's; None: it sends none
     shards: int  # that its tenants are spread over
     founding_files: Mapping[str, bytes]  # what a new repository holds beside the platform
     certificate: Callable[[], SealingCertificate]
@@ -50,6 +51,7 @@ class Cell:
     argocd: ArgoCD | None
     announce: Announce | None
     probe: Callable[[str], Probed]  # of a URL
+    ask: Callable[[str], object | None]  # a URL for its JSON; None: there is none
 
     def host(self, customer_id: str) -> str:
         """The host name of a customer's instance."""

@@ -89,7 +89,7 @@ HTTP: dict[int, Public] = {
     p.status: p
     for p in (
         Public(400, "bad_request", "Bad request", "The request could not be read."),
-        Public(401, "unauthorized", "Unauthorized", "The signature is missing or wrong."),
+        Public(401, "unauthorized", "Unauthorized", "The signature or token is missing or wrong."),
         Public(404, "not_found", "Not found", "There is nothing here."),
         Public(405, "method_not_allowed", "Method not allowed", "See the Allow header."),
         Public(406, "not_acceptable", "Not acceptable", "Only JSON is served here."),

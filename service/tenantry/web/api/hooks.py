@@ -1,4 +1,4 @@
-"""POST /hooks/<kind>: a forge says that something moved."""
+"""POST /hooks/<kind>: a forge, or Argo CD, says that something moved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import Unauthorized
 
 from tenantry.core.errors import NotFound
-from tenantry.flows.reviewing import hints
+from tenantry.flows import hints
 from tenantry.web.bodies import HOOK_LIMIT, read_body
 from tenantry.web.context import current_service
 from tenantry.web.operations import Header, Operation, operation
@@ -19,7 +19,7 @@ _HEX = "[0-9a-f]{64}"
 @blueprint.post("/hooks/<kind>")
 @operation(
     Operation(
-        summary="Say that a pull request moved",
+        summary="Say that a pull request or an Application moved",
         tag="Operations",
         answers={204: None},
         problems=(400, 401, 404, 413, 503),
@@ -34,11 +34,13 @@ _HEX = "[0-9a-f]{64}"
     )
 )
 def take_hint(kind: str) -> Response:
-    """For the webhooks of a forge: `github`, `gitlab` or `gitea`, which Forgejo is, too.
+    """For the webhooks of a forge: `github`, `gitlab` or `gitea`, which Forgejo is, too; and
+    `argocd`, for Argo CD's notifications, with the token as `Authorization: Bearer`.
 
     The body may be anything up to 1 MiB: it is verified and not read further. It makes the service
-    look at its reviews at once, where it would else do so some seconds later; sending a message
-    again does no more than that. Without a secret in the settings there is nothing here (404).
+    look at its reviews, or at Argo CD, at once, where it would else do so some seconds later;
+    sending a message again does no more than that. Without a secret in the settings there is
+    nothing here (404).
     """
     service = current_service()
     cells = hints.listening(service, kind)
@@ -49,5 +51,5 @@ def take_hint(kind: str) -> Response:
     if not meant:
         raise Unauthorized
     for cell in meant:
-        hints.hint(service, cell)
+        hints.hint(service, cell, kind)
     return Response(status=204)
