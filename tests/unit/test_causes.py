@@ -324,7 +324,7 @@ TEXTS = [
     Text(
         "pods_refused",
         "starting",
-        'Error creating: pods "app-1-" is forbidden: unable to validate against any security context constraint',
+        'pods "app-1" is forbidden: unable to validate against any security context constraint',
         "OpenShift",
         "ReplicaSet",
         "FailedCreate",
