@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tenantry import logs
+from tenantry.cli.devbreaks import break_, mend
 from tenantry.cli.stopping import Told
 from tenantry.core.errors import SettingsError
 from tenantry.devcluster import DevCluster, DevClusterSettings
@@ -19,6 +20,10 @@ _TOKEN_REMEDY = f"one token (tenantry's), or lines of account and token: {', '.j
 @click.group()
 def dev() -> None:
     """Tools for development; no part of production."""
+
+
+dev.add_command(break_)
+dev.add_command(mend)
 
 
 @dev.command()

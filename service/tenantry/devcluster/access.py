@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import jwt
 
+from tenantry.devcluster.broken import Broken
 from tenantry.devcluster.clock import stamp_now
 
 RIGHTS: Mapping[str, frozenset[str]] = {
@@ -55,7 +56,8 @@ class Account:
 class Accounts:
     """The accounts and their tokens. A token can be revoked while it runs."""
 
-    def __init__(self, tokens: Mapping[str, str], project: str) -> None:
+    def __init__(self, tokens: Mapping[str, str], project: str, broken: Broken) -> None:
+        self._broken = broken
         self._tokens = dict(tokens)
         self._project = project
         self._issued = stamp_now()
@@ -76,13 +78,18 @@ class Accounts:
                     raise Unauthenticated(
                         "invalid session: token has invalid claims: token is expired"
                     )
-                return Account(name, self._issued, self._project)
+                if self._broken.has("bad-token"):
+                    raise _revoked(name)
+                lost = self._broken.has("no-rights")
+                return Account(name, self._issued, "" if lost else self._project)
         for revoked, name in self._revoked.items():
             if hmac.compare_digest(revoked.encode(), token.encode()):
-                raise Unauthenticated(
-                    f"invalid session: account {name} does not have token with id {name}"
-                )
+                raise _revoked(name)
         raise Unauthenticated(f"invalid session: {_fault(token)}")
+
+
+def _revoked(name: str) -> Unauthenticated:
+    return Unauthenticated(f"invalid session: account {name} does not have token with id {name}")
 
 
 def _has_expired(token: str) -> bool:

@@ -28,8 +28,10 @@ from tenantry.devcluster.answers import (
     text_answer,
 )
 from tenantry.devcluster.application import Application
+from tenantry.devcluster.broken import Broken
 from tenantry.devcluster.cluster import Cluster
 from tenantry.devcluster.controller import Busy, Controller
+from tenantry.devcluster.events import application_events, resource_events
 from tenantry.devcluster.filters import asked_for
 from tenantry.devcluster.registry import Document, Registry
 from tenantry.devcluster.sets import SetController
@@ -39,6 +41,10 @@ from tenantry.devcluster.tree import resource_tree
 from tenantry.devcluster.webhook import answer_webhook
 
 VERSION = "v3.5.1"
+SLOW_LIST = 30.0  # seconds
+_NO_UPSTREAM = (
+    "upstream connect error or disconnect/reset before headers. reset reason: connection refused\n"
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class Api:
     cluster: Cluster
     streams: Streams
     webhook_secret: str
+    broken: Broken
 
     def blueprint(self) -> Blueprint:
         """The routes."""
@@ -71,10 +78,12 @@ class Api:
             (one, self.delete_application, ["DELETE"]),
             (f"{one}/sync", self.sync_application, ["POST"]),
             (f"{one}/resource-tree", self.resource_tree, ["GET"]),
+            (f"{one}/events", self.events, ["GET"]),
             (f"{one}/syncwindows", self.sync_windows, ["GET"]),
             ("/api/v1/stream/applications", self.stream, ["GET"]),
         ):
             routes.add_url_rule(rule, f"{view.__name__}", view, methods=methods)
+        routes.before_request(self._require_reachable)
         routes.before_request(_require_json)
         routes.register_error_handler(ApiError, error_answer)
         return routes
@@ -124,6 +133,7 @@ class Api:
 
     def list_applications(self) -> Response:
         account = self._account()
+        self.broken.wait_while("slow-list", SLOW_LIST)
         matches = asked_for(request.args)
         documents = [
             document
@@ -169,6 +179,8 @@ class Api:
             raise ApiError(UNIMPLEMENTED, "development stand-in: only a full sync is understood")
         if application.deleted is not None:
             raise ApiError(PRECONDITION, "application is deleting")
+        if self.controller.is_shut(application):
+            raise ApiError(DENIED, "cannot sync: blocked by sync window")
         try:
             self.controller.sync_now(application, account.name, prune=bool(body.get("prune")))
         except Busy as error:
@@ -177,11 +189,27 @@ class Api:
 
     def resource_tree(self, name: str) -> Response:
         application = self._find(self._account(), name)
-        return json_answer(resource_tree(application, self.cluster))
+        return json_answer(resource_tree(application, self.cluster, self.controller.project))
+
+    def events(self, name: str) -> Response:
+        application = self._find(self._account(), name)
+        asked, uid = request.args.get("resourceName", ""), request.args.get("resourceUID", "")
+        if not asked and not uid:
+            items = application_events(application)
+        else:
+            tree = resource_tree(application, self.cluster, self.controller.project)
+            node = next((one for one in tree.get("nodes", ()) if one["uid"] == uid), None)
+            if node is None or node["name"] != asked:
+                message = f"{asked} not found as part of application {name}"
+                raise ApiError(INVALID_ARGUMENT, message)
+            items = resource_events(application, node, self.cluster)
+        return json_answer({"metadata": {"resourceVersion": self.registry.version}, "items": items})
 
     def sync_windows(self, name: str) -> Response:
-        self._find(self._account(), name)
-        return json_answer({"canSync": True})
+        if not self.controller.is_shut(self._find(self._account(), name)):
+            return json_answer({"canSync": True})
+        windows = [{"kind": "deny", "schedule": "* * * * *", "duration": "1h"}]
+        return json_answer({"activeWindows": windows, "assignedWindows": windows, "canSync": False})
 
     def stream(self) -> Response:
         try:
@@ -198,6 +226,9 @@ class Api:
 
     def webhook(self) -> Response:
         return answer_webhook(request, self.webhook_secret, self.sets.nudge)
+
+    def _require_reachable(self) -> Response | None:
+        return text_answer(_NO_UPSTREAM, 503) if self.broken.has("unreachable") else None
 
     def _account(self) -> Account:
         try:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import base64
 import threading
 import time
+from collections.abc import Mapping
 
 from tenantry.devcluster import quota, workloads
 from tenantry.devcluster.admission import object_refusal
+from tenantry.devcluster.broken import Broken
+from tenantry.devcluster.faults import Fault
 from tenantry.devcluster.kinds import Key
 from tenantry.devcluster.namespace import Live, Manifest, Namespace, Pods, Rollout
 from tenantry.devcluster.sealing import Opened
@@ -24,7 +27,8 @@ Health = dict[str, str]
 class Cluster:
     """Safe for several threads."""
 
-    def __init__(self, *, time_scale: float) -> None:
+    def __init__(self, broken: Broken, *, time_scale: float) -> None:
+        self.broken = broken
         self.lock = threading.RLock()
         self._scale = time_scale
         self._version = 0
@@ -49,6 +53,9 @@ class Cluster:
         with self.lock:
             if refusal := object_refusal(key, manifest, self.namespaces):
                 return refusal
+            for fault in self.broken.faults_of(application, key):
+                if fault.refusal:
+                    return fault.refusal.format(name=key.name, namespace=key.namespace)
             namespace = self.namespaces.setdefault(key.home, Namespace())
             live = namespace.objects.setdefault(key, Live(manifest, application))
             self._version += 1
@@ -98,6 +105,9 @@ class Cluster:
             live = namespace.objects.get(key) if namespace else None
             if namespace is None or live is None:
                 return {"status": "Missing"}
+            for fault in self.broken.faults_of(live.owner, key):
+                if fault.health is not None:
+                    return filled(fault.health, key)
             if live.opened is not None and live.opened.refusal is not None:
                 return {"status": "Degraded", "message": live.opened.refusal}
             if key in workloads.workloads({key: live.manifest}):
@@ -105,6 +115,12 @@ class Cluster:
             if key.kind == "PersistentVolumeClaim" and key.name not in namespace.bound:
                 return {"status": "Progressing"}
             return {"status": "Healthy"} if key.kind in _WITH_HEALTH else None
+
+    def rollout(self, key: Key) -> Rollout | None:
+        """What holds up new pods of a workload; None where they run."""
+        with self.lock:
+            namespace = self.namespaces.get(key.home)
+            return namespace.rollouts.get(key) if namespace else None
 
     def running(self, home: str) -> dict[str, tuple[int, int]]:
         """The workloads of a namespace by name: pods that run, and pods that are wanted."""
@@ -123,6 +139,10 @@ class Cluster:
         wanted = workloads.replicas(workload)
         running = namespace.pods.get(key)
         digest = workloads.digest(workload)
+        fault = self.pod_fault(namespace.objects[key].owner)
+        if fault is not None:
+            namespace.pods.pop(key, None)
+            running = None
         if wanted == 0:
             namespace.pods.pop(key, None)
             namespace.rollouts.pop(key, None)
@@ -135,6 +155,10 @@ class Cluster:
         needs = quota.pod_needs(workloads.pod_spec(workload), namespace.of_kind("LimitRange"))
         over = _over_quota(namespace, key, needs, wanted)
         missing = workloads.blockers(workload, namespace.manifests(), namespace.secrets)
+        if fault is not None:
+            pod = workloads.pod_name(key, workload)
+            reason = fault.blocker.format_map(workloads.words(key, workload, pod))
+            over, missing = (None, [reason]) if fault.created else (reason, [])
         if over or missing:
             self._hold_back(namespace, key, digest, over, missing)
             return
@@ -142,6 +166,10 @@ class Cluster:
         namespace.pods[key] = Pods(digest, wanted, needs, values)
         namespace.rollouts.pop(key, None)
         namespace.bound.update(workloads.claims(workloads.pod_spec(workload)))
+
+    def pod_fault(self, tenant: str) -> Fault | None:
+        """The fault that keeps a tenant's pods from running, if there is one."""
+        return next((one for one in self.broken.faults(tenant) if one.blocker), None)
 
     def _hold_back(
         self, namespace: Namespace, key: Key, digest: str, over: str | None, missing: list[str]
@@ -185,6 +213,12 @@ _WITH_HEALTH = {
     "SealedSecret",
     "Service",
 }
+
+
+def filled(health: Mapping[str, str], key: Key) -> Health:
+    """A fault's health, in which the object is named."""
+    names = {"name": key.name, "namespace": key.namespace}
+    return {member: text.format_map(names) for member, text in health.items()}
 
 
 def _over_quota(namespace: Namespace, key: Key, needs: quota.Amounts, wanted: int) -> str | None:

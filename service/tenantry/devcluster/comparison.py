@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tenantry.devcluster.application import Application
@@ -24,6 +25,7 @@ class Compared:
 
     desired: Mapping[Key, Manifest]
     live: Mapping[Key, Live]  # the desired ones that are there, and what else we applied
+    differing: AbstractSet[Key]  # desired ones that something in the cluster changes each time
 
     @property
     def changed(self) -> list[Key]:
@@ -31,7 +33,7 @@ class Compared:
         return [
             key
             for key, manifest in self.desired.items()
-            if key not in self.live or self.live[key].manifest != manifest
+            if key not in self.live or key in self.differing or self.live[key].manifest != manifest
         ]
 
     @property
@@ -48,7 +50,12 @@ def compare(application: Application, target: Target, cluster: Cluster) -> Compa
         found = cluster.live(key)
         if found is not None:
             live[key] = found
-    return Compared(desired, live)
+    faults = {key: cluster.broken.faults_of(application.name, key) for key in desired}
+    for key, found in live.items():
+        for owner in (one.owner for one in faults.get(key, ()) if one.owner):
+            live[key] = replace(found, owner=owner)
+    differing = {key for key, ones in faults.items() if any(one.differs for one in ones)}
+    return Compared(desired, live, differing)
 
 
 def write_comparison(
@@ -61,7 +68,7 @@ def write_comparison(
     for key in sorted({*compared.desired, *compared.live}):
         manifest = compared.desired.get(key) or compared.live[key].manifest
         status = "OutOfSync" if key in changed or key in compared.extra else "Synced"
-        if key in compared.desired and project.refusal(key) is not None:
+        if key in compared.desired and not_permitted(application, key, project, cluster):
             status = "Unknown"
         extra = {"requiresPruning": True} if key in compared.extra else {}
         resources.append(_resource(key, manifest, status, cluster.health(key), extra))
@@ -74,6 +81,15 @@ def write_comparison(
     application.set_condition("ComparisonError", None)
     _write_shared(application, compared)
     return compared
+
+
+def not_permitted(
+    application: Application, key: Key, project: Project, cluster: Cluster
+) -> str | None:
+    """Argo CD's message for an object that the project does not permit."""
+    if any(one.forbidden for one in cluster.broken.faults_of(application.name, key)):
+        return project.kind_refusal(key)
+    return project.refusal(key)
 
 
 def write_failure(application: Application, error: ComparisonError, cluster: Cluster) -> None:

@@ -52,6 +52,7 @@ class Controller:
         self.project = Project(name="")
         self.on_removed: Callable[[Application], None] = _nothing  # told when one is gone
         self._cluster = cluster
+        self._broken = cluster.broken
         self._manifests = manifests
         self._opener = opener
         self._steps = Scheduler("steps", threads=1)
@@ -88,6 +89,30 @@ class Controller:
         """Compare with the newest commit soon; `done` is set afterwards."""
         self._builds.after(seconds, partial(self._compare, application, done))
 
+    def look_again(self, application: Application) -> None:
+        """Something in the cluster has changed: pods, health and comparison follow, and a sync even
+        of a commit that was synced before.
+        """
+        with application.lock:
+            self._watch_rollout(application)
+        self._builds.after(0, partial(self._compare, application, None, again=True))
+
+    def look_at_health(self, application: Application) -> None:
+        """Tell its health as it is now; nothing while it syncs."""
+        with application.lock:
+            if application.gone or application.run is not None or self._is_away():
+                return
+            if comparison.write_health(application, self._cluster):
+                self.registry.publish(application)
+
+    def forget(self, application: Application) -> None:
+        """Have it as it is before anything was compared; operations are remembered."""
+        with application.lock:
+            application.sync = application.revision = application.health_since = ""
+            application.health = application.reconciled = None
+            application.resources, application.conditions = [], []
+            self.registry.publish(application)
+
     def refresh(self, application: Application, kind: str) -> None:
         """What `?refresh=` does: compare now, and wait a while for it."""
         done = threading.Event()
@@ -123,13 +148,23 @@ class Controller:
         self._steps.after(self._step, partial(self._advance, application))
 
     def _load(self, application: Application) -> Target:
+        for fault in self._broken.faults(application.name):
+            if fault.build_error:
+                raise ComparisonError(fault.build_error)
         target = self._manifests.load(application.source, application.annotations)
         for manifest in target.objects:  # opened here, so that a step of a sync need not wait
             if manifest.get("kind") == "SealedSecret":
                 self._opener.open(manifest, application.namespace)
         return target
 
-    def _compare(self, application: Application, done: threading.Event | None) -> None:
+    def _is_away(self) -> bool:
+        return self._broken.has("controller-idle") or self._broken.has("restart")
+
+    def _compare(
+        self, application: Application, done: threading.Event | None, *, again: bool = False
+    ) -> None:
+        if self._is_away():
+            return  # and whoever waits, waits in vain
         try:
             if refusal := self.project.spec_refusal(application.spec):
                 with application.lock:
@@ -144,12 +179,12 @@ class Controller:
                 self.registry.publish(application)
         else:
             with application.lock:
-                self._write(application, target)
+                self._write(application, target, again=again)
         finally:
             if done is not None:
                 done.set()
 
-    def _write(self, application: Application, target: Target) -> None:
+    def _write(self, application: Application, target: Target, *, again: bool) -> None:
         if application.gone:
             return
         application.target = target
@@ -158,22 +193,30 @@ class Controller:
         application.reconciled = stamp_now()
         operation.note_failed_attempt(application)
         self.registry.publish(application)
-        self._sync_if_due(application)
+        self._sync_if_due(application, again=again)
 
-    def _sync_if_due(self, application: Application) -> None:
-        """Start an automated sync where one is due: never twice for one commit."""
+    def _sync_if_due(self, application: Application, *, again: bool = False) -> None:
+        """Start an automated sync where one is due: not twice for one commit, unless `again`."""
         automated = application.sync_policy.get("automated")
         if automated is None or automated.get("enabled") is False or application.deleted:
             return
-        if application.run is not None or application.sync != "OutOfSync":
+        if application.run is not None or self.is_shut(application):
             return
         last = application.operation
-        if last is not None and last.result and last.result["revision"] == application.revision:
+        failed = again and last is not None and last.phase == "Failed"
+        if application.sync != "OutOfSync" and not failed:
+            return
+        done = last is not None and last.result and last.result["revision"] == application.revision
+        if done and not again:
             return
         started = operation.begin(application, operation.automated_request(application))
         application.run = sync.synchronize(application, started, self._tools)
         self.registry.publish(application)
         self._steps.after(self._step, partial(self._advance, application))
+
+    def is_shut(self, application: Application) -> bool:
+        """Whether a sync window forbids its syncs."""
+        return any(one.window for one in self._broken.faults(application.name))
 
     def _manual(self, application: Application, username: str, *, prune: bool) -> sync.Run:
         try:
@@ -194,6 +237,9 @@ class Controller:
         with application.lock:
             run = application.run
             if run is None or application.gone:
+                return
+            if self._is_away():
+                self._steps.after(self._step, partial(self._resume, application, run))
                 return
             pause = next(run, None)
             if pause is not None:
@@ -223,11 +269,9 @@ class Controller:
 
     def _look_again(self, application: Application) -> None:
         with application.lock:
-            if application.gone or application.run is not None:
-                return
-            if comparison.write_health(application, self._cluster):
-                self.registry.publish(application)
-            self._watch_rollout(application)
+            self.look_at_health(application)
+            if application.run is None:
+                self._watch_rollout(application)
 
 
 def _nothing(_: Application) -> None:

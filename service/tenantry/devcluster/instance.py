@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ NOTICE = (
     "This answer comes from Tenantry's development stand-in: no pod runs, and it is no part of "
     "production."
 )
+SILENT = "nothing answers: broken on demand"
 CUSTOMER_LABEL = "customer-id"  # R20, on the Namespace
 
 Manifest = Mapping[str, Any]
@@ -81,7 +82,9 @@ def find_instance(
     with cluster.lock:
         for name, namespace in cluster.namespaces.items():
             if host in _hosts(namespace):
-                return _instance(name, namespace, host, path, audience, now)
+                found = _instance(name, namespace, host, path, audience, now)
+                silent = _is_silent(cluster, namespace)
+                return replace(found, waiting=(*found.waiting, SILENT)) if silent else found
     return None
 
 
@@ -92,6 +95,11 @@ def _instance(
     values = [value for pods in namespace.pods.values() for value in pods.values.values()]
     found = read_license(values, customer_id=customer_id, audience=audience, now=now)
     return Instance(host, name, customer_id, tuple(_waiting(namespace, host, path)), found)
+
+
+def _is_silent(cluster: Cluster, namespace: Namespace) -> bool:
+    owners = {live.owner for live in namespace.objects.values()}
+    return any(fault.silent for owner in owners for fault in cluster.broken.faults(owner))
 
 
 def _waiting(namespace: Namespace, host: str, path: str) -> list[str]:

@@ -43,10 +43,14 @@ class Project:
     def refusal(self, key: Key) -> str | None:
         """Argo CD's message for an object that the project does not permit."""
         if not self._permits_kind(key):
-            return f"resource {key.group}:{key.kind} is not permitted in project {self.name}"
+            return self.kind_refusal(key)
         if key.kind not in CLUSTER_WIDE and not self._permits_namespace(key.namespace):
             return f"namespace {key.namespace} is not permitted in project '{self.name}'"
         return None
+
+    def kind_refusal(self, key: Key) -> str:
+        """Argo CD's message for an object of a kind that is not permitted."""
+        return f"resource {key.group}:{key.kind} is not permitted in project {self.name}"
 
     def spec_refusal(self, spec: Mapping[str, Any]) -> str | None:
         """Argo CD's message for an Application spec that the project does not permit."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tenantry.devcluster.application import Application
+from tenantry.devcluster.broken import Broken
 
 Document = Mapping[str, Any]
 
@@ -29,7 +30,9 @@ class Event:
 class Registry:
     """Safe for any number of threads."""
 
-    def __init__(self, *, buffer: int) -> None:
+    def __init__(self, broken: Broken, *, buffer: int) -> None:
+        self._broken = broken
+        self._events = 0  # so far
         self._buffer = buffer
         self._lock = threading.Lock()
         self._version = 0
@@ -108,6 +111,11 @@ class Registry:
 
     def _send(self, event: Event) -> None:
         with self._lock:
+            self._events += 1
+            if self._broken.has("stream-silent"):
+                return
+            if self._broken.has("stream-loses") and self._events % 2:
+                return
             for events in self._subscribers:
                 try:
                     events.put_nowait(event)

@@ -20,6 +20,9 @@ from tenantry.devcluster import pages
 from tenantry.devcluster.access import Accounts
 from tenantry.devcluster.answers import UNIMPLEMENTED, ApiError, error_answer, text_answer
 from tenantry.devcluster.api import Api
+from tenantry.devcluster.breaks import Breaks
+from tenantry.devcluster.breakscontrol import BreaksControl
+from tenantry.devcluster.broken import Broken
 from tenantry.devcluster.cluster import Cluster
 from tenantry.devcluster.controller import Controller
 from tenantry.devcluster.gateway import answer_instance, host_of
@@ -47,15 +50,17 @@ class DevCluster:
 
     `start` listens and works in background threads, `stop` ends them; also a context manager.
     After `start`, `port` is the port that it listens on and `url` where its API and page are.
+    `breaks` has things go wrong.
     Everything is in memory: a restart begins anew from Git.
     """
 
     def __init__(self, settings: DevClusterSettings) -> None:
         self.settings = settings
         self.port = settings.port
-        self.accounts = Accounts(settings.tokens, settings.project)
-        self.cluster = Cluster(time_scale=settings.time_scale)
-        self.registry = Registry(buffer=settings.stream_buffer)
+        broken = Broken()
+        self.accounts = Accounts(settings.tokens, settings.project, broken)
+        self.cluster = Cluster(broken, time_scale=settings.time_scale)
+        self.registry = Registry(broken, buffer=settings.stream_buffer)
         self._scratch = tempfile.TemporaryDirectory(prefix="tenantry-devcluster-")
         scratch = Path(self._scratch.name)
         view = GitView(settings.repository, scratch=scratch, deadline=settings.program_deadline)
@@ -70,9 +75,10 @@ class DevCluster:
             scale=settings.time_scale,
             builders=settings.builders,
         )
-        self.sets = SetController(view, self.controller, poll=settings.poll_seconds)
+        self.sets = SetController(view, self.controller, broken, poll=settings.poll_seconds)
         self.controller.on_removed = self.sets.application_removed
-        self._streams = Streams(self.registry)
+        self._streams = Streams(self.registry, broken)
+        self.breaks = Breaks(broken, self.controller, self.sets, step=settings.step_seconds)
         self._app = self._make_app()
         self._server: Any = None
         self._thread: threading.Thread | None = None
@@ -107,6 +113,7 @@ class DevCluster:
         self._thread.start()
         self.controller.start()
         self.sets.start()
+        self.breaks.start_work()
         log.info("devcluster.started", port=self.port)
         return self
 
@@ -114,6 +121,7 @@ class DevCluster:
         """End the threads and give the port back; may be called twice."""
         if self._server is None:
             return
+        self.breaks.stop_work()
         self._streams.stop()
         self.sets.stop()
         self.controller.stop()
@@ -148,8 +156,10 @@ class DevCluster:
             cluster=self.cluster,
             streams=self._streams,
             webhook_secret=self.settings.webhook_secret,
+            broken=self.cluster.broken,
         )
         app.register_blueprint(api.blueprint())
+        app.register_blueprint(BreaksControl(self.breaks).blueprint())
         app.register_blueprint(ReviewPage(self._reviews(), PAGE_REFRESH).blueprint())
         app.add_url_rule("/", "page", self._page)
         app.register_error_handler(HTTPException, _http_error)

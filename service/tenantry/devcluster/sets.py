@@ -24,6 +24,7 @@ from tenantry.devcluster.applicationset import (
     check_labels,
     load_sets,
 )
+from tenantry.devcluster.broken import Broken
 from tenantry.devcluster.controller import HYDRATE, Controller
 from tenantry.devcluster.gitview import GitView
 from tenantry.devcluster.project import Project, UnsupportedProject, load_project
@@ -34,11 +35,19 @@ MAIN = "refs/heads/main"
 PROJECT_FILE = "argocd/appproject.yaml"
 SETS_FILE = "argocd/applicationsets.yaml"
 
+_MALFORMED = (
+    "error generating params from git: failed to process file: unable to parse file: error "
+    "unmarshaling JSON: while decoding JSON: unexpected end of JSON input"
+)
+
 
 class SetController:
     """Owns the sets. `poll` is in seconds."""
 
-    def __init__(self, view: GitView, controller: Controller, *, poll: float) -> None:
+    def __init__(
+        self, view: GitView, controller: Controller, broken: Broken, *, poll: float
+    ) -> None:
+        self._broken = broken
         self.sets: dict[str, ApplicationSet] = {}
         self.passes = 0  # how often it has looked
         self.problem: str | None = None  # why the repository's argocd/ is not understood
@@ -69,6 +78,12 @@ class SetController:
         """A push happened; sets that watch this repository and ref look at once."""
         with self._wake:
             self._nudged.append((_plain(repository), ref))
+            self._wake.notify_all()
+
+    def look_again(self) -> None:
+        """Look at every set at once, in error or not."""
+        with self._wake:
+            self._removed.update(self.sets)
             self._wake.notify_all()
 
     def application_removed(self, application: Application) -> None:
@@ -154,6 +169,8 @@ class SetController:
                     "error generating params from git: unable to resolve "
                     f"'{one.revision}' to a commit SHA"
                 )
+            if self._broken.has("frozen-set"):
+                raise GenerationError(_MALFORMED)
             self._apply(one, one.generate(commit, self._view))
         except GenerationError as error:
             one.report(error)

@@ -16,6 +16,7 @@ from typing import Any
 from flask import Request, Response
 
 from tenantry.devcluster.answers import to_json
+from tenantry.devcluster.broken import Broken
 from tenantry.devcluster.registry import Document, Event, Registry
 from tenantry.devcluster.selection import select
 
@@ -26,7 +27,8 @@ LOOK = 0.25  # seconds between looks whether the reader or the server has gone
 class Streams:
     """Open streams of one server; `stop` ends them all."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, broken: Broken) -> None:
+        self._broken = broken
         self._registry = registry
         self._stopped = threading.Event()
 
@@ -62,21 +64,25 @@ class Streams:
         subscription = self._registry.subscribe()
         try:
             for document in known:
-                if is_visible(document):
+                if is_visible(document) and not self._broken.has("stream-silent"):
                     yield from _message(Event("ADDED", document), fields, last, events=events)
             for event in self._events(subscription, connection):
                 if event is None:
-                    if events:
+                    if events and not self._broken.has("stream-silent"):
                         yield b":\n\n"
                 elif is_visible(event.document):
                     yield from _message(event, fields, last, events=events)
         finally:
             self._registry.unsubscribe(subscription)
 
+    def _is_over(self) -> bool:
+        cut = self._broken.has("stream-cut") or self._broken.has("unreachable")
+        return cut or self._stopped.is_set()
+
     def _events(self, subscription: queue.Queue[Event], connection: Any) -> Iterator[Event | None]:
         """What happens; None when it is time for a keep-alive. Ends with reader or server."""
         quiet_since = time.monotonic()
-        while not self._stopped.is_set() and not _has_gone(connection):
+        while not self._is_over() and not _has_gone(connection):
             try:
                 yield subscription.get(timeout=LOOK)
                 quiet_since = time.monotonic()

@@ -82,7 +82,7 @@ def _attempt(
     application: Application, operation: Operation, target: Target, tools: Tools
 ) -> Attempt:
     compared = comparison.compare(application, target, tools.cluster)
-    if failure := _invalid(application, operation, compared, tools.project()):
+    if failure := _invalid(application, operation, compared, tools):
         return failure
     tasks = sorted(
         compared.changed, key=lambda key: (wave_of(compared.desired[key]), apply_order(key))
@@ -110,9 +110,14 @@ def _attempt(
 
 
 def _invalid(
-    application: Application, operation: Operation, compared: Compared, project: Project
+    application: Application, operation: Operation, compared: Compared, tools: Tools
 ) -> Failure | None:
-    refused = {key: refusal for key in compared.desired if (refusal := project.refusal(key))}
+    project = tools.project()
+    refused = {
+        key: refusal
+        for key in compared.desired
+        if (refusal := comparison.not_permitted(application, key, project, tools.cluster))
+    }
     if refused:
         results = [
             object_result(

@@ -1,6 +1,6 @@
-"""The resource tree: what an Application has in the cluster.
+"""The resource tree: what an Application has in the cluster, and what Kubernetes makes of it.
 
-What Kubernetes would make of it (Pods, ReplicaSets) is not there, as no pod runs.
+As with Argo CD, children are there only where the project permits their kinds.
 """
 
 from __future__ import annotations
@@ -9,16 +9,28 @@ from collections.abc import Mapping
 from typing import Any
 
 from tenantry.devcluster.application import Application
+from tenantry.devcluster.children import children
 from tenantry.devcluster.cluster import Cluster
 from tenantry.devcluster.kinds import Key, version_of
 from tenantry.devcluster.namespace import Live
+from tenantry.devcluster.project import Project
 
 
-def resource_tree(application: Application, cluster: Cluster) -> dict[str, Any]:
+def resource_tree(application: Application, cluster: Cluster, project: Project) -> dict[str, Any]:
     """The nodes; without any, the member is missing."""
     live = cluster.owned(application.name, application.namespace)
     nodes = [_node(key, live[key], cluster) for key in sorted(live)]
+    nodes += [
+        child
+        for child in children(application, live, cluster)
+        if project.refusal(node_key(child)) is None
+    ]
     return {"nodes": nodes} if nodes else {}
+
+
+def node_key(node: Mapping[str, Any]) -> Key:
+    """The key of a node's object."""
+    return Key(node.get("group", ""), node["kind"], node.get("namespace", ""), node["name"])
 
 
 def _node(key: Key, live: Live, cluster: Cluster) -> dict[str, Any]:

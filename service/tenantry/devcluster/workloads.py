@@ -50,6 +50,26 @@ def digest(workload: Manifest) -> str:
     return hashlib.sha256(json.dumps(template(workload), sort_keys=True).encode()).hexdigest()
 
 
+def replica_set_name(key: Key, workload: Manifest) -> str:
+    """`app-5d8c7f9b64`: what a Deployment calls its ReplicaSet."""
+    return f"{key.name}-{digest(workload)[:10]}"
+
+
+def pod_name(key: Key, workload: Manifest, number: int = 0) -> str:
+    """The name of one of its pods."""
+    if key.kind == "StatefulSet":
+        return f"{key.name}-{number}"
+    tail = hashlib.sha256(f"{key.home}/{number}".encode()).hexdigest()[:5]
+    owner = replica_set_name(key, workload) if key.kind == "Deployment" else key.name
+    return f"{owner}-{tail}"
+
+
+def words(key: Key, workload: Manifest, pod: str) -> dict[str, str]:
+    """What the text of a fault may name."""
+    found = {"name": key.name, "namespace": key.namespace, "pod": pod}
+    return {**found, "image": next(iter(images(workload)), "")}
+
+
 def replaces_in_place(workload: Manifest) -> bool:
     """Whether old pods go before new ones come, so that both never count at once."""
     if workload.get("kind") != "Deployment":
