@@ -38,17 +38,20 @@ from tenantry.adapters.product_folder import (
 )
 from tenantry.adapters.seal import Kubeseal, SealingCertificate, parse_certificate
 from tenantry.core.argocd_files import PROJECT, ArgoCDFacts, render_argocd
+from tenantry.core.backoff import Backoff
 from tenantry.core.errors import KeysMissing, SettingsError
 from tenantry.core.overlay import CellFacts
 from tenantry.core.pull_secret import check_credentials
 from tenantry.core.signup import Rules
+from tenantry.core.standing import Rules as StandingRules
 from tenantry.flows import keys, outbox
 from tenantry.flows.initializing import Site
 from tenantry.flows.publishing.check import ClassChecker
-from tenantry.flows.service import Announce, Cell, Service
+from tenantry.flows.service import Announce, Cell, Patience, Service
 from tenantry.settings import CellSettings, Settings, read_secret
 
 PROBE_WITHIN = 5.0  # seconds
+SYNC_LONGEST = timedelta(minutes=30)  # between two syncs that are asked for
 FORGE_WITHIN = 20.0  # seconds for one request
 _ARGOCD = "argocd/"
 
@@ -92,10 +95,29 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
         signup_limits=settings.signup_limits,
         trusted_proxies=settings.trusted_proxies,
         public_url=settings.public_url,
+        metrics_token=_reader(settings.metrics_token_file),
         publish_batch=settings.publish_batch,
         bulk_batch=settings.bulk_batch,
-        ready_within=timedelta(seconds=settings.ready_within),
+        patience=_patience(settings),
+        support_mail=settings.support_mail or folder.product.support,
         now=now,
+    )
+
+
+def _patience(settings: Settings) -> Patience:
+    is_suspended = settings.failed_policy == "suspend"
+    return Patience(
+        rules=StandingRules(
+            settle_after=timedelta(seconds=settings.settle_after),
+            ready_within=timedelta(seconds=settings.ready_within),
+            attempts=settings.sync_attempts,
+            backoff=Backoff(timedelta(seconds=settings.sync_backoff), longest=SYNC_LONGEST),
+        ),
+        list_moving=timedelta(seconds=settings.watch_poll),
+        list_idle=timedelta(seconds=settings.watch_idle),
+        probe_every=timedelta(seconds=settings.probe_poll),
+        at_once=settings.watch_requests,
+        failed_kept=timedelta(seconds=settings.failed_keep) if is_suspended else None,
     )
 
 

@@ -24,11 +24,13 @@ from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.publishing.shards import Seen, follow_main
 from tenantry.flows.reviewing.review import Reviewer
 from tenantry.flows.service import Cell, Service
-from tenantry.flows.watch import Watcher
+from tenantry.flows.watching.cleanup import suspend_failed
+from tenantry.flows.watching.watch import Watcher
 from tenantry.settings import Settings
 
 log = structlog.get_logger()
 HOUSEKEEPING_EVERY = 60.0  # seconds
+LOOKS_EVERY = 0.25  # seconds between looks for what Argo CD's stream brought
 REVIEWS_EVERY = 0.25  # seconds between looks into the database for what waits for a review
 OF_LOOP = Backoff(first=timedelta(seconds=1), longest=timedelta(minutes=1))
 
@@ -49,7 +51,7 @@ class Worker:
                 Loop(f"publisher-{name}", publish, self._stopping),
                 Loop(f"reviewer-{name}", _review(service, watcher.cell, settings), self._stopping),
                 Loop(f"follower-{name}", _follow(service, watcher.cell, settings), self._stopping),
-                Loop(f"watcher-{name}", _watch(watcher, settings), self._stopping),
+                Loop(f"watcher-{name}", _watch(watcher), self._stopping),
             ]
 
     def start(self) -> None:
@@ -131,10 +133,10 @@ def _review(service: Service, cell: Cell, settings: Settings) -> Callable[[], fl
     return one_pass
 
 
-def _watch(watcher: Watcher, settings: Settings) -> Callable[[], float]:
+def _watch(watcher: Watcher) -> Callable[[], float]:
     def one_pass() -> float:
-        on_the_way = watcher.look(now=watcher.service.now())
-        return settings.watch_poll if on_the_way else settings.watch_idle
+        watcher.tick(now=watcher.service.now())
+        return LOOKS_EVERY
 
     return one_pass
 
@@ -150,6 +152,7 @@ def _mail(service: Service, settings: Settings) -> Callable[[], float]:
 def _keep_house(service: Service) -> Callable[[], float]:
     def one_pass() -> float:
         forget_old(service, now=service.now())
+        suspend_failed(service, now=service.now())
         return HOUSEKEEPING_EVERY
 
     return one_pass

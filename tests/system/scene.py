@@ -34,7 +34,7 @@ from tenantry.flows import outbox
 from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.service import Service
 from tenantry.flows.signups.signup import Attempt, SignedUp, signup
-from tenantry.flows.watch import Watcher
+from tenantry.flows.watching.watch import Watcher
 from tests.faults import Died, Life, live
 from tests.invariants import check_invariants
 from tests.postgres import new_database
@@ -219,7 +219,7 @@ def watch(service: Service) -> None:
         for _ in range(2):
             watcher.look(now=service.now())
             give_up = time.monotonic() + WITHIN
-            while watcher._refreshing:
+            while watcher._asker and watcher._asker._under_way:
                 assert time.monotonic() < give_up
                 time.sleep(0.001)
     finally:

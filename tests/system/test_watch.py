@@ -27,7 +27,7 @@ from tenantry.flows import outbox
 from tenantry.flows.fleet.importing import import_lines
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import StatusView, read_status
-from tenantry.flows.watch import Watcher
+from tenantry.flows.watching.watch import Watcher
 from tests.invariants import check_invariants
 from tests.ports import free_port
 from tests.system.renaming import rename_company
@@ -286,8 +286,7 @@ def test_secret_that_cannot_be_opened_never_becomes_ready(
     with make_cluster(tmp_path / "w", database_url, sealing_key=other_key) as cluster:
         signed_up = cluster.world.sign_up()
         cluster.publish()
-        view = cluster.wait(signed_up, lambda view: view.reason_code == "unhealthy")
-        assert view.status == Status.PROVISIONING
+        view = cluster.wait(signed_up, lambda view: view.reason_code == "secret_sealed_shut")
         assert "SealedSecret" in cluster.world.tenant(signed_up.customer_id).detail
         assert "SealedSecret" not in view.reason
 
@@ -302,8 +301,12 @@ def test_lost_application_is_noticed_and_comes_back(cluster: Cluster) -> None:
         headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
         timeout=10,
     ).raise_for_status()
-    cluster.wait_for(signed_up, Status.DEGRADED)
-    cluster.wait_for(signed_up, Status.READY)
+    cluster.wait(signed_up, lambda view: view.flaps == 1)
+    old = cluster.world.tenant(signed_up.customer_id).application_uid
+    cluster.wait(
+        signed_up, lambda _: cluster.world.tenant(signed_up.customer_id).application_uid != old
+    )
+    assert cluster.view(signed_up).status == Status.READY
 
 
 def test_argocd_out_of_reach_moves_nothing(cluster: Cluster) -> None:

@@ -176,9 +176,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         def close(self) -> None:
             calls.note(f"close-{self.cell.name}")
 
-        def look(self, *, now: Any) -> bool:
+        def tick(self, *, now: Any) -> None:
             calls.note(f"look-{self.cell.name}")
-            return False
 
     class Reviewer:
         def __init__(self, _service: Any, cell: Any, _every: Any) -> None:
@@ -192,12 +191,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr(worker, "follow_main", follow)
     monkeypatch.setattr(worker, "send_due", send)
     monkeypatch.setattr(worker, "forget_old", forget)
+    monkeypatch.setattr(worker, "suspend_failed", lambda *_, **__: calls.note("suspend"))
     monkeypatch.setattr(worker, "Watcher", Watcher)
     return calls
 
 
 def make_worker(*cells: str, **changes: Any) -> Worker:
-    polls = ("publish_poll", "shards_poll", "mail_poll", "watch_idle")
+    polls = ("publish_poll", "shards_poll", "mail_poll")
     quick = dict.fromkeys(polls, 0.001)
     service: Any = Service(*cells)
     return Worker(service, Settings(**(quick | changes)))
@@ -222,6 +222,7 @@ def test_one_mailer_and_for_each_cell_the_loops_of_its_repository(calls: Calls) 
     running.start()
     try:
         calls.wait_for("forget", 1)
+        calls.wait_for("suspend", 1)
         for name in ("send", "publish-eu", "look-eu", "publish-us", "look-us"):
             calls.wait_for(name, 3)
         for name in ("review-eu", "review-us"):
@@ -290,12 +291,3 @@ def test_publisher_waits_out_the_least_time_between_pushes(
     assert one_pass() == 7
     monkeypatch.setattr(worker, "publish_due", lambda *_: Published(tenants={"c": "sha"}))
     assert 900 < one_pass() <= 1000
-
-
-@pytest.mark.parametrize(("on_the_way", "pause"), [(True, 2.0), (False, 30.0)])
-def test_watcher_looks_more_often_while_tenants_are_on_the_way(
-    on_the_way: bool, pause: float
-) -> None:
-    look = {"look": lambda _self, *, now: on_the_way, "service": Service("main")}
-    watcher: Any = type("Watcher", (), look)()
-    assert worker._watch(watcher, Settings(watch_poll=2, watch_idle=30))() == pause

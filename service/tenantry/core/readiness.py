@@ -62,6 +62,7 @@ class Verdict:
     healthy: bool
     needs_probe: bool
     unknown: bool
+    detail: str = ""  # what Argo CD, or the failing object, said
     resource: str = ""  # that stands in the way, such as Deployment/api
 
 
@@ -101,6 +102,7 @@ def _verdict(status: Status, obstacle: Obstacle, evidence: Evidence) -> Verdict:
         healthy=healthy,
         needs_probe=obstacle.code == "awaiting_answer",
         unknown=first is not None and first.code in _UNKNOWN,
+        detail=obstacle.detail,
         resource=obstacle.resource,
     )
 
@@ -112,6 +114,7 @@ def explain(verdict: Verdict, cause: Obstacle) -> Verdict:
         reason_code=cause.code,
         customer=tell_customer(cause.code, verdict.status),
         operator=tell_operator(cause.code, cause.detail),
+        detail=cause.detail,
         resource=cause.resource,
     )
 

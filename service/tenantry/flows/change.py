@@ -61,7 +61,7 @@ def try_again(
     now: datetime,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Let the publisher try the tenant again, and at once, with nothing else about it changed. In
+    """Let the tenant go on where it stopped, and at once, with nothing else about it changed. In
     the caller's transaction, with the row locked.
     """
     _take_back(tenant)
@@ -75,6 +75,7 @@ def is_behind(tenant: Tenant) -> bool:
 
 def _take_back(tenant: Tenant) -> None:
     tenant.set_aside = None
+    tenant.sync_attempts, tenant.sync_asked_at, tenant.support_told_at = 0, None, None
     retry.forget(tenant)
 
 

@@ -38,11 +38,13 @@ log = structlog.get_logger()
 AT_ONCE = 100
 CLAIMED_FOR = timedelta(minutes=5)
 OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
-KINDS = ("welcome", "ready", "declined")
+KINDS = ("welcome", "ready", "declined", "support")
+FOR_SUPPORT = frozenset({"support"})  # goes to them, not to the customer
 NAMES = frozenset(
     {
         "product", "support", "customer_id", "email", "company_name", "full_name", "instance_url",
-        "login_url", "login_name", "status_url", "trial_days", "last_day",
+        "login_url", "login_name", "status_url", "trial_days", "last_day", "status", "reason",
+        "resource", "application_url",
     }
 )  # fmt: skip
 
@@ -168,7 +170,7 @@ def _write(service: Service, session: Session, row: Outbox) -> Letter:
     subject, _, text = _fill(service, f"{row.kind}.txt", context).partition("\n")
     return Letter(
         reference=f"{row.kind}-{row.customer_id}-{row.id}",
-        to=context["email"],
+        to=_recipient(service, row.kind, context["email"]),
         subject=subject.removeprefix("Subject:").strip(),
         text=text.lstrip("\n"),
         html=_fill(service, f"{row.kind}.html", context),
@@ -193,7 +195,25 @@ def _context(service: Service, session: Session, row: Outbox) -> dict[str, Any]:
         "status_url": f"{service.public_url}/status/{token}" if token else None,
         "trial_days": service.product.trial.days,
         "last_day": _last_day(session.get_one(Subscription, row.customer_id), customer),
+        "status": tenant.status,
+        "reason": tenant.detail,
+        "resource": tenant.resource,
+        "application_url": _application_url(service, tenant),
     }
+
+
+def _application_url(service: Service, tenant: Tenant) -> str | None:
+    """The tenant's page at Argo CD; None where its cell has none."""
+    cell = service.cells.get(tenant.cell)
+    return f"{cell.argocd.url}/applications/{tenant.name}" if cell and cell.argocd else None
+
+
+def _recipient(service: Service, kind: str, email: str) -> str:
+    if kind not in FOR_SUPPORT:
+        return email
+    if service.support_mail is None:
+        raise MailError("nobody is set to be told of failed deployments: set TENANTRY_SUPPORT_MAIL")
+    return service.support_mail
 
 
 def _last_day(subscription: Subscription, customer: Customer) -> str:

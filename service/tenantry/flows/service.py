@@ -22,6 +22,7 @@ from tenantry.core.overlay import CellFacts, Templates
 from tenantry.core.product import Product
 from tenantry.core.review import Policy
 from tenantry.core.signup import Rules
+from tenantry.core.standing import Rules as StandingRules
 from tenantry.flows.keys import Keyring
 from tenantry.flows.publishing.check import ClassChecker
 
@@ -63,6 +64,18 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Patience:
+    """How a cell's Argo CD is followed."""
+
+    rules: StandingRules
+    list_moving: timedelta  # between lists while tenants are on the way and no stream is heard
+    list_idle: timedelta  # otherwise
+    probe_every: timedelta  # of an instance that is ready
+    at_once: int  # requests under way
+    failed_kept: timedelta | None  # of a first deployment, before it is suspended; None: never
+
+
+@dataclass(frozen=True)
 class Service:
     """The whole of it."""
 
@@ -80,15 +93,22 @@ class Service:
     signup_limits: Limits
     trusted_proxies: int  # that append to X-Forwarded-For
     public_url: str
+    metrics_token: Callable[[], str] | None  # for /metrics; None: only this machine is answered
     publish_batch: int  # most tenants in one push
     bulk_batch: int  # most of a change to many
-    ready_within: timedelta  # after which a deployment is late
+    patience: Patience
+    support_mail: str | None  # who is told of failed deployments
     now: Callable[[], datetime]
 
     @cached_property
     def platform_tree(self) -> str:
         """The Git tree that `platform_files` make."""
         return folder_id(self.platform_files)
+
+    @property
+    def ready_within(self) -> timedelta:
+        """After which a deployment is late."""
+        return self.patience.rules.ready_within
 
     def ready(self) -> list[str]:
         """What keeps the web part from serving, by the ids of `tenantry doctor`; [] for nothing."""

@@ -71,14 +71,19 @@ def list_tenants(
 
 
 def mark_to_retry(service: Service, cell: Cell, selection: Selection) -> Iterator[Marked]:
-    """Let the publisher try tenants again that it set aside, or that wait after a failure; nothing
-    else about them changes.
+    """Let tenants go on where they stopped: the publisher tries those again that it set aside, or
+    that wait after a failure; Argo CD is asked again to sync those that main shows. Nothing else
+    about them changes.
     """
     for page in bulk.pages(service, cell, selection):
         now = service.now()
         with service.database.write() as session:
-            tenants = [each for each in locked(session, page) if is_behind(each)]
+            tenants = [each for each in locked(session, page) if _has_stopped(each)]
             for each in tenants:
                 try_again(session, each, actor=ACTOR, now=now)
             marked = {each.customer_id: each.generation for each in tenants}
         yield Marked(len(page), marked, last=page[-1])
+
+
+def _has_stopped(tenant: Tenant) -> bool:
+    return is_behind(tenant) or tenant.sync_attempts > 0 or tenant.support_told_at is not None

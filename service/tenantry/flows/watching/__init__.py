@@ -1,0 +1,1 @@
+"""Following Argo CD: what it says of tenants becomes what people are told of them."""

@@ -1,0 +1,124 @@
+"""What a watcher remembers of each tenant; losing it costs requests, not truth.
+
+It decides whom to read in full: never one per tenant and look. A tenant that rests is left alone
+while its line in the list is good, and probed from time to time; one on the way is read when its
+line changed, and then less and less often.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from tenantry.adapters.argocd import ListedApplication
+from tenantry.core.evidence import Obstacle, expects_answer
+from tenantry.core.model import State, Status
+from tenantry.flows.watching.watched import Watched
+
+PAUSES = (1.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 15.0)  # seconds until the next look, without news
+NUDGE_AGAIN = timedelta(seconds=10)
+_GOOD = frozenset({"Healthy", "Progressing"})
+
+_News = tuple[int, Status, ListedApplication | None]
+
+
+@dataclass
+class Memory:
+    """What was last seen of one tenant. `cause` explains `cause_of`, a generic reason code."""
+
+    news: _News | None = None
+    recorded: object = None  # what was written down last
+    looks: int = 0  # without news
+    again_at: datetime | None = None
+    looked_at: datetime | None = None
+    nudged_at: datetime | None = None
+    cause_of: str = ""
+    cause: Obstacle | None = None
+    explained_at: datetime | None = None
+    stands_since: datetime | None = None
+    refused: str = ""  # why Argo CD did not do what it was asked for
+
+
+@dataclass
+class Memories:
+    """Of all tenants of a cell. `probe_every`: how often one that rests is asked whether it
+    answers.
+    """
+
+    probe_every: timedelta
+    _of: dict[str, Memory] = field(default_factory=dict)
+
+    def of(self, tenant: Watched) -> Memory:
+        return self._of.setdefault(tenant.name, Memory())
+
+    def restless(self, now: datetime) -> set[str]:
+        """Names of those that are to be looked at again by now."""
+        return {name for name, each in self._of.items() if _is_over(each, now)}
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Forget all others."""
+        kept = set(names)
+        for name in self._of.keys() - kept:
+            del self._of[name]
+
+    def due(
+        self, tenants: Iterable[Watched], lines: Mapping[str, ListedApplication], now: datetime
+    ) -> list[Watched]:
+        """Whom to read in full now; who waited longest comes first."""
+        due = [each for each in tenants if self._is_due(each, lines.get(each.name), now)]
+        return sorted(
+            due, key=lambda each: self.of(each).looked_at or datetime.min.replace(tzinfo=now.tzinfo)
+        )
+
+    def looked(self, tenant: Watched, line: ListedApplication | None, now: datetime) -> None:
+        """Note that it was read in full, and when it is to be read again without news."""
+        memory, news = self.of(tenant), (tenant.generation, tenant.standing.status, line)
+        memory.looks = memory.looks + 1 if memory.news == news else 0
+        memory.news, memory.looked_at = news, now
+        memory.again_at = self._again_at(tenant, memory, now)
+
+    def may_nudge(self, name: str, now: datetime) -> bool:
+        """Whether it is long enough since it was last nudged; notes that it is now."""
+        memory = self._of.setdefault(name, Memory())
+        if memory.nudged_at is not None and timedelta() <= now - memory.nudged_at < NUDGE_AGAIN:
+            return False
+        memory.nudged_at = now
+        return True
+
+    def _is_due(self, tenant: Watched, line: ListedApplication | None, now: datetime) -> bool:
+        memory = self.of(tenant)
+        if tenant.rests and _is_calm(tenant, line):
+            if memory.again_at is None:
+                memory.again_at = self._next_probe(tenant, now)
+            return _is_over(memory, now)
+        news = (tenant.generation, tenant.standing.status, line)
+        return memory.news != news or _is_over(memory, now)
+
+    def _again_at(self, tenant: Watched, memory: Memory, now: datetime) -> datetime | None:
+        if tenant.rests:
+            return self._next_probe(tenant, now)
+        return now + timedelta(seconds=PAUSES[min(memory.looks, len(PAUSES) - 1)])
+
+    def _next_probe(self, tenant: Watched, now: datetime) -> datetime | None:
+        """Spread, so that those which became ready together are not asked together."""
+        if not expects_answer(tenant.spec.state):
+            return None
+        return now + self.probe_every * (0.5 + random.random() / 2)  # noqa: S311 - no secret
+
+
+def _is_calm(tenant: Watched, line: ListedApplication | None) -> bool:
+    """Whether the list alone shows that nothing is wrong with what runs."""
+    if line is None or line.deleting:
+        return False
+    return line.health in _GOOD or (
+        line.health == "Suspended" and tenant.spec.state is State.SUSPENDED
+    )
+
+
+def _is_over(memory: Memory, now: datetime) -> bool:
+    if memory.again_at is None:
+        return False
+    set_back = memory.looked_at is not None and now < memory.looked_at
+    return now >= memory.again_at or set_back

@@ -1,0 +1,213 @@
+"""What Argo CD says becomes what customers are told (R41, R42).
+
+Owns: one cell's looks. The stream is heard for speed, the list is read for truth, and one
+Application is read in full only where the list lacks what is needed. `core.readiness` judges a
+look, `core.standing` says what follows over time; this asks, and has it recorded.
+
+Several workers share a cell by a lease: one looks, another takes over within seconds.
+
+Do not: change a status because something could not be asked. Unknown moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from tenantry.adapters.argocd import ArgoCD, ListedApplication
+from tenantry.adapters.database.lease import Lease
+from tenantry.core.application import Application
+from tenantry.core.errors import ArgoError, ArgoTokenBad, ArgoUnreachable, RepositoryError
+from tenantry.core.standing import Look, Step, follow
+from tenantry.flows.service import Cell, Service
+from tenantry.flows.watching import asking, record
+from tenantry.flows.watching.asking import Asker
+from tenantry.flows.watching.explaining import Explainer
+from tenantry.flows.watching.hearing import Ears, Lines
+from tenantry.flows.watching.judging import Judge, Looked
+from tenantry.flows.watching.memory import Memories
+from tenantry.flows.watching.trees import read_trees
+from tenantry.flows.watching.watched import Watched, read_watched
+
+log = structlog.get_logger()
+JUDGED_TOGETHER = 200  # tenants; bounds memory, and how much a failure in between costs
+LEASE = 6.0  # seconds after which another worker takes over
+KEEP = 2.0  # seconds between two signs of life
+
+
+class Watcher:
+    """Watches one cell: `tick` again and again, several times a second. Not for several threads."""
+
+    def __init__(self, service: Service, cell: Cell) -> None:
+        self.service = service
+        self.cell = cell
+        self._patience = service.patience
+        self._lease = Lease(service.database, f"watcher/{cell.name}", length=LEASE)
+        self._memories = Memories(self._patience.probe_every)
+        self._lines: dict[str, ListedApplication] = {}
+        self._ears: Ears | None = None
+        self._asker: Asker | None = None
+        self._kept_at: datetime | None = None
+        self._listed_at: datetime | None = None
+        self._moving = True
+
+    def tick(self, *, now: datetime) -> None:
+        """Look at what is due now, where this worker is the one that looks. As `look`."""
+        argocd = self.cell.argocd
+        if argocd is None or not self._is_ours(now):
+            self._stop_hearing()
+            return
+        if self._ears is None:
+            self._ears = Ears(argocd)
+        heard = self._ears.take()
+        if self._is_time_to_list(now):
+            self.look(now=now)
+        else:
+            self._look_between(argocd, heard, now)
+
+    def look(self, *, now: datetime) -> int:
+        """List all Applications and report what is so; how many tenants are on their way.
+
+        Raises ArgoError or RepositoryError where nothing could be learned; nothing moved then, and
+        it is noted since when.
+        """
+        argocd = self.cell.argocd
+        if argocd is None:
+            return 0
+        self._listed_at = now
+        with self._noted(now):
+            tenants = read_watched(self.service, self.cell)
+            if not tenants:
+                self._moving = False
+                return 0
+            self._lines = {line.name: line for line in argocd.list()}
+            self._memories.keep(each.name for each in tenants)
+            self._judge_due(argocd, tenants, now)
+        record.note_answer(self.service, self.cell, now)
+        self._moving = any(not each.rests for each in tenants)
+        return sum(each.on_the_way for each in tenants)
+
+    def close(self) -> None:
+        """Let another worker look, and forget what was not asked for yet."""
+        self._stop_hearing()
+        self._lease.release()
+        if self._asker:
+            self._asker.close()
+
+    def _is_ours(self, now: datetime) -> bool:
+        since = now - self._kept_at if self._kept_at else None
+        if since is None or not timedelta() <= since < timedelta(seconds=KEEP):
+            self._kept_at = now if self._lease.take() else None
+        return self._kept_at is not None
+
+    def _is_time_to_list(self, now: datetime) -> bool:
+        if self._listed_at is None:
+            return True
+        hears = self._ears is not None and self._ears.hears
+        every = self._patience.list_moving if self._moving and not hears else None
+        since = now - self._listed_at
+        if not timedelta() <= since < (every or self._patience.list_idle):
+            return True
+        hinted = record.hinted_at(self.service, self.cell)
+        return hinted is not None and self._listed_at < hinted <= now
+
+    def _look_between(self, argocd: ArgoCD, heard: Lines, now: datetime) -> None:
+        """Between two lists: what was heard of, what is on the way, and what waits for a look."""
+        for name, line in heard.items():
+            if line is None:
+                self._lines.pop(name, None)
+            else:
+                self._lines[name] = line
+        names: Collection[str] = heard.keys() | self._memories.restless(now)
+        with self._noted(now):
+            tenants = read_watched(self.service, self.cell, names)
+            self._moving = self._moving or any(not each.rests for each in tenants)
+            self._judge_due(argocd, tenants, now)
+
+    def _judge_due(self, argocd: ArgoCD, tenants: Sequence[Watched], now: datetime) -> None:
+        due = self._memories.due(tenants, self._lines, now)
+        for start in range(0, len(due), JUDGED_TOGETHER):
+            self._judge_all(argocd, due[start : start + JUDGED_TOGETHER], now)
+
+    def _judge_all(self, argocd: ArgoCD, due: Sequence[Watched], now: datetime) -> None:
+        judge = Judge(self.cell, self.service.product)
+        with ThreadPoolExecutor(self._patience.at_once) as pool:
+            answers = list(pool.map(lambda each: self._get(argocd, each), due))
+            found = [
+                (tenant, answer)
+                for tenant, answer in zip(due, answers, strict=True)
+                if not isinstance(answer, ArgoError)
+            ]
+            trees = read_trees(self.cell, found)
+            looked = list(pool.map(lambda each: judge.judge(trees, *each), found))
+            list(pool.map(lambda each: self._follow(argocd, each, now), looked))
+        self._nudge(argocd, [each.tenant for each in looked if not each.verdict.seen], now)
+
+    def _get(self, argocd: ArgoCD, tenant: Watched) -> Application | ArgoError | None:
+        """The Application; an error that is about this one alone is returned, others raised."""
+        try:
+            return argocd.get(tenant.name) if tenant.name in self._lines else None
+        except (ArgoUnreachable, ArgoTokenBad):
+            raise
+        except ArgoError as error:
+            log.warning(
+                "watch.skipped", application=tenant.name, code=error.code, detail=str(error)
+            )
+            return error
+
+    def _follow(self, argocd: ArgoCD, looked: Looked, now: datetime) -> None:
+        """Have written down, and asked, what follows from a look."""
+        tenant, verdict, arrived = looked.tenant, looked.verdict, looked.has_arrived
+        look = Look(verdict, tenant.generation, tenant.published_at, looked.uid, arrived)
+        step = follow(tenant.standing, look, now, self._patience.rules)
+        memory = self._memories.of(tenant)
+        if step.verdict is not None:
+            told = Explainer(argocd, tenant.folder).explain(
+                step.verdict, looked.application, memory, now
+            )
+            step = replace(step, verdict=told)
+        news = (tenant.generation, step, verdict)
+        is_old = memory.recorded == news and tenant.standing == step.standing
+        if is_old or record.record(self.service, tenant, step, verdict, arrived, now):
+            memory.recorded = news
+            self._asker_of(argocd).act(tenant, step.act, memory)
+            self._memories.looked(_after(tenant, step, arrived), self._lines.get(tenant.name), now)
+        else:
+            memory.again_at = now
+
+    def _nudge(self, argocd: ArgoCD, unseen: Sequence[Watched], now: datetime) -> None:
+        """Have Argo CD see what main shows, where it has not."""
+        late = [each for each in unseen if self._memories.may_nudge(each.name, now)]
+        for tenant in late:
+            if tenant.name in self._lines:
+                self._asker_of(argocd).refresh(tenant.name)
+        asking.announce(self.cell, [each for each in late if each.name not in self._lines])
+
+    def _asker_of(self, argocd: ArgoCD) -> Asker:
+        self._asker = self._asker or Asker(argocd, self._patience.at_once)
+        return self._asker
+
+    def _stop_hearing(self) -> None:
+        if self._ears:
+            self._ears.close()
+        self._ears = self._listed_at = None
+
+    @contextmanager
+    def _noted(self, now: datetime) -> Iterator[None]:
+        """Note since when nothing is known, so that people are told how old it is."""
+        try:
+            yield
+        except (ArgoError, RepositoryError) as error:
+            record.note_failure(self.service, self.cell, str(error), now)
+            raise
+
+
+def _after(tenant: Watched, step: Step, arrived: bool) -> Watched:
+    """The tenant as its row is by now."""
+    has_come = arrived and step.verdict is not None
+    return replace(tenant, standing=step.standing, on_the_way=tenant.on_the_way and not has_come)

@@ -1,0 +1,107 @@
+"""The tenants that are followed, as their rows were read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from tenantry.adapters.database.tables import Deployment, Tenant
+from tenantry.core import naming
+from tenantry.core.model import Status, TenantSpec
+from tenantry.core.readiness import TARGETS
+from tenantry.core.standing import Standing
+from tenantry.flows.service import Cell, Service
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A tenant that main shows. `on_the_way`: a published generation has not been reached yet."""
+
+    spec: TenantSpec
+    url: str
+    accepted_tree: str
+    commit: str
+    published_at: datetime
+    generation: int  # published
+    standing: Standing
+    reason_code: str
+    on_the_way: bool
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def folder(self) -> str:
+        return naming.folder(self.spec.name)
+
+    @property
+    def platform_folder(self) -> str:
+        return naming.platform_folder(self.spec.platform)
+
+    @property
+    def rests(self) -> bool:
+        """Whether it is as wanted, and called so."""
+        standing = self.standing
+        return (
+            not self.on_the_way
+            and standing.status == TARGETS.get(self.spec.state)
+            and standing.unsettled_since is None
+            and standing.unknown_since is None
+        )
+
+
+def read_watched(
+    service: Service, cell: Cell, names: Collection[str] | None = None
+) -> list[Watched]:
+    """All of the cell; with `names`, those of them and those that are on the way."""
+    late = select(Deployment.customer_id).where(
+        Deployment.published_at.is_not(None),
+        Deployment.ready_at.is_(None),
+        Deployment.outcome.is_(None),
+    )
+    shown = select(Tenant).where(
+        Tenant.cell == cell.name,
+        Tenant.published_generation > 0,
+        Tenant.status != Status.DELETED,
+    )
+    with service.database.read() as session:
+        moving = set(session.scalars(late))
+        if names is not None:
+            shown = shown.where(Tenant.customer_id.in_(moving) | Tenant.name.in_(names))
+        return [_watched(row, row.customer_id in moving) for row in session.scalars(shown)]
+
+
+def standing_of(row: Tenant) -> Standing:
+    """What the row remembers between two looks."""
+    return Standing(
+        status=Status(row.status),
+        generation=row.followed_generation,
+        uid=row.application_uid,
+        unknown_since=row.unknown_since,
+        unsettled_since=row.unsettled_since,
+        flaps=row.flaps,
+        attempts=row.sync_attempts,
+        asked_at=row.sync_asked_at,
+        support_told=row.support_told_at is not None,
+    )
+
+
+def _watched(row: Tenant, on_the_way: bool) -> Watched:
+    assert row.accepted_tree is not None  # noqa: S101 - these come with a published generation
+    assert row.published_commit is not None  # noqa: S101
+    assert row.published_at is not None  # noqa: S101
+    return Watched(
+        spec=TenantSpec.model_validate(row.approved),
+        url=row.instance_url,
+        accepted_tree=row.accepted_tree,
+        commit=row.published_commit,
+        published_at=row.published_at,
+        generation=row.published_generation,
+        standing=standing_of(row),
+        reason_code=row.reason_code,
+        on_the_way=on_the_way,
+    )
