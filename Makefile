@@ -24,7 +24,7 @@ test: $(if $(ARGS),,lint) ## Check and test everything; ARGS="tests/unit -k lice
 	$(setup) environment programs neighbors
 	@exec $(bin)/python -m pytest $(or $(ARGS),--quiet --numprocesses $(tests) --dist worksteal)
 
-soak: ## Kill processes under load, 1,000 times (an hour); ARGS="--kills 200 --seed 7"
+soak: ## Judge 100,000 lives, kill 1,000 processes (an hour); ARGS="--kills 200 --seed 7"
 	$(setup) environment programs neighbors
 	@exec $(bin)/python -m tests.soak $(ARGS)
 

@@ -1,4 +1,6 @@
-"""`make soak ARGS="--kills 1000"`: the kill loop of the tests, for as long as you like."""
+"""`make soak ARGS="--kills 1000"`: random lives of a tenant, and the kill loop of the tests, for as
+long as you like.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ import click
 
 from tenantry.adapters import process
 from tests import postgres
+from tests.histories.run import run
 from tests.system.kill_loop import WORKERS, KillLoop, Tally
 from tests.system.processes import Site, running
 from tools.work import ROOT
@@ -26,12 +29,17 @@ PATIENCE = 120.0  # seconds; a signup whose process died is taken over after one
 @click.option("--kills", default=1000, show_default=True, help="In all, over the databases.")
 @click.option("--seed", type=int, help="Of the moments and victims. [default: random]")
 @click.option("--database", "kinds", multiple=True, type=click.Choice(DATABASES), default=DATABASES)
-def soak(kills: int, seed: int | None, kinds: tuple[str, ...]) -> None:
-    """Kill web and workers at random moments while people sign up; show what is left."""
+@click.option("--histories", default=100_000, show_default=True, help="Lives to judge first.")
+def soak(kills: int, seed: int | None, kinds: tuple[str, ...], histories: int) -> None:
+    """Judge random lives of a tenant; then kill web and workers at random moments while people sign
+    up, and show what is left.
+    """
     process.add_program_folder(ROOT / ".tools" / "bin")
     if seed is None:
         seed = random.SystemRandom().randrange(10**6)
-    is_well = True
+    truth = run(histories, seed)
+    click.echo(f"{truth}\n")
+    is_well = truth.is_well
     for number, kind in enumerate(kinds):
         share = kills // len(kinds) + (number < kills % len(kinds))
         total = Tally(seed)

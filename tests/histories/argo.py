@@ -4,7 +4,8 @@ old green state stands until a comparison, a failing sync is Running, a failed o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,18 +29,11 @@ class Truth:
     failed: Content | None = None  # what the last operation could not apply
 
 
-@dataclass(frozen=True)
-class Glimpse:
-    """An Application as the API gave it at one moment (None: there is none), and the truth then."""
-
-    body: dict[str, Any] | None
-    truth: Truth
-
-
 @dataclass
 class App:
     uid: str
     deleting: bool = False
+    lingers: int = 4  # steps of its removal, before which all still looks well
     revision: str = ""
     sync: str = ""
     health: str = ""
@@ -51,6 +45,18 @@ class App:
     finished: int | None = None
     retries: int = 0
     compared: Truth = field(default_factory=Truth)
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """An Application as the API gave it at one moment (None: there is none), and the truth then."""
+
+    app: App | None
+    truth: Truth
+
+    @property
+    def body(self) -> dict[str, Any] | None:
+        return _document(self.app) if self.app else None
 
 
 @dataclass
@@ -72,8 +78,7 @@ class Argo:
         if app is None:
             self.generate()
         elif app.deleting:
-            self.cluster.remove()
-            self.app = None
+            self._remove(app)
         elif app.requested:
             app.requested, app.phase, app.finished, app.retries = False, "Running", None, 0
             app.applied = self.git.head
@@ -81,6 +86,12 @@ class Argo:
             self._operate(app, now)
         else:
             self.compare(now)
+
+    def _remove(self, app: App) -> None:
+        app.lingers -= 1
+        if app.lingers <= 0:
+            self.cluster.remove()
+            self.app = None
 
     def _operate(self, app: App, now: int) -> None:
         content = self.git.contents[app.applied]
@@ -143,19 +154,15 @@ class Argo:
     def read(self) -> Glimpse:
         if self.app is None:
             return Glimpse(None, Truth())
-        app, seen = self.app, self.app.compared
-        failed = self.git.contents[app.applied] if app.phase == "Failed" else None
-        truth = Truth(
+        app = copy(self.app)
+        truth = replace(
+            app.compared,
             exists=True,
             removing=app.deleting,
-            head=seen.head,
-            spec=seen.spec,
-            running=seen.running,
-            is_well=seen.is_well,
             operating=self.operating,
-            failed=failed,
+            failed=self.git.contents[app.applied] if app.phase == "Failed" else None,
         )
-        return Glimpse(_document(app), truth)
+        return Glimpse(app, truth)
 
 
 def _document(app: App) -> dict[str, Any]:

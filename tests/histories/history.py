@@ -74,6 +74,14 @@ class World:
         if self.watcher.published:
             self.git.commit(self.watcher.published)
 
+    def fail_and_put_back(self, n: int) -> None:
+        """Somebody's commit fails for good; its operation stands for good, too."""
+        self.stray(1)
+        for _ in range(3):
+            self.work(3)
+        self.put_back(n)
+        self.compare(n)
+
     def fetch(self, _: int) -> None:
         self.git.hidden.clear()
 
@@ -152,18 +160,19 @@ class World:
 
 HAPPENS: dict[str, tuple[int, Callable[[World, int], None]]] = {
     "publish": (5, World.publish),
-    "revert": (3, World.revert),
+    "revert": (5, World.revert),
     "change_platform": (3, World.change_platform),
     "commit_the_same": (2, World.commit_the_same),
     "squash": (2, World.squash),
     "stray": (2, World.stray),
     "put_back": (3, World.put_back),
+    "fail_and_put_back": (4, World.fail_and_put_back),
     "fetch": (3, World.fetch),
     "work": (25, World.work),
     "compare": (5, World.compare),
     "forget": (1, World.forget),
     "recreate": (1, World.recreate),
-    "delete": (1, World.delete),
+    "delete": (3, World.delete),
     "break_or_mend": (3, World.break_or_mend),
     "wait": (12, World.wait),
     "jump": (1, World.jump),
@@ -171,8 +180,9 @@ HAPPENS: dict[str, tuple[int, Callable[[World, int], None]]] = {
     "lose_or_get_the_right": (2, World.lose_or_get_the_right),
     "look": (25, World.look),
     "look_late": (5, World.look_late),
-    "go_on": (10, World.go_on),
+    "go_on": (12, World.go_on),
 }
+_TROUBLES = ("break_or_mend", "lose_or_get_the_right")
 _NAMES = list(HAPPENS)
 _WEIGHTS = [weight for weight, _ in HAPPENS.values()]
 
@@ -180,8 +190,9 @@ _WEIGHTS = [weight for weight, _ in HAPPENS.values()]
 def make(seed: int) -> list[Event]:
     """A history that always is the same for a seed."""
     chance = random.Random(seed)  # noqa: S311 - no secret
+    trouble = chance.choices(_TROUBLES, k=chance.randrange(3))  # from the first
     names = chance.choices(_NAMES, _WEIGHTS, k=chance.randint(10, 70))
-    return [("publish", chance.randrange(60)), *((name, chance.randrange(60)) for name in names)]
+    return [(name, chance.randrange(60)) for name in (*trouble, "publish", *names)]
 
 
 def play(history: Iterable[Event]) -> World:

@@ -21,13 +21,13 @@ def find_wrong_ready(published: Content, truth: Truth, *, answers: bool) -> str 
 
 def find_wrong_failed(published: Content, truth: Truth, *, attempts: int) -> str | None:
     """Why `failed` was wrong to tell; None where it was right."""
-    if truth.operating:
-        return "an operation is under way"
     if attempts < ATTEMPTS:
         return f"{attempts} attempts were made"
-    is_sick = truth.spec == published and not truth.is_well
     is_at_head = truth.head is not None and truth.head.tenant == published.tenant
     cannot_be_built = is_at_head and published.kind == UNBUILDABLE
+    if truth.operating and not cannot_be_built:  # what cannot be built is not what it applies
+        return "an operation is under way"
+    is_sick = truth.spec == published and not truth.is_well
     if truth.failed == published or is_sick or cannot_be_built:
         return None
     return f"{published} did not fail, {truth.failed} did"

@@ -32,6 +32,10 @@ class Found:
             and self.faileds >= ENOUGH_FAILED * self.histories
         )
 
+    def __str__(self) -> str:
+        told = f"{self.histories} histories: ready told {self.readies} times, failed {self.faileds}"
+        return f"{told}\n{self.wrong}".rstrip()
+
 
 def run(count: int, seed: int) -> Found:
     """Play that many histories; ends at the first wrong one."""
@@ -57,10 +61,7 @@ def main(count: int, seed: int | None) -> None:
     if seed is None:
         seed = random.SystemRandom().randrange(10**9)
     found = run(count, seed)
-    click.echo(
-        f"{found.histories} histories from seed {seed}: "
-        f"ready told {found.readies} times, failed {found.faileds} times\n{found.wrong}".rstrip()
-    )
+    click.echo(found)
     sys.exit(0 if found.is_well else 1)
 
 
