@@ -326,6 +326,11 @@ class Settings(BaseSettings):
     support_mail: str | None = Field(
         None, description="who is told of failed deployments; default: the product's support"
     )
+    metrics_token_file: Path | None = Field(
+        None,
+        description="file with the bearer token for /metrics; default: none, and only this machine "
+        "is answered",
+    )
     mail_poll: Seconds = Field(1.0, description="seconds between looks for mail to send")
     log_format: Literal["json", "text"] = Field("json", description="form of log lines")
     cells: dict[CellName, CellSettings] = Field(

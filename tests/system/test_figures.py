@@ -12,7 +12,7 @@ from sqlalchemy import event, select, update
 from tenantry.adapters.customer_list import Line
 from tenantry.adapters.database.tables import Customer, Deployment
 from tenantry.flows.estimate import AT_LEAST, say
-from tenantry.flows.figures import SYNTHETIC_DOMAIN, Figures, Times, figures
+from tenantry.flows.figures import SYNTHETIC_DOMAIN, Figures, Times, figures, histograms, outcomes
 from tenantry.flows.fleet.importing import import_lines
 from tests.system.world import World, make_world
 
@@ -67,6 +67,14 @@ def test_figures_are_those_of_what_was_stored(fleet: World) -> None:
 def near(found: Times, expected: Times) -> bool:
     pairs = zip(vars(found).values(), vars(expected).values(), strict=True)
     return all(abs(a - b) < 0.01 for a, b in pairs)
+
+
+def test_histograms_and_outcomes_agree_with_the_figures(fleet: World) -> None:
+    with fleet.service.database.read() as session:
+        found = {row.step: row for row in histograms(session, (2, 12, 36))}
+        assert [tuple(row) for row in outcomes(session)] == [("first", "success", False, NUMBER)]
+    assert tuple(found["total"])[3:] == (NUMBER, pytest.approx(2520), 0, 1, 3)
+    assert tuple(found["seen"])[3:] == (NUMBER, pytest.approx(420), 1, 6, 18)
 
 
 def test_what_failed_or_is_under_way_is_counted_and_not_timed(fleet: World) -> None:

@@ -68,6 +68,7 @@ class Stage:
     def service(self) -> Any:
         return SimpleNamespace(
             public_url="https://signup.example.com",
+            metrics_token=None,
             product=_PRODUCT,
             password_rules=Rules(),
             keyring=SimpleNamespace(jwks=lambda: {"keys": [{"kty": "OKP", "kid": "k1"}]}),

@@ -21,6 +21,7 @@ from tenantry.cli.license import license_command
 from tenantry.cli.platform import platform
 from tenantry.cli.repo import repo
 from tenantry.cli.serve import serve
+from tenantry.cli.stats import stats
 from tenantry.cli.tenants import tenants
 from tenantry.cli.terminal import echo
 from tenantry.cli.worker import worker
@@ -36,7 +37,7 @@ def cli() -> None:
 
 for command in (
     changes, check, db, demo, dev, diff, doctor, init, license_command, platform, repo, serve,
-    tenants, worker,
+    stats, tenants, worker,
 ):  # fmt: skip
     cli.add_command(command)
 

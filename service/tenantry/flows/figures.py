@@ -4,6 +4,7 @@ number; tenants that were made to measure stand apart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     CompoundSelect,
     Float,
+    Row,
     Select,
     Subquery,
     case,
@@ -95,6 +97,25 @@ def measured(session: Session, *chosen: Any) -> Subquery:
     return together.subquery()
 
 
+def histograms(session: Session, bounds: Sequence[float]) -> Sequence[Row[Any]]:
+    """For each kind, synthetic or not, and step: number and sum of the seconds, then how
+    many were at most as long as each of the bounds.
+    """
+    steps = measured(session)
+    upto = [
+        func.sum(case((steps.c.seconds <= bound, 1), else_=0)).label(f"upto_{number}")
+        for number, bound in enumerate(bounds)
+    ]
+    group = (steps.c.kind, steps.c.synthetic, steps.c.step)
+    sums = (func.count().label("times"), func.sum(steps.c.seconds).label("seconds"))
+    return session.execute(select(*group, *sums, *upto).group_by(*group)).all()
+
+
+def outcomes(session: Session) -> Sequence[Row[Any]]:
+    """For each kind, synthetic or not, and outcome: how many deployments."""
+    return session.execute(_outcomes(is_synthetic().label("synthetic"))).all()
+
+
 def _step(
     session: Session, name: str, start: InstrumentedAttribute[Any], end: InstrumentedAttribute[Any]
 ) -> Select[Any]:
@@ -108,7 +129,8 @@ def _step(
 def _seconds(session: Session, start: Any, end: Any) -> Any:
     """The difference of two times, never below 0: clocks are set back."""
     if session.get_bind().dialect.name == "sqlite":
-        seconds = (func.julianday(end) - func.julianday(start)) * 86_400
+        days = func.julianday(end) - func.julianday(start)
+        seconds: Any = func.round(days * 86_400, 3)  # what a day's fraction is exact to
     else:
         seconds = cast(extract("epoch", end - start), Float)
     return case((seconds < 0, 0.0), else_=seconds)
@@ -137,11 +159,11 @@ def _percentile(ranked: Subquery, percent: int) -> Any:
     return func.min(case((is_enough, ranked.c.seconds)))
 
 
-def _outcomes() -> Select[Any]:
+def _outcomes(*groups: Any) -> Select[Any]:
     outcome = func.coalesce(Deployment.outcome, "under_way").label("outcome")
-    rows = select(_kind(), outcome, func.count().label("times")).select_from(Deployment)
+    rows = select(_kind(), outcome, *groups, func.count().label("times")).select_from(Deployment)
     joined = rows.join(Customer, Customer.customer_id == Deployment.customer_id)
-    return joined.group_by("kind", "outcome")
+    return joined.group_by("kind", "outcome", *groups)
 
 
 def _kind() -> Any:

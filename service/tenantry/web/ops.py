@@ -1,12 +1,20 @@
-"""What machines that run the service ask: alive, ready, and the public keys of licenses."""
+"""What machines that run the service ask: alive, ready, how it fares, and the public keys of
+licenses.
+"""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+import hmac
+from ipaddress import ip_address
 
-from tenantry.web.api.models import Health, KeySet, Readiness
+from flask import Blueprint, Response, request
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from tenantry.core.errors import NotFound
+from tenantry.web.api.models import Health, KeySet, Metrics, Readiness
 from tenantry.web.context import current_service
 from tenantry.web.headers import cache_publicly
+from tenantry.web.metrics import write_metrics
 from tenantry.web.operations import Operation, operation
 
 blueprint = Blueprint("ops", __name__)
@@ -42,3 +50,44 @@ def show_keys() -> Response:
     keys = KeySet.model_validate(current_service().keyring.jwks())
     # minutes, not days: a new key is published before its first use, and must arrive by then
     return cache_publicly(Response(keys.model_dump_json(), mimetype="application/json"), 300)
+
+
+@blueprint.get("/metrics")
+@operation(
+    Operation(
+        summary="How it fares, in numbers",
+        tag="Operations",
+        answers={200: Metrics},
+        problems=(404, 503),
+        media_type="text/plain",
+    )
+)
+def show_metrics() -> Response:
+    """For Prometheus: durations of deployments and their outcomes, tenants, mail, Argo CD.
+
+    Needs the token of the setting `metrics_token_file`, as bearer token. Where none is set, only
+    who asks from the same machine gets an answer. For all others there is nothing here (404).
+    """
+    if not _is_operator():
+        raise NotFound
+    return Response(write_metrics(current_service()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _is_operator() -> bool:
+    token = current_service().metrics_token
+    if token is None:
+        return _is_local()
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    is_same = hmac.compare_digest(given.strip().encode(), token().encode())
+    return scheme.lower() == "bearer" and is_same
+
+
+def _is_local() -> bool:
+    """Whether this machine asks for itself; a proxy on it asks for others."""
+    forwarded = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+    if any(name in request.headers for name in forwarded):
+        return False
+    try:
+        return ip_address(request.remote_addr or "").is_loopback
+    except ValueError:  # a socket's peer without address
+        return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from tenantry.core.model import Status
 
@@ -126,3 +126,7 @@ class KeySet(Answer):
     """Public keys that verify licenses (RFC 7517)."""
 
     keys: list[dict[str, str]]
+
+
+class Metrics(RootModel[str]):
+    """Metrics in the text format of Prometheus."""

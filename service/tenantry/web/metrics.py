@@ -1,0 +1,114 @@
+"""The service's figures in Prometheus' words, read from the database at each scrape: all processes
+tell the same, and a restart forgets nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from sqlalchemy import Row
+
+from tenantry.flows.figures import histograms, outcomes
+from tenantry.flows.gauges import Gauges, read_gauges
+from tenantry.flows.service import Service
+
+BOUNDS = (1, 2, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1800)  # seconds
+_LABELS = ("kind", "synthetic", "step")
+
+
+def write_metrics(service: Service) -> bytes:
+    """All metrics, in the text format."""
+    registry = CollectorRegistry()
+    registry.register(_OfDatabase(service))
+    return generate_latest(registry)
+
+
+class _OfDatabase(Collector):
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def describe(self) -> list[Metric]:
+        """Nothing: else the database is asked twice."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        with self.service.database.read() as session:
+            steps, ends = histograms(session, BOUNDS), outcomes(session)
+            gauges = read_gauges(session, self.service.now())
+        yield _durations(steps)
+        yield _outcomes(ends)
+        yield from _standing(gauges)
+        yield from _watches(gauges)
+
+
+def _durations(steps: Any) -> Metric:
+    family = HistogramMetricFamily(
+        "tenantry_deployment_step_seconds",
+        "Seconds from one step of a deployment to the next; `total`: from wanted to answering.",
+        labels=_LABELS,
+    )
+    for row in steps:
+        family.add_metric(_labels(row, row.step), _buckets(row), row.seconds)
+    return family
+
+
+def _buckets(row: Row[Any]) -> list[tuple[str, float]]:
+    counts = tuple(row)[-len(BOUNDS) :]
+    upto = [(str(float(bound)), count) for bound, count in zip(BOUNDS, counts, strict=True)]
+    return [*upto, ("+Inf", row.times)]
+
+
+def _outcomes(ends: Any) -> Metric:
+    family = GaugeMetricFamily(
+        "tenantry_deployments",
+        "Deployments by outcome.",
+        labels=("kind", "synthetic", "outcome"),
+    )
+    for row in ends:
+        family.add_metric(_labels(row, row.outcome), row.times)
+    return family
+
+
+def _labels(row: Row[Any], last: str) -> list[str]:
+    return [row.kind, "true" if row.synthetic else "false", last]
+
+
+def _standing(gauges: Gauges) -> Iterator[Metric]:
+    tenants = GaugeMetricFamily("tenantry_tenants", "Tenants by status.", labels=("status",))
+    for status, number in gauges.statuses.items():
+        tenants.add_metric([status], number)
+    yield tenants
+    yield _gauge("unpublished", "Tenants that main does not show as wanted.", gauges.behind)
+    yield _gauge("set_aside", "Of these, those that cannot be published.", gauges.set_aside)
+    yield _gauge("mail_waiting", "Mail that is due and not sent.", gauges.mail)
+    yield CounterMetricFamily(
+        "tenantry_flaps", "Times that a running tenant was disturbed.", value=gauges.flaps
+    )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"tenantry_{name}", text, value=value)
+
+
+def _watches(gauges: Gauges) -> Iterator[Metric]:
+    age = GaugeMetricFamily(
+        "tenantry_watch_age_seconds", "Since a cell's Argo CD last answered.", labels=("cell",)
+    )
+    for cell, seconds in gauges.watch_age.items():
+        age.add_metric([cell], seconds)
+    yield age
+    failing = GaugeMetricFamily(
+        "tenantry_watch_failing", "1 while a cell's Argo CD does not answer.", labels=("cell",)
+    )
+    for cell, is_failing in gauges.watch_failing.items():
+        failing.add_metric([cell], is_failing)
+    yield failing
