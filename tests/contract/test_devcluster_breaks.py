@@ -17,7 +17,7 @@ import requests
 from tenantry.cli.devcluster import dev
 from tenantry.devcluster import DevCluster
 from tenantry.devcluster.breaks import NoSuchBreak
-from tenantry.devcluster.faults import CASES
+from tenantry.devcluster.cases import CASES
 from tests.contract import devcluster_kit
 from tests.contract.devcluster_kit import (
     BASE,

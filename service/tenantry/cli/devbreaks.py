@@ -11,7 +11,7 @@ import click
 from tenantry.adapters.http import RequestFailed, Timeouts, make_session, send
 from tenantry.core.errors import TenantryError
 from tenantry.devcluster.breakscontrol import PATH
-from tenantry.devcluster.faults import CASES
+from tenantry.devcluster.cases import CASES
 
 _TIMEOUTS = Timeouts(connect=3, read=10, total=20)
 _CASE = click.argument("case", type=click.Choice(list(CASES)), metavar="CASE", required=False)

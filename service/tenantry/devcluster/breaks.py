@@ -5,8 +5,8 @@ from __future__ import annotations
 from tenantry.core.errors import TenantryError
 from tenantry.devcluster.application import Application
 from tenantry.devcluster.broken import Break, Broken
+from tenantry.devcluster.cases import CASES
 from tenantry.devcluster.controller import Controller
-from tenantry.devcluster.faults import CASES, Case
 from tenantry.devcluster.scheduler import Scheduler
 from tenantry.devcluster.sets import SetController
 
@@ -84,10 +84,9 @@ class Breaks:
         self._flaps.after(pause, self._flap)
 
 
-def _check(name: str, tenant: str | None) -> Case:
+def _check(name: str, tenant: str | None) -> None:
     case = CASES.get(name)
     if case is None:
         raise NoSuchBreak(f"no case is called {name!r}", remedy="`tenantry dev break --list`")
     if case.fault is None and tenant is not None:
         raise NoSuchBreak(f"{name} is of the whole Argo CD", remedy="name no tenant")
-    return case
