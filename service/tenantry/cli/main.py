@@ -22,6 +22,7 @@ from tenantry.cli.platform import platform
 from tenantry.cli.repo import repo
 from tenantry.cli.serve import serve
 from tenantry.cli.stats import stats
+from tenantry.cli.status import status
 from tenantry.cli.tenants import tenants
 from tenantry.cli.terminal import echo
 from tenantry.cli.worker import worker
@@ -37,7 +38,7 @@ def cli() -> None:
 
 for command in (
     changes, check, db, demo, dev, diff, doctor, init, license_command, platform, repo, serve,
-    stats, tenants, worker,
+    stats, status, tenants, worker,
 ):  # fmt: skip
     cli.add_command(command)
 
