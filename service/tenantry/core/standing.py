@@ -130,14 +130,11 @@ def _run_on(known: Standing, look: Look, now: datetime, rules: Rules) -> Step:
 def _provision(known: Standing, look: Look, now: datetime, rules: Rules) -> Step:
     """Failed only once all that could be tried was tried."""
     step = _attempt(known, look, now, rules)
-    has_failed = step.tells_support or (
-        step.standing.support_told and _is_due(look, now, rules) and step.act is Act.NOTHING
-    )
-    status = Status.FAILED if has_failed else Status.PROVISIONING
-    if look.verdict.status not in (Status.FAILED, Status.PROVISIONING):
-        status = look.verdict.status  # before it is on main, or it is to be removed
-    elif known.status is Status.FAILED and look.verdict.status is Status.FAILED:
-        status = Status.FAILED
+    status = look.verdict.status
+    if status in (Status.FAILED, Status.PROVISIONING):  # else it is not on main, or is to go
+        gave_up = step.standing.support_told and _is_due(look, now, rules)
+        still = known.status is status is Status.FAILED
+        status = Status.FAILED if gave_up or still else Status.PROVISIONING
     standing = replace(step.standing, status=status, unsettled_since=None)
     return replace(step, standing=standing, verdict=replace(look.verdict, status=status))
 
