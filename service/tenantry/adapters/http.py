@@ -10,21 +10,27 @@ the caller's business.
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 MEBIBYTE = 1024 * 1024
 CHUNK = 64 * 1024
+LINE_ERRORS = (OSError, http.client.HTTPException)  # of a connection that `make_line` made
+LineAnswer = http.client.HTTPResponse
 
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([A-Za-z ,-]+)")
 
@@ -84,6 +90,20 @@ def make_session(ca: Path | None = None, *, connections: int = 8) -> requests.Se
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def make_line(url: str, session: requests.Session, timeout: float) -> http.client.HTTPConnection:
+    """A connection for an answer that goes on and on; not open yet. Its socket is at hand before
+    there is an answer, so that who waits can be stopped, which a session lacks. It trusts what the
+    session trusts.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme == "http":
+        return http.client.HTTPConnection(host, port, timeout=timeout)
+    authorities = session.verify if isinstance(session.verify, str) else DEFAULT_CA_BUNDLE_PATH
+    context = ssl.create_default_context(cafile=authorities)
+    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
 
 
 def send(

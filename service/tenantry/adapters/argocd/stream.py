@@ -8,7 +8,6 @@ not even headers come before the first of those, so `stop` has to end a connecti
 
 from __future__ import annotations
 
-import http.client
 import socket
 import ssl
 import threading
@@ -19,12 +18,11 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from requests.structures import CaseInsensitiveDict
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from tenantry.adapters.argocd.answers import as_object, check
 from tenantry.adapters.argocd.connection import Connection
 from tenantry.adapters.argocd.listing import PATHS, ListedApplication, parse_line
-from tenantry.adapters.http import MEBIBYTE, Answer
+from tenantry.adapters.http import LINE_ERRORS, MEBIBYTE, Answer, LineAnswer, make_line
 from tenantry.core.errors import ArgoError, ArgoUnreachable
 from tenantry.core.members import object_of, text_of
 
@@ -56,7 +54,7 @@ def listen(
     ArgoUnreachable where it cannot be had, breaks off, or is silent for `silence` seconds; else
     the errors of any answer, also where one comes within the stream.
     """
-    line = _make_line(connection)
+    line = make_line(connection.url, connection.session, connection.timeouts.connect)
     target = f"{urlsplit(connection.url).path}/api/v1/stream/applications?{urlencode(params)}"
     headers = connection.headers("text/event-stream")
     try:
@@ -66,23 +64,11 @@ def listen(
             line.request("GET", target, headers=headers)
             with closing(line.getresponse()) as response:
                 yield from _read(response)
-    except (OSError, http.client.HTTPException) as error:
+    except LINE_ERRORS as error:
         if not stop.is_set():
             raise ArgoUnreachable(f"Argo CD's stream ended: {_explain(error)}.") from error
     finally:
         line.close()
-
-
-def _make_line(connection: Connection) -> http.client.HTTPConnection:
-    """A connection whose socket is at hand before there is an answer, which `requests` lacks."""
-    parts, patience = urlsplit(connection.url), connection.timeouts.connect
-    host, port = parts.hostname or "", parts.port
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=patience)
-    trusted = connection.session.verify
-    authorities = trusted if isinstance(trusted, str) else DEFAULT_CA_BUNDLE_PATH
-    context = ssl.create_default_context(cafile=authorities)
-    return http.client.HTTPSConnection(host, port, timeout=patience, context=context)
 
 
 @contextmanager
@@ -117,7 +103,7 @@ def _explain(error: Exception) -> str:
     return f"it broke off ({type(error).__name__})"
 
 
-def _read(response: http.client.HTTPResponse) -> Iterator[Arrival]:
+def _read(response: LineAnswer) -> Iterator[Arrival]:
     if response.status != 200:
         headers = CaseInsensitiveDict(response.headers.items())
         check(Answer(response.status, headers, response.read(LINE_LIMIT)))
