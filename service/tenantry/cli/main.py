@@ -23,6 +23,7 @@ from tenantry.cli.repo import repo
 from tenantry.cli.serve import serve
 from tenantry.cli.stats import stats
 from tenantry.cli.status import status
+from tenantry.cli.synthetic import synthetic
 from tenantry.cli.tenants import tenants
 from tenantry.cli.terminal import echo
 from tenantry.cli.worker import worker
@@ -38,7 +39,7 @@ def cli() -> None:
 
 for command in (
     changes, check, db, demo, dev, diff, doctor, init, license_command, platform, repo, serve,
-    stats, status, tenants, worker,
+    stats, status, synthetic, tenants, worker,
 ):  # fmt: skip
     cli.add_command(command)
 
