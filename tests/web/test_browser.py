@@ -8,14 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tenantry.core.model import Status
+from tenantry.core.model import SETTLED, Status
+from tenantry.core.reasons import tell_customer
 from tests.programs import require
 from tests.web.stage import Stage
 
@@ -261,4 +262,26 @@ def test_every_page_fits_and_can_be_read(site: Site, size: ViewportSize, scheme:
             shoot(page, f"{name}-{size['width']}-{scheme}")
             assert page.evaluate("document.documentElement.scrollWidth") == size["width"], name
             assert page.evaluate(CONTRASTS) == [], name
+    assert not site.complaints
+
+
+@WIDTHS
+def test_the_page_can_be_read_in_every_status(site: Site, size: ViewportSize) -> None:
+    token = site.stage.add_customer()
+    view = site.stage.advance(token, 4)
+    with site.page(size, reduced_motion="reduce") as page:
+        for status in Status:
+            site.stage.views[token] = replace(
+                view,
+                status=status,
+                reason=tell_customer("unhealthy", status),
+                settled=status in SETTLED,
+                late=status == Status.PROVISIONING,
+                unknown_since=site.stage.now if status == Status.DEGRADED else None,
+                flaps=3 if status == Status.DEGRADED else 0,
+            )
+            page.goto(f"/status/{token}")
+            shoot(page, f"status-{status}-{size['width']}")
+            assert page.evaluate("document.documentElement.scrollWidth") == size["width"], status
+            assert page.evaluate(CONTRASTS) == [], status
     assert not site.complaints
