@@ -96,7 +96,6 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
         trusted_proxies=settings.trusted_proxies,
         public_url=settings.public_url,
         metrics_token=_reader(settings.metrics_token_file),
-        metrics_token=_reader(settings.metrics_token_file),
         publish_batch=settings.publish_batch,
         bulk_batch=settings.bulk_batch,
         patience=_patience(settings),

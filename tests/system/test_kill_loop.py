@@ -11,7 +11,7 @@ import pytest
 from tests.system.kill_loop import WORKERS, KillLoop
 from tests.system.processes import Site, running
 
-KILLS = 5  # on each database; `make soak` for more
+KILLS = 3  # on each database; `make soak` for more
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from unittest import mock
 from tenantry import settings, wiring
 from tenantry.adapters.database.tables import Tenant
 from tenantry.adapters.git import create_bare
+from tenantry.adapters.product_folder import read_product_folder
 from tenantry.core import naming
 from tenantry.core.signup import parse_signup
 from tenantry.core.structure import Shape
@@ -28,7 +29,7 @@ from tests.programs import require
 VECTORS = Path(__file__).parent.parent / "data" / "kubeseal"
 PASSWORD = "SecurePass123"
 FEW_SHARDS = 4  # there are many worlds, and a shard should have several tenants
-read_product_folder_once = cache(wiring.read_product_folder)
+read_product_folder_once = cache(read_product_folder)
 
 
 class Clock:

@@ -10,6 +10,7 @@ import pytest
 from tenantry import settings, wiring
 from tenantry.core.errors import SettingsError
 from tenantry.settings import load, read_secret, unknown_variables
+from tests.ports import free_port
 
 CANARY = "postgresql+psycopg://tenantry:canary@db/tenantry"
 
@@ -172,6 +173,30 @@ def test_argocd_may_know_the_repository_by_another_url() -> None:
 def test_half_set_cell_is_refused_at_start(tmp_path: Path, cell: dict[str, str], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
         wiring.build(load(data_dir=tmp_path, cells={"main": cell}))
+
+
+@pytest.mark.parametrize(
+    ("environment_name", "cell", "is_allowed"),
+    [
+        ("development", {}, True),
+        ("development", {"instance_private": False}, False),
+        ("production", {}, False),
+        ("production", {"instance_private": True}, True),
+        ("production", {"probe_connect_to": "{closed}"}, True),
+        ("production", {"probe_connect_to": "{closed}", "instance_private": False}, False),
+    ],
+)
+def test_instances_have_private_addresses_where_they_may(
+    tmp_path: Path, environment_name: str, cell: dict[str, object], is_allowed: bool
+) -> None:
+    closed = f"127.0.0.1:{free_port()}"
+    cell = {name: closed if value == "{closed}" else value for name, value in cell.items()}
+    given = {"data_dir": tmp_path, "cells": {"main": cell}}
+    wiring.build(load(**given)).database.close()  # makes the database that production asks for
+    with wiring.site(load(environment=environment_name, **given), "main") as site:
+        probed = site.cell.probe(f"http://{closed}/")
+        assert ("INSTANCE_PRIVATE" not in probed.reason) is is_allowed
+        assert site.cell.ask(f"http://{closed}/") is None
 
 
 # Misspelt ones

@@ -94,7 +94,6 @@ class Service:
     trusted_proxies: int  # that append to X-Forwarded-For
     public_url: str
     metrics_token: Callable[[], str] | None  # for /metrics; None: only this machine is answered
-    metrics_token: Callable[[], str] | None  # for /metrics; None: only this machine is answered
     publish_batch: int  # most tenants in one push
     bulk_batch: int  # most of a change to many
     patience: Patience
