@@ -56,6 +56,7 @@ class Application:
     created: str = field(default_factory=stamp_now)
     deleted: str | None = None  # when deletion was asked for
     gone: bool = False
+    again: bool = False  # whether it is synced even if its commit was
     resource_version: int = 0
     generation: int = 0
     # comparison
@@ -73,6 +74,7 @@ class Application:
     wanted_operation: dict[str, Any] | None = None  # the document's top-level `operation`
     history: list[dict[str, Any]] = field(default_factory=list)
     run: Iterator[float] | None = field(default=None, repr=False)
+    turn: threading.Lock = field(default_factory=threading.Lock, repr=False)  # to compare it
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property

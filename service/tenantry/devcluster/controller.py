@@ -94,8 +94,9 @@ class Controller:
         of a commit that was synced before.
         """
         with application.lock:
+            application.again = True
             self._watch_rollout(application)
-        self._builds.after(0, partial(self._compare, application, None, again=True))
+        self.compare_later(application)
 
     def look_at_health(self, application: Application) -> None:
         """Tell its health as it is now; nothing while it syncs."""
@@ -160,11 +161,13 @@ class Controller:
     def _is_away(self) -> bool:
         return self._broken.has("controller-idle") or self._broken.has("restart")
 
-    def _compare(
-        self, application: Application, done: threading.Event | None, *, again: bool = False
-    ) -> None:
+    def _compare(self, application: Application, done: threading.Event | None) -> None:
         if self._is_away():
             return  # and whoever waits, waits in vain
+        with application.turn:  # or one that began earlier could have the last word
+            self._compare_now(application, done)
+
+    def _compare_now(self, application: Application, done: threading.Event | None) -> None:
         try:
             if refusal := self.project.spec_refusal(application.spec):
                 with application.lock:
@@ -179,12 +182,12 @@ class Controller:
                 self.registry.publish(application)
         else:
             with application.lock:
-                self._write(application, target, again=again)
+                self._write(application, target)
         finally:
             if done is not None:
                 done.set()
 
-    def _write(self, application: Application, target: Target, *, again: bool) -> None:
+    def _write(self, application: Application, target: Target) -> None:
         if application.gone:
             return
         application.target = target
@@ -193,15 +196,16 @@ class Controller:
         application.reconciled = stamp_now()
         operation.note_failed_attempt(application)
         self.registry.publish(application)
-        self._sync_if_due(application, again=again)
+        self._sync_if_due(application)
 
-    def _sync_if_due(self, application: Application, *, again: bool = False) -> None:
+    def _sync_if_due(self, application: Application) -> None:
         """Start an automated sync where one is due: not twice for one commit, unless `again`."""
         automated = application.sync_policy.get("automated")
         if automated is None or automated.get("enabled") is False or application.deleted:
             return
         if application.run is not None or self.is_shut(application):
             return
+        again, application.again = application.again, False
         last = application.operation
         failed = again and last is not None and last.phase == "Failed"
         if application.sync != "OutOfSync" and not failed:
@@ -249,7 +253,10 @@ class Controller:
             if application.deleted is not None:
                 self._remove(application)
                 return
-            self._sync_if_due(application)
+            if application.again:  # what changed during the sync is not compared yet
+                self.compare_later(application)
+            else:
+                self._sync_if_due(application)
             self._watch_rollout(application)
 
     def _resume(self, application: Application, run: object) -> None:
