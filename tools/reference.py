@@ -13,7 +13,9 @@ from pydantic import BaseModel
 
 from tenantry.core.model import MOVES, SETTLED, Status
 from tenantry.core.reasons import REASONS, Reason, tell_customer
+from tenantry.devcluster.cases import CASES
 from tenantry.settings import CellSettings, Settings
+from tests.system.cases import OF_A_TENANT
 from tools.work import ROOT
 
 SETTINGS_INTRO = """
@@ -44,7 +46,6 @@ meaning. Sentences are for people: the operator's names what happened, the custo
 of what runs behind. A change on its way to a tenant that runs is told apart from the status, as
 `change` (see [the API](api.md)).
 
-This is the first form: some statuses belong to features that are not there yet. They are marked.
 
 ## Statuses
 
@@ -60,6 +61,13 @@ stands for the general sentence of its column. *Heals*: it passes by itself, or 
 again. A code that is a link has a section in the [runbook](runbook.md).
 """
 REASON_COLUMNS = ("code", "heals", "operator", "customer: set up", "runs", "degraded")
+CASES_INTRO = """
+## What is told of what goes wrong
+
+Each of these breaks of the [stand-in](stand-in.md) (`tenantry dev break <case>`) is tried by a test
+with the whole service: a new tenant is told like this, and is ready after the break was mended.
+
+"""
 FIXED_INTRO = """
 In these statuses the customer reads one sentence, whatever the reason:
 """
@@ -104,7 +112,14 @@ def status_page() -> str:
         + _table(REASON_COLUMNS, _reasons())
         + FIXED_INTRO
         + _table(("status", "customer"), _fixed_sentences())
+        + CASES_INTRO
+        + _table(("case", "what is broken", "reason"), _cases())
     )
+
+
+def _cases() -> Iterable[Sequence[str]]:
+    for each in OF_A_TENANT:
+        yield f"`{each.case}`", f"{CASES[each.case].plays}.", f"`{each.reason}`"
 
 
 PAGES: dict[Path, Callable[[], str]] = {

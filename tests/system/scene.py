@@ -26,8 +26,10 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.adapters.probe import Probed
 from tenantry.core.application import Application
+from tenantry.core.application_set import ApplicationSet
 from tenantry.core.errors import TenantryError
 from tenantry.core.limits import Limit, Limits
+from tenantry.core.live import Node
 from tenantry.core.model import Status
 from tenantry.core.signup import parse_signup
 from tenantry.flows import outbox
@@ -58,6 +60,7 @@ class StandIn:
     head: Callable[[], str]  # of main
     now: Callable[[], datetime]
     compared: dict[str, str] = field(default_factory=dict)  # Application -> commit
+    url: str = "http://argocd.localhost"
 
     def announce(self, _branch: str, _before: str | None, after: str, paths: object) -> None:
         for path in cast(list[str], paths):
@@ -78,7 +81,16 @@ class StandIn:
             applied_revision=commit, finished_at=now, reconciled_at=now,
         )  # fmt: skip
 
-    def refresh(self, name: str) -> Refreshed:
+    def sets(self) -> tuple[ApplicationSet, ...]:
+        return ()
+
+    def tree(self, _: str) -> tuple[Node, ...]:
+        return ()
+
+    def may_sync_now(self, _: str) -> bool:
+        return True
+
+    def refresh(self, name: str, *, hard: bool = False) -> Refreshed:
         self.compared[name] = self.head()
         return Refreshed(asked=True, application=self.get(name))
 

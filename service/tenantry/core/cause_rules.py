@@ -15,6 +15,8 @@ SYNC = frozenset(
     {"syncing", "sync_retrying", "sync_failed", "operation_unclear", "out_of_sync", "argocd_error"}
 )
 HEALTH = frozenset({"starting", "unhealthy", "resources_missing", "awaiting_health"})
+# what the ingress controller made beside the Application's own objects does not count as its health
+ANSWER = HEALTH | {"not_answering"}
 # a wave waits for the health of the one before it
 WAVE = frozenset({"syncing", "sync_retrying", "sync_failed"})
 
@@ -105,11 +107,11 @@ RULES = (
     ),
     _rule(
         "certificate_refused",
-        HEALTH,
+        ANSWER,
         r"has failed to complete|urn:ietf:params:acme:error|was denied by",
         _CERTIFICATES,
     ),
-    _rule("certificate_pending", HEALTH, "", _CERTIFICATES),
+    _rule("certificate_pending", ANSWER, "", _CERTIFICATES),
     # without a message: of what has failed it would be a guess
     _rule("ingress_without_address", frozenset({"starting"}), "", _INGRESSES),
     _rule(
