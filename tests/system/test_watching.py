@@ -283,3 +283,21 @@ def test_tenants_that_rest_cost_no_requests_of_their_own(cluster: Cluster) -> No
         cluster.world.clock.time += timedelta(seconds=5)
         cluster.look()
     assert (asked.lists, asked.gets) == (5, 0)
+
+
+def test_tenant_that_rests_is_probed_and_what_it_lacks_is_told(cluster: Cluster) -> None:
+    """Nothing that Argo CD tells changes, so only the instance itself can show it."""
+    signed_up = cluster.world.sign_up()
+    cluster.publish()
+    cluster.wait_for(signed_up, Status.READY)
+    asked = Asked(fails=False)
+    watch_as(cluster, asked)
+    cluster.look()
+    cluster.world.wait(6)
+    cluster.look()
+    assert asked.gets == 0
+    cluster.stand_in.breaks.start("silent-instance")
+    cluster.world.wait(6)
+    cluster.wait_for(signed_up, Status.DEGRADED)
+    cluster.stand_in.breaks.end("silent-instance")
+    cluster.wait_for(signed_up, Status.READY)

@@ -53,13 +53,13 @@ class Judge:
         verdict = judge(wanted, application, compared, applied, None, before)
         if not (verdict.needs_probe or (verdict.healthy and expects_answer(spec.state))):
             return verdict
-        wrong = self._ask(tenant)
+        wrong = self.ask(tenant)
         said = wrong.detail if wrong else ""
         verdict = judge(wanted, application, compared, applied, wrong is None, before, said)
         is_told = wrong is not None and verdict.reason_code == "not_answering"
         return explain(verdict, wrong) if wrong and is_told else verdict
 
-    def _ask(self, tenant: Watched) -> Obstacle | None:
+    def ask(self, tenant: Watched) -> Obstacle | None:
         """The first thing that is wrong with what the instance answers; None: nothing."""
         for path in self.product.ready.paths:
             answer = self.cell.probe(f"{tenant.url}{path}")

@@ -53,9 +53,12 @@ class Memories:
     def of(self, tenant: Watched) -> Memory:
         return self._of.setdefault(tenant.name, Memory())
 
-    def restless(self, now: datetime) -> set[str]:
-        """Names of those that are to be looked at again by now."""
-        return {name for name, each in self._of.items() if _is_over(each, now)}
+    def restless(self, moving: Mapping[str, int], now: datetime) -> set[str]:
+        """Names of those that are to be looked at by now; of those on the way, by the generation
+        that was published, also what was not looked at yet.
+        """
+        waited = {name for name, each in self._of.items() if _is_over(each, now)}
+        return waited | {name for name, each in moving.items() if self._is_new(name, each)}
 
     def keep(self, names: Iterable[str]) -> None:
         """Forget all others."""
@@ -87,9 +90,13 @@ class Memories:
         memory.nudged_at = now
         return True
 
+    def _is_new(self, name: str, generation: int) -> bool:
+        memory = self._of.get(name)
+        return memory is None or memory.news is None or memory.news[0] != generation
+
     def _is_due(self, tenant: Watched, line: ListedApplication | None, now: datetime) -> bool:
         memory = self.of(tenant)
-        if tenant.rests and _is_calm(tenant, line):
+        if is_calm(tenant, line):
             if memory.again_at is None:
                 memory.again_at = self._next_probe(tenant, now)
             return _is_over(memory, now)
@@ -108,9 +115,9 @@ class Memories:
         return now + self.probe_every * (0.5 + random.random() / 2)  # noqa: S311 - no secret
 
 
-def _is_calm(tenant: Watched, line: ListedApplication | None) -> bool:
-    """Whether the list alone shows that nothing is wrong with what runs."""
-    if line is None or line.deleting:
+def is_calm(tenant: Watched, line: ListedApplication | None) -> bool:
+    """Whether the tenant rests, and the list alone shows nothing that is wrong with it."""
+    if not tenant.rests or line is None or line.deleting:
         return False
     return line.health in _GOOD or (
         line.health == "Suspended" and tenant.spec.state is State.SUSPENDED

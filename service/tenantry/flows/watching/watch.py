@@ -11,7 +11,7 @@ Do not: change a status because something could not be asked. Unknown moves noth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,12 +30,14 @@ from tenantry.flows.watching.asking import Asker
 from tenantry.flows.watching.explaining import Explainer
 from tenantry.flows.watching.hearing import Ears, Lines
 from tenantry.flows.watching.judging import Judge, Looked
-from tenantry.flows.watching.memory import Memories
+from tenantry.flows.watching.memory import Memories, is_calm
 from tenantry.flows.watching.trees import read_trees
-from tenantry.flows.watching.watched import Watched, read_watched
+from tenantry.flows.watching.watched import Watched, read_moving, read_watched
 
 log = structlog.get_logger()
 JUDGED_TOGETHER = 200  # tenants; bounds memory, and how much a failure in between costs
+AT_A_TIME = 1000  # tenants between two lists
+SOON = 5.0  # seconds until Argo CD is asked again where it did not answer: people wait for it
 LEASE = 6.0  # seconds after which another worker takes over
 KEEP = 2.0  # seconds between two signs of life
 
@@ -123,16 +125,34 @@ class Watcher:
                 self._lines.pop(name, None)
             else:
                 self._lines[name] = line
-        names: Collection[str] = heard.keys() | self._memories.restless(now)
-        with self._noted(now):
-            tenants = read_watched(self.service, self.cell, names)
-            self._moving = self._moving or any(not each.rests for each in tenants)
-            self._judge_due(argocd, tenants, now)
+        moving = read_moving(self.service, self.cell)
+        self._moving = self._moving or bool(moving)
+        names = heard.keys() | self._memories.restless(moving, now)
+        if names:
+            with self._noted(now):
+                tenants = read_watched(self.service, self.cell, sorted(names)[:AT_A_TIME])
+                self._judge_due(argocd, tenants, now)
 
     def _judge_due(self, argocd: ArgoCD, tenants: Sequence[Watched], now: datetime) -> None:
-        due = self._memories.due(tenants, self._lines, now)
+        due = self._probe_calm(self._memories.due(tenants, self._lines, now), now)
         for start in range(0, len(due), JUDGED_TOGETHER):
             self._judge_all(argocd, due[start : start + JUDGED_TOGETHER], now)
+
+    def _probe_calm(self, due: Sequence[Watched], now: datetime) -> list[Watched]:
+        """Ask instances of tenants that rest, and nobody else, whether they answer; who is to be
+        judged.
+        """
+        calm = [each for each in due if is_calm(each, self._lines.get(each.name))]
+        if not calm:
+            return list(due)
+        judge = Judge(self.cell, self.service.product)
+        with ThreadPoolExecutor(self._patience.at_once) as pool:
+            wrong = list(pool.map(judge.ask, calm))
+        good = {each.name for each, found in zip(calm, wrong, strict=True) if found is None}
+        for each in calm:
+            if each.name in good:
+                self._memories.looked(each, self._lines.get(each.name), now)
+        return [each for each in due if each.name not in good]
 
     def _judge_all(self, argocd: ArgoCD, due: Sequence[Watched], now: datetime) -> None:
         judge = Judge(self.cell, self.service.product)
@@ -204,6 +224,7 @@ class Watcher:
             yield
         except (ArgoError, RepositoryError) as error:
             record.note_failure(self.service, self.cell, str(error), now)
+            error.retry_after = error.retry_after or SOON
             raise
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from tenantry.adapters.database.tables import Deployment, Tenant
 from tenantry.core import naming
@@ -54,25 +54,40 @@ class Watched:
         )
 
 
+_MOVING = select(Deployment.customer_id).where(
+    Deployment.published_at.is_not(None),
+    Deployment.ready_at.is_(None),
+    Deployment.outcome.is_(None),
+)
+
+
 def read_watched(
     service: Service, cell: Cell, names: Collection[str] | None = None
 ) -> list[Watched]:
-    """All of the cell; with `names`, those of them and those that are on the way."""
-    late = select(Deployment.customer_id).where(
-        Deployment.published_at.is_not(None),
-        Deployment.ready_at.is_(None),
-        Deployment.outcome.is_(None),
+    """All of the cell, or those of them that are named."""
+    shown = select(Tenant).where(*_shown(cell))
+    if names is not None:
+        shown = shown.where(Tenant.name.in_(names))
+    with service.database.read() as session:
+        moving = set(session.scalars(_MOVING))
+        return [_watched(row, row.customer_id in moving) for row in session.scalars(shown)]
+
+
+def read_moving(service: Service, cell: Cell) -> dict[str, int]:
+    """The published generation, by name, of each tenant that is on its way."""
+    moving = select(Tenant.name, Tenant.published_generation).where(
+        *_shown(cell), Tenant.customer_id.in_(_MOVING)
     )
-    shown = select(Tenant).where(
+    with service.database.read() as session:
+        return {row.name: row.published_generation for row in session.execute(moving)}
+
+
+def _shown(cell: Cell) -> tuple[ColumnElement[bool], ...]:
+    return (
         Tenant.cell == cell.name,
         Tenant.published_generation > 0,
         Tenant.status != Status.DELETED,
     )
-    with service.database.read() as session:
-        moving = set(session.scalars(late))
-        if names is not None:
-            shown = shown.where(Tenant.customer_id.in_(moving) | Tenant.name.in_(names))
-        return [_watched(row, row.customer_id in moving) for row in session.scalars(shown)]
 
 
 def standing_of(row: Tenant) -> Standing:
