@@ -22,7 +22,7 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
-from bench import audit, bulk, memory, overlay, publish, recovery, results, signup
+from bench import audit, bulk, memory, overlay, publish, recovery, results, signup, watch
 from bench.results import Figure, Result
 from bench.stage import Stage, make_stage
 from tenantry import settings
@@ -45,6 +45,7 @@ class Scale:
     memory_signups: int = 10_000
     signups: int = 600
     builds: int = 9
+    events: int = 20
 
     def sizes(self) -> list[int]:
         """Of the repository, rising, where single signups are measured."""
@@ -62,6 +63,7 @@ QUICK = Scale(
     memory_signups=10,
     signups=16,
     builds=1,
+    events=1,
 )
 
 
@@ -145,6 +147,12 @@ def run_signup(run: Run) -> Result:
     return signup.result(signup.measure(run.console, signups=run.scale.signups))
 
 
+def run_watch(run: Run) -> Result:
+    """Following Argo CD, in a repository of its own."""
+    scale = run.scale
+    return watch.result(watch.measure(run.console, tenants=scale.tenants, events=scale.events))
+
+
 # In the order in which they run, however they are named: `memory` ends while tenants are still to
 # be published, and `audit` must find nothing.
 SUITES: Mapping[str, Callable[[Run], Result]] = {
@@ -155,6 +163,7 @@ SUITES: Mapping[str, Callable[[Run], Result]] = {
     "memory": run_memory,
     "signup": run_signup,
     "recovery": run_recovery,
+    "watch": run_watch,
 }
 
 

@@ -27,7 +27,8 @@ from tenantry.flows.signups.signup import SignedUp, signup
 from tenantry.settings import Settings
 from tests.ports import free_port, is_open
 
-CERTIFICATE = Path(__file__).parent.parent / "tests/data/kubeseal/throwaway-cert.pem"
+ROOT = Path(__file__).parent.parent
+CERTIFICATE = ROOT / "tests/data/kubeseal/throwaway-cert.pem"
 REFLOG = "logs/refs/heads/main"
 PATIENCE = 120.0  # seconds for anything that is waited for
 _VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
@@ -83,12 +84,11 @@ class Stage:
     @contextmanager
     def process(self, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
         """A real `tenantry …` on the same data, while the block runs."""
-        environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         command = [sys.executable, "-m", "tenantry", *arguments]
         with (self.folder / f"{arguments[0]}.log").open("ab") as log:
             child = subprocess.Popen(
                 command,
-                env={**environment, **self.variables, **variables},
+                env={**self._environment(), **variables},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -97,6 +97,19 @@ class Stage:
             yield child
         finally:
             _end(child)
+
+    def run(self, module: str) -> str:
+        """What another program of this checkout prints on the same data."""
+        ran = subprocess.run(
+            [sys.executable, "-m", module],
+            env=self._environment(),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, f"{module}: {ran.stderr[-2000:]}"
+        return ran.stdout
 
     @contextmanager
     def serve(self, *, processes: int, threads: int) -> Iterator[tuple[int, int]]:
@@ -132,12 +145,22 @@ class Stage:
         assert not forced, f"{forced} of {len(moves)} pushes dropped commits from main"
         return f"git fsck clean, {len(moves):,} pushes, 0 forced"
 
+    def _environment(self) -> dict[str, str]:
+        """Of its processes."""
+        kept = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+        return {**kept, **self.variables}
+
 
 @contextmanager
 def make_stage(
-    *, now: Callable[[], datetime] = wiring.utc_now, database_url: str | None = None
+    *,
+    now: Callable[[], datetime] = wiring.utc_now,
+    database_url: str | None = None,
+    cell: Mapping[str, str] = {},
 ) -> Iterator[Stage]:
-    """A new one, in a temporary folder; on SQLite where no database is named."""
+    """A new one, in a temporary folder; on SQLite where no database is named. `cell`: settings of
+    its cell, beside those of its repository.
+    """
     with tempfile.TemporaryDirectory(prefix="tenantry-bench-") as place:
         folder = Path(place)
         remote = folder / "tenants.git"
@@ -145,7 +168,7 @@ def make_stage(
         # what a Git host does for its own house is no part of the figures
         _git(remote, "config", "receive.autogc", "false")
         _git(remote, "config", "core.logAllRefUpdates", "true")  # see Stage.check
-        cell = {"repository_url": str(remote), "sealing_certificate": str(CERTIFICATE)}
+        cell = {**cell, "repository_url": str(remote), "sealing_certificate": str(CERTIFICATE)}
         variables = {f"TENANTRY_CELLS__MAIN__{name.upper()}": text for name, text in cell.items()}
         variables["TENANTRY_DATA_DIR"] = str(folder)
         if database_url:
