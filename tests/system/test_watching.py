@@ -14,11 +14,13 @@ from sqlalchemy import select
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database.tables import Change, Deployment, Event, Outbox, Watch
 from tenantry.core.application import Application
-from tenantry.core.errors import ArgoForbidden, ArgoUnreachable
+from tenantry.core.errors import ArgoError, ArgoForbidden, ArgoUnreachable
 from tenantry.core.model import State, Status
+from tenantry.core.review import ChangeKind
 from tenantry.flows import outbox
 from tenantry.flows.fleet.bulk import Selection
 from tenantry.flows.fleet.tenants import mark_to_retry
+from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.service import Cell
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.watching import cleanup
@@ -301,3 +303,78 @@ def test_tenant_that_rests_is_probed_and_what_it_lacks_is_told(cluster: Cluster)
     cluster.wait_for(signed_up, Status.DEGRADED)
     cluster.stand_in.breaks.end("silent-instance")
     cluster.wait_for(signed_up, Status.READY)
+
+
+def test_change_that_main_does_not_show_yet_is_not_what_runs(cluster: Cluster) -> None:
+    """Suspended is who runs nothing, and not who is to run nothing once it is published."""
+    signed_up = cluster.world.sign_up()
+    cluster.publish()
+    cluster.wait_for(signed_up, Status.READY)
+    ask_for(cluster, signed_up, State.SUSPENDED)
+    wait_minutes(cluster, 2)
+    assert cluster.view(signed_up).status == Status.READY
+    cluster.publish()
+    cluster.wait_for(signed_up, Status.SUSPENDED)
+
+
+def ask_for(cluster: Cluster, signed_up: SignedUp, state: State) -> None:
+    world, kind = cluster.world, ChangeKind.STATE
+    fields = {"state": state}
+    request_change(world.service, world.cell, signed_up.customer_id, kind, fields, actor="operator")
+
+
+def test_failed_deployment_that_is_suspended_has_not_succeeded(cluster: Cluster) -> None:
+    asked = Asked()
+    signed_up = fail(cluster, asked)
+    ask_for(cluster, signed_up, State.SUSPENDED)
+    cluster.publish()
+    asked.fails = False
+    cluster.wait_for(signed_up, Status.SUSPENDED)
+    assert outcomes(cluster) == ["failed", "success"]
+
+
+def test_running_tenant_is_not_synced_at_its_first_bad_look(cluster: Cluster) -> None:
+    """A node that goes takes hundreds along, and most of them come back by themselves."""
+    signed_up = cluster.world.sign_up()
+    cluster.publish()
+    cluster.wait_for(signed_up, Status.READY)
+    asked = Asked(fails=False)
+    watch_as(cluster, asked)
+    cluster.world.wait(24 * 60)
+    cluster.stand_in.breaks.start("crash-loop")
+    cluster.wait_for(signed_up, Status.DEGRADED)
+    cluster.look()
+    assert asked.syncs == []
+
+
+@pytest.mark.parametrize("error", [ArgoError("too large"), ArgoUnreachable("no answer in time")])
+def test_application_that_cannot_be_read_is_unknown_and_not_asked_for_at_each_look(
+    cluster: Cluster, error: ArgoError
+) -> None:
+    broken, other = cluster.world.sign_up(), cluster.world.sign_up()
+    cluster.publish()
+    name, gets = cluster.world.tenant(broken.customer_id).name, list[str]()
+    real = cluster.world.cell.argocd
+    assert real is not None
+
+    class Choking(ArgoCD):
+        def get(self, asked: str) -> Application | None:
+            if asked == name:
+                gets.append(name)
+                raise error
+            return super().get(asked)
+
+    cluster.use_cell(argocd=Choking(real.url, lambda: TOKEN, "tenants"))
+    cluster.wait_for(other, Status.READY)
+    for _ in range(20):
+        cluster.world.clock.time += timedelta(seconds=0.25)
+        cluster.look()
+    assert cluster.world.tenant(broken.customer_id).unknown_since is not None
+    before = len(gets)
+    for _ in range(20):
+        cluster.world.clock.time += timedelta(seconds=0.25)
+        cluster.look()
+    assert len(gets) - before <= 5
+    cluster.use_cell()
+    cluster.wait_for(broken, Status.READY)
+    assert cluster.world.tenant(broken.customer_id).unknown_since is None

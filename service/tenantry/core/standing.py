@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from tenantry.core.backoff import Backoff
+from tenantry.core.evidence import Obstacle
 from tenantry.core.model import Status
-from tenantry.core.readiness import Verdict
+from tenantry.core.readiness import Verdict, explain
 
 RUNNING = frozenset({Status.READY, Status.DEGRADED, Status.READ_ONLY, Status.SUSPENDED})
 
@@ -65,15 +66,17 @@ class Standing:
 
 @dataclass(frozen=True)
 class Look:
-    """One look. `generation` was published at `published_at`; `uid` of the Application, "" where
-    there is none; `arrived`: all that was published is so.
+    """One look. `generation` is what was published, and should be so `since`: then it was, or it
+    went bad. `uid` of the Application, "" where there is none; `arrived`: all that was published
+    is so; `is_hopeless`: why not is known, and does not pass by itself.
     """
 
     verdict: Verdict
     generation: int
-    published_at: datetime
+    since: datetime
     uid: str
     arrived: bool
+    is_hopeless: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,11 @@ def _run_on(known: Standing, look: Look, now: datetime, rules: Rules) -> Step:
     """Something is not as wanted with a tenant that runs: a change is on its way, or it is bad."""
     verdict = look.verdict
     if look.uid and known.uid and look.uid != known.uid:  # what ran went with the other one
-        verdict = replace(verdict, status=Status.DEGRADED)
+        bad = replace(verdict, status=Status.DEGRADED)
+        verdict = explain(bad, Obstacle("recreated", verdict.operator))
     step = _settle(known, verdict, now, rules)
+    if step.verdict is None or _has_just_gone_bad(known, step.standing, look):  # it may pass
+        return step
     attempt = _attempt(step.standing, look, now, rules)
     return replace(attempt, verdict=step.verdict)
 
@@ -133,7 +139,7 @@ def _provision(known: Standing, look: Look, now: datetime, rules: Rules) -> Step
     status = look.verdict.status
     if status in (Status.FAILED, Status.PROVISIONING):  # else it is not on main, or is to go
         gave_up = step.standing.support_told and _is_due(look, now, rules)
-        still = known.status is status is Status.FAILED
+        still = known.status is Status.FAILED and step.standing.support_told  # until it arrives
         status = Status.FAILED if gave_up or still else Status.PROVISIONING
     standing = replace(step.standing, status=status, unsettled_since=None)
     return replace(step, standing=standing, verdict=replace(look.verdict, status=status))
@@ -173,8 +179,14 @@ def _attempt(known: Standing, look: Look, now: datetime, rules: Rules) -> Step:
 
 def _is_due(look: Look, now: datetime, rules: Rules) -> bool:
     """Whether nothing more will come of waiting."""
-    is_late = now - look.published_at >= rules.ready_within
-    return look.verdict.reason_code in GAVE_UP or (is_late and look.verdict.reason_code in BROKEN)
+    is_late = now - look.since >= rules.ready_within
+    is_broken = look.is_hopeless or look.verdict.reason_code in BROKEN
+    return look.verdict.reason_code in GAVE_UP or (is_late and is_broken)
+
+
+def _has_just_gone_bad(known: Standing, now: Standing, look: Look) -> bool:
+    is_new = now.status is Status.DEGRADED and known.status is not Status.DEGRADED
+    return is_new and look.verdict.reason_code not in GAVE_UP
 
 
 def _has_waited(known: Standing, now: datetime, rules: Rules) -> bool:

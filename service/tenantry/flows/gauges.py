@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,8 +26,9 @@ class Gauges:
     watch_failing: Mapping[str, bool]
 
 
-def read_gauges(session: Session, now: datetime) -> Gauges:
-    watches = session.scalars(select(Watch)).all()
+def read_gauges(session: Session, now: datetime, cells: Collection[str]) -> Gauges:
+    """How things stand, and how following the Argo CD of these cells fares."""
+    watches = session.scalars(select(Watch).where(Watch.cell.in_(cells))).all()
     behind = select(func.count(), func.count(Tenant.set_aside)).where(
         Tenant.generation > Tenant.published_generation
     )

@@ -97,7 +97,14 @@ def read_status(service: Service, *, token: str, customer_id: str | None = None)
 
 
 def report(
-    session: Session, tenant: Tenant, new: Status, reason_code: str, *, detail: str, now: datetime
+    session: Session,
+    tenant: Tenant,
+    new: Status,
+    reason_code: str,
+    *,
+    detail: str,
+    now: datetime,
+    resource: str = "",
 ) -> None:
     """Record what a tenant is now; an event where status or reason is another. Moves that
     `core.model.MOVES` does not know are refused: ValueError.
@@ -105,7 +112,7 @@ def report(
     old = Status(tenant.status)
     if not may_move(old, new):
         raise ValueError(f"{tenant.customer_id} cannot go from {old} to {new}")
-    tenant.detail = detail
+    tenant.detail, tenant.resource = detail, resource
     if (old, tenant.reason_code) == (new, reason_code):
         return
     if old != new:
@@ -133,6 +140,7 @@ def _view(service: Service, session: Session, customer: Customer) -> StatusView:
     ).all()
     status, now = Status(tenant.status), service.now()
     blind = blind_cells(service, session, now)
+    change = _change(deployments[-1]) or _in_review(session, tenant)
     return StatusView(
         customer_id=customer.customer_id,
         company_name=customer.company_name,
@@ -143,7 +151,7 @@ def _view(service: Service, session: Session, customer: Customer) -> StatusView:
         unknown_since=unknown_since(service, tenant, blind, now),
         late=is_late(tenant, deployments[-1], service.ready_within, now),
         flaps=tenant.flaps,
-        change=_change(deployments[-1]) or _in_review(session, tenant),
+        change=change,
         instance_url=tenant.instance_url,
         commit=tenant.published_commit,
         trial_ends_at=subscription.trial_ends_at,
@@ -151,8 +159,14 @@ def _view(service: Service, session: Session, customer: Customer) -> StatusView:
         signed_up_at=customer.created_at,
         steps=_steps(deployments[0], status),
         updated_at=_updated_at(session, customer.customer_id),
-        settled=status in SETTLED,
+        settled=_is_settled(status, change),
     )
+
+
+def _is_settled(status: Status, change: Change | None) -> bool:
+    """Whether nothing is expected to move soon."""
+    is_changing = change is not None and change.stage != "in_review"
+    return status in SETTLED and status is not Status.DEGRADED and not is_changing
 
 
 def _updated_at(session: Session, customer_id: str) -> datetime:

@@ -102,6 +102,8 @@ def _has_its_license(service: Service, tenant: Tenant) -> bool | None:
     if told is None:
         return None
     answer = service.cells[tenant.cell].ask(f"{tenant.instance_url}{told.path}")
+    if answer is None:
+        return None
     return reported_license(answer, told.field) == str(tenant.approved["license_id"])
 
 

@@ -43,7 +43,8 @@ class _OfDatabase(Collector):
     def collect(self) -> Iterator[Metric]:
         with self.service.database.read() as session:
             steps, ends = histograms(session, BOUNDS), outcomes(session)
-            gauges = read_gauges(session, self.service.now())
+            cells = [each.name for each in self.service.cells.values() if each.argocd]
+            gauges = read_gauges(session, self.service.now(), cells)
         yield _durations(steps)
         yield _outcomes(ends)
         yield from _standing(gauges)

@@ -97,6 +97,9 @@ class Tenant(Base):
     approved: Mapped[dict[str, Any]] = mapped_column(doc="core.model.TenantSpec")
     generation: Mapped[int]
     published_generation: Mapped[int] = mapped_column(default=0)
+    published_spec: Mapped[dict[str, Any] | None] = mapped_column(
+        JSON(none_as_null=True), doc="core.model.TenantSpec that main shows"
+    )
     published_commit: Mapped[str | None] = mapped_column(String(64))
     published_at: Mapped[datetime | None]
     accepted_tree: Mapped[str | None] = mapped_column(String(64))

@@ -89,7 +89,8 @@ def read_tenant(service: Service, customer_id: str) -> tuple[Seen, tuple[Happene
 def _needs_a_look() -> ColumnElement[bool]:
     is_moving = Tenant.status.not_in(SETTLED)
     is_changing = and_(Deployment.outcome.is_(None), Deployment.generation > 1)
-    return or_(is_moving, Tenant.status.in_(TROUBLED), is_changing)
+    is_unknown = Tenant.unknown_since.is_not(None)
+    return or_(is_moving, Tenant.status.in_(TROUBLED), is_changing, is_unknown)
 
 
 def _is_latest() -> ColumnElement[bool]:

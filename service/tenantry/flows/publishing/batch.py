@@ -214,7 +214,7 @@ def _landed(cell: Cell, overlay: Overlay, commits: Mapping[str, Commit]) -> Land
         sha = due.accepted_commit
     else:
         sha = cell.repository.last_commit(due.folder)
-    return Landed(due.generation, overlay.shall.tree, sha, overlay.shall.edit)
+    return Landed(due.generation, due.spec, overlay.shall.tree, sha, overlay.shall.edit)
 
 
 def _change(overlay: Overlay) -> Change:

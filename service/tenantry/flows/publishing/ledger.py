@@ -26,7 +26,7 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.core.edits import Edit
 from tenantry.core.errors import TenantryError
-from tenantry.core.model import Status
+from tenantry.core.model import Status, TenantSpec
 from tenantry.flows import status
 from tenantry.flows.platforms import records
 from tenantry.flows.platforms.records import Seen
@@ -53,11 +53,12 @@ class Push:
 
 @dataclass(frozen=True)
 class Landed:
-    """A generation that stands on main: its tree, the commit that made it stand, and the edit by
-    hand that it keeps.
+    """A generation that stands on main: what was rendered, its tree, the commit that made it stand,
+    and the edit by hand that it keeps.
     """
 
     generation: int
+    spec: TenantSpec
     tree: str
     commit: str
     edit: Edit | None = None
@@ -182,6 +183,7 @@ def _set_aside(session: Session, tenant: Tenant, refusal: Refusal, now: datetime
 def stand(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> None:
     """Have a locked row say what stands on main."""
     tenant.published_generation = landed.generation
+    tenant.published_spec = landed.spec.model_dump(mode="json")
     tenant.published_commit = landed.commit
     tenant.published_at = now
     keep(tenant, landed.tree, landed.edit)

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Change, Proposal, Review, Tenant
 from tenantry.core import naming
+from tenantry.core.model import TenantSpec
 from tenantry.core.review import Outcome
 from tenantry.flows.publishing import adopted, ledger
 from tenantry.flows.publishing.ledger import Landed
@@ -88,7 +89,8 @@ def take(service: Service, merged: Merged) -> bool:
         approve(service, session, tenant, changes, by=REVIEWER, now=now)
         raise_for(session, tenant, "change.merged", now)
         edit = ledger.edit_of(proposal)
-        landed = Landed(tenant.generation, merged.standing, merged.commit, edit)
+        spec = TenantSpec.model_validate(proposal.spec)
+        landed = Landed(tenant.generation, spec, merged.standing, merged.commit, edit)
         ledger.stand(session, tenant, landed, now)
         ledger.date_deployments(session, {tenant.customer_id: landed}, now)
         is_ours = proposal.author is None and proposal.tree == tenant.accepted_tree

@@ -89,7 +89,8 @@ def take_back(service: Service, cell: Cell, once: Once, head: str) -> bool:
         move(service, session, tenant, spec, by=REVIEWER, now=now)
         change.outcome, change.decided_by, change.decided_at = Outcome.REVERTED, REVIEWER, now
         raise_for(session, tenant, "change.reverted", now)
-        landed = Landed(tenant.generation, standing, cell.repository.last_commit(folder))
+        commit = cell.repository.last_commit(folder)
+        landed = Landed(tenant.generation, spec, standing, commit)
         ledger.stand(session, tenant, landed, now)
         ledger.date_deployments(session, {tenant.customer_id: landed}, now)
         follow_up(session, tenant, shown, now)

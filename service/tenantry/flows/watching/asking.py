@@ -20,6 +20,7 @@ from tenantry.flows.watching.memory import Memory
 from tenantry.flows.watching.watched import Watched
 
 log = structlog.get_logger()
+_ANNOUNCEMENT = ""  # is under way by this name, which no Application has
 
 
 class Asker:
@@ -40,6 +41,10 @@ class Asker:
             return
         log.info("watch.asked", application=tenant.name, act=act)
         self._submit(tenant.name, partial(self._act, tenant.name, act, memory))
+
+    def announce(self, cell: Cell, missing: Sequence[Watched]) -> None:
+        """Tell the ApplicationSets of folders that they have made no Application for yet."""
+        self._submit(_ANNOUNCEMENT, partial(_announce, cell, missing))
 
     def close(self) -> None:
         """Forget what was not asked for yet."""
@@ -67,8 +72,7 @@ class Asker:
         self._under_way.discard(name)
 
 
-def announce(cell: Cell, missing: Sequence[Watched]) -> None:
-    """Tell the ApplicationSets of folders that they have made no Application for yet."""
+def _announce(cell: Cell, missing: Sequence[Watched]) -> None:
     late = sorted(missing, key=lambda each: each.published_at)
     commits = {shards.branch_of(each.folder, cell.shards): each.commit for each in late}
     folders = [each.folder for each in late]

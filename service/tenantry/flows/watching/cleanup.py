@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy import select
 
-from tenantry.adapters.database.tables import Tenant
+from tenantry.adapters.database.tables import Change, Tenant
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import State, Status
 from tenantry.core.review import ChangeKind
@@ -31,18 +31,22 @@ def _read_failed(service: Service, now: datetime) -> list[tuple[str, str]]:
     kept = service.patience.failed_kept
     if kept is None:
         return []
-    failed = select(Tenant).where(
+    asked = select(Change.id).where(  # a reviewer may have declined it: asked once for a failure
+        Change.customer_id == Tenant.customer_id,
+        Change.actor == ACTOR,
+        Change.created_at >= Tenant.status_since,
+    )
+    failed = select(Tenant.cell, Tenant.customer_id).where(
+        Tenant.cell.in_(list(service.cells)),
         Tenant.status == Status.FAILED,
         Tenant.status_since <= now - kept,
         Tenant.generation == Tenant.published_generation,
+        Tenant.approved["state"].as_string() == State.ACTIVE.value,
+        ~asked.exists(),
     )
     with service.database.read() as session:
-        rows = session.scalars(failed.order_by(Tenant.customer_id).limit(AT_ONCE))
-        return [
-            (row.cell, row.customer_id)
-            for row in rows
-            if row.approved["state"] == State.ACTIVE and row.cell in service.cells
-        ]
+        rows = session.execute(failed.order_by(Tenant.status_since).limit(AT_ONCE))
+        return [(row.cell, row.customer_id) for row in rows]
 
 
 def _suspend(service: Service, cell: str, customer_id: str) -> bool:

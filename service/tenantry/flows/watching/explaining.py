@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatch
@@ -13,10 +14,12 @@ from tenantry.core.application import Application
 from tenantry.core.causes import WORTH_ASKING, Live, find_cause
 from tenantry.core.errors import TenantryError
 from tenantry.core.evidence import Obstacle
+from tenantry.core.live import Node
 from tenantry.core.readiness import Verdict, explain
 from tenantry.core.record import RECORD
 from tenantry.core.standing import BROKEN, GAVE_UP
 from tenantry.flows.watching.memory import Memory
+from tenantry.flows.watching.watched import Watched
 
 log = structlog.get_logger()
 PATIENCE = timedelta(seconds=5)  # what passes by itself is not asked about
@@ -27,37 +30,36 @@ EVENTS_OF = 3  # failing objects whose events are read
 
 @dataclass(frozen=True)
 class Explainer:
-    """Asks one Argo CD about one tenant."""
+    """Asks one Argo CD about one tenant, and remembers what it said."""
 
     argocd: ArgoCD
-    folder: str  # of the tenant
+    tenant: Watched
+    memory: Memory
 
-    def explain(
-        self, verdict: Verdict, application: Application | None, memory: Memory, now: datetime
-    ) -> Verdict:
+    def explain(self, verdict: Verdict, application: Application | None, now: datetime) -> Verdict:
         """The verdict with its cause, as far as one is known; never raises for what Argo CD does
         not tell.
         """
-        if verdict.reason_code != memory.cause_of:
-            memory.cause_of, memory.cause = verdict.reason_code, None
-            memory.explained_at, memory.stands_since = None, now
+        memory = self.memory
+        memory.begin(self.tenant.generation, verdict.reason_code, now)
         if verdict.reason_code not in WORTH_ASKING:
             return verdict
         if _is_time(verdict.reason_code, memory, now):
             memory.explained_at = now
-            memory.cause = self._find(verdict, application, memory, now) or memory.cause
+            memory.cause = self._find(verdict, application, now)
         found = explain(verdict, memory.cause) if memory.cause else verdict
         return _with_refusal(found, memory.refused)
 
     def _find(
-        self, verdict: Verdict, application: Application | None, memory: Memory, now: datetime
+        self, verdict: Verdict, application: Application | None, now: datetime
     ) -> Obstacle | None:
+        """The cause by now; the one that was known where Argo CD does not tell."""
         obstacle = Obstacle(verdict.reason_code, verdict.detail)
         try:
-            live = self._read(application, now - (memory.stands_since or now))
+            live = self._read(application, now - (self.memory.stands_since or now))
         except TenantryError as error:
             log.warning("watch.unexplained", code=error.code, detail=str(error))
-            return None
+            return self.memory.cause
         cause = find_cause(obstacle, application, live)
         return None if cause == obstacle else cause
 
@@ -68,7 +70,7 @@ class Explainer:
         bad = [node for node in nodes if node.health not in ("", "Healthy")]
         events = [
             found
-            for node in sorted(bad, key=lambda node: len(node.parents), reverse=True)[:EVENTS_OF]
+            for node in _deepest(nodes, bad)[:EVENTS_OF]
             for found in self.argocd.events(application.name, node=node)
         ]
         may_sync = self.argocd.may_sync_now(application.name)
@@ -76,13 +78,24 @@ class Explainer:
 
     def _read_set_errors(self) -> tuple[str, ...]:
         """Why the set that the tenant's folder belongs to makes no Application."""
-        record = f"{self.folder}/{RECORD}"
+        record = f"{self.tenant.folder}/{RECORD}"
         return tuple(
             f"{each.name}: {error}"
             for each in self.argocd.sets()
             if any(fnmatch(record, path) for path in each.paths)
             for error in each.errors
         )
+
+
+def _deepest(nodes: Sequence[Node], bad: Sequence[Node]) -> list[Node]:
+    """Those of the bad ones first that are furthest from what Git names: pods before their sets."""
+    by_uid = {node.uid: node for node in nodes}
+
+    def depth(node: Node, left: int = 8) -> int:
+        above = [by_uid[uid] for uid in node.parents if uid in by_uid] if left else []
+        return 1 + max((depth(each, left - 1) for each in above), default=0)
+
+    return sorted(bad, key=depth, reverse=True)
 
 
 def _is_time(code: str, memory: Memory, now: datetime) -> bool:
@@ -95,4 +108,6 @@ def _is_time(code: str, memory: Memory, now: datetime) -> bool:
 def _with_refusal(verdict: Verdict, refused: str) -> Verdict:
     if not refused:
         return verdict
-    return replace(verdict, operator=f"{verdict.operator} A sync was asked for in vain: {refused}")
+    return replace(
+        verdict, operator=f"{verdict.operator} What was asked for was refused: {refused}"
+    )

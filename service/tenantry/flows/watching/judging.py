@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from tenantry.core.application import Application
 from tenantry.core.evidence import Obstacle, expects_answer
+from tenantry.core.model import State, Status
 from tenantry.core.product import Product
 from tenantry.core.readiness import TARGETS, Verdict, Wanted, explain, judge
 from tenantry.core.reported import reported_license
 from tenantry.flows.service import Cell
 from tenantry.flows.watching.trees import TreesAt
 from tenantry.flows.watching.watched import Watched
+
+_RAN = frozenset({Status.READY, Status.READ_ONLY, Status.DEGRADED})
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Judge:
         compared = trees.of(tenant, application.compared_commit if application else None)
         applied = trees.of(tenant, application.applied_commit if application else None)
         verdict = judge(wanted, application, compared, applied, None, before)
-        if not (verdict.needs_probe or (verdict.healthy and expects_answer(spec.state))):
+        if not _asks(verdict, application, spec.state, before):
             return verdict
         wrong = self.ask(tenant)
         said = wrong.detail if wrong else ""
@@ -72,7 +75,20 @@ class Judge:
         told = self.product.ready.license
         if told is None:
             return None
-        found = reported_license(self.cell.ask(f"{tenant.url}{told.path}"), told.field)
+        answer = self.cell.ask(f"{tenant.url}{told.path}")
+        if answer is None:
+            return Obstacle("not_answering", f"{told.path}: no JSON")
+        found = reported_license(answer, told.field)
         if found == tenant.spec.license_id:
             return None
         return Obstacle("license_differs", f"{told.path} says {found or 'none'}")
+
+
+def _asks(verdict: Verdict, application: Application | None, state: State, before: Status) -> bool:
+    """Whether the instance's answer counts: where all else is as wanted; and of one that ran, since
+    pods that end again and again are "Progressing" for ever.
+    """
+    if verdict.needs_probe:
+        return True
+    is_there = application is not None and not application.deleting
+    return expects_answer(state) and is_there and (verdict.healthy or before in _RAN)

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from tenantry.adapters.argocd import ListedApplication
 from tenantry.core.evidence import Obstacle, expects_answer
 from tenantry.core.model import State, Status
+from tenantry.core.reasons import REASONS
 from tenantry.flows.watching.watched import Watched
 
 PAUSES = (1.0, 1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 15.0)  # seconds until the next look, without news
@@ -26,7 +27,7 @@ _News = tuple[int, Status, ListedApplication | None]
 
 @dataclass
 class Memory:
-    """What was last seen of one tenant. `cause` explains `cause_of`, a generic reason code."""
+    """What was last seen of one tenant. `cause` is of `cause_of`: a generation's generic code."""
 
     news: _News | None = None
     recorded: object = None  # what was written down last
@@ -34,11 +35,22 @@ class Memory:
     again_at: datetime | None = None
     looked_at: datetime | None = None
     nudged_at: datetime | None = None
-    cause_of: str = ""
+    cause_of: tuple[int, str] = (0, "")
     cause: Obstacle | None = None
     explained_at: datetime | None = None
     stands_since: datetime | None = None
     refused: str = ""  # why Argo CD did not do what it was asked for
+
+    def begin(self, generation: int, code: str, now: datetime) -> None:
+        """This stands in the way; what explained something else is forgotten."""
+        if self.cause_of != (generation, code):
+            self.cause_of, self.cause, self.refused = (generation, code), None, ""
+            self.explained_at, self.stands_since = None, now
+
+    def is_hopeless(self, generation: int, code: str) -> bool:
+        """Whether the cause of this is known, and does not pass by itself."""
+        is_same = self.cause_of == (generation, code)
+        return is_same and self.cause is not None and not REASONS[self.cause.code].heals
 
 
 @dataclass

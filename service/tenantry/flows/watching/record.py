@@ -43,6 +43,15 @@ def record(
     return True
 
 
+def note_unknown(service: Service, tenant: Watched, now: datetime) -> None:
+    """Nothing can be said of the tenant now: since when."""
+    if tenant.standing.unknown_since is not None:
+        return
+    with service.database.write() as session:
+        row = session.get_one(Tenant, tenant.spec.customer_id, with_for_update=True)
+        row.unknown_since = row.unknown_since or now
+
+
 def _remember(row: Tenant, standing: Standing, now: datetime) -> None:
     row.followed_generation = standing.generation
     row.application_uid = standing.uid
@@ -55,9 +64,14 @@ def _remember(row: Tenant, standing: Standing, now: datetime) -> None:
 
 
 def _tell(session: Session, row: Tenant, verdict: Verdict, now: datetime) -> None:
-    row.resource = verdict.resource
     status.report(
-        session, row, verdict.status, verdict.reason_code, detail=verdict.operator, now=now
+        session,
+        row,
+        verdict.status,
+        verdict.reason_code,
+        detail=verdict.operator,
+        resource=verdict.resource,
+        now=now,
     )
     if verdict.status is Status.READY and verdict.reason_code == Status.READY:
         outbox.put(session, customer_id=row.customer_id, kind="ready", now=now)
@@ -66,25 +80,29 @@ def _tell(session: Session, row: Tenant, verdict: Verdict, now: datetime) -> Non
 def _date_deployments(
     session: Session, tenant: Tenant, seen: Verdict, arrived: bool, step: Step, now: datetime
 ) -> None:
-    """The steps that the published generation, and those before it, have reached."""
+    """The steps that the published generation, and those before it, have reached. One before it
+    that failed stays so.
+    """
     open_ones = select(Deployment).where(
         Deployment.customer_id == tenant.customer_id,
         Deployment.generation <= tenant.published_generation,
         Deployment.ready_at.is_(None),
+        (Deployment.outcome.is_(None)) | (Deployment.generation == tenant.published_generation),
     )
     for row in session.scalars(open_ones):
         row.seen_at = row.seen_at or (now if seen.seen else None)
         row.synced_at = row.synced_at or (now if seen.synced else None)
         row.healthy_at = row.healthy_at or (now if seen.healthy else None)
         if arrived and step.verdict is not None:
-            row.ready_at, row.outcome = now, "success"
-            log.info(
-                "deployment.done",
-                customer_id=tenant.customer_id,
-                seconds=(now - row.wanted_at).total_seconds(),
-            )
+            _close(row, tenant, now)
         elif step.tells_support or step.standing.status is Status.FAILED:
             row.outcome = "failed"
+
+
+def _close(row: Deployment, tenant: Tenant, now: datetime) -> None:
+    row.ready_at, row.outcome = now, "success"
+    seconds = (now - row.wanted_at).total_seconds()
+    log.info("deployment.done", customer_id=tenant.customer_id, seconds=seconds)
 
 
 def note_answer(service: Service, cell: Cell, now: datetime) -> None:

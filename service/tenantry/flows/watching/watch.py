@@ -22,16 +22,23 @@ import structlog
 from tenantry.adapters.argocd import ArgoCD, ListedApplication
 from tenantry.adapters.database.lease import Lease
 from tenantry.core.application import Application
-from tenantry.core.errors import ArgoError, ArgoTokenBad, ArgoUnreachable, RepositoryError
+from tenantry.core.errors import (
+    ArgoError,
+    ArgoTokenBad,
+    ArgoUnreachable,
+    RepositoryError,
+    TenantryError,
+    frames,
+)
 from tenantry.core.standing import Look, Step, follow
 from tenantry.flows.service import Cell, Service
-from tenantry.flows.watching import asking, record
+from tenantry.flows.watching import record
 from tenantry.flows.watching.asking import Asker
 from tenantry.flows.watching.explaining import Explainer
 from tenantry.flows.watching.hearing import Ears, Lines
 from tenantry.flows.watching.judging import Judge, Looked
 from tenantry.flows.watching.memory import Memories, is_calm
-from tenantry.flows.watching.trees import read_trees
+from tenantry.flows.watching.trees import TreesAt, read_trees
 from tenantry.flows.watching.watched import Watched, read_moving, read_watched
 
 log = structlog.get_logger()
@@ -62,15 +69,16 @@ class Watcher:
         """Look at what is due now, where this worker is the one that looks. As `look`."""
         argocd = self.cell.argocd
         if argocd is None or not self._is_ours(now):
-            self._stop_hearing()
+            self._stop()
             return
         if self._ears is None:
             self._ears = Ears(argocd)
         heard = self._ears.take()
-        if self._is_time_to_list(now):
-            self.look(now=now)
-        else:
-            self._look_between(argocd, heard, now)
+        with self._lease.kept():
+            if self._is_time_to_list(now):
+                self.look(now=now)
+            else:
+                self._look_between(argocd, heard, now)
 
     def look(self, *, now: datetime) -> int:
         """List all Applications and report what is so; how many tenants are on their way.
@@ -84,9 +92,6 @@ class Watcher:
         self._listed_at = now
         with self._noted(now):
             tenants = read_watched(self.service, self.cell)
-            if not tenants:
-                self._moving = False
-                return 0
             self._lines = {line.name: line for line in argocd.list()}
             self._memories.keep(each.name for each in tenants)
             self._judge_due(argocd, tenants, now)
@@ -96,10 +101,8 @@ class Watcher:
 
     def close(self) -> None:
         """Let another worker look, and forget what was not asked for yet."""
-        self._stop_hearing()
+        self._stop()
         self._lease.release()
-        if self._asker:
-            self._asker.close()
 
     def _is_ours(self, now: datetime) -> bool:
         since = now - self._kept_at if self._kept_at else None
@@ -155,24 +158,28 @@ class Watcher:
         return [each for each in due if each.name not in good]
 
     def _judge_all(self, argocd: ArgoCD, due: Sequence[Watched], now: datetime) -> None:
-        judge = Judge(self.cell, self.service.product)
         with ThreadPoolExecutor(self._patience.at_once) as pool:
             answers = list(pool.map(lambda each: self._get(argocd, each), due))
-            found = [
-                (tenant, answer)
-                for tenant, answer in zip(due, answers, strict=True)
-                if not isinstance(answer, ArgoError)
-            ]
+            _raise_if_none_came(answers)
+            found = []
+            for tenant, answer in zip(due, answers, strict=True):
+                if isinstance(answer, ArgoError):
+                    self._skip(tenant, now)
+                else:
+                    found.append((tenant, answer))
             trees = read_trees(self.cell, found)
-            looked = list(pool.map(lambda each: judge.judge(trees, *each), found))
-            list(pool.map(lambda each: self._follow(argocd, each, now), looked))
-        self._nudge(argocd, [each.tenant for each in looked if not each.verdict.seen], now)
+            looked = pool.map(lambda each: self._judge(argocd, trees, each, now), found)
+            unseen = [each.tenant for each in looked if each and not each.verdict.seen]
+        self._nudge(argocd, unseen, now)
 
     def _get(self, argocd: ArgoCD, tenant: Watched) -> Application | ArgoError | None:
-        """The Application; an error that is about this one alone is returned, others raised."""
+        """The Application; an error that may be about this one alone is returned, others raised.
+        Who was there once is asked for even where no list has it: None is Argo CD's own word.
+        """
         try:
-            return argocd.get(tenant.name) if tenant.name in self._lines else None
-        except (ArgoUnreachable, ArgoTokenBad):
+            is_known = tenant.name in self._lines or bool(tenant.standing.uid)
+            return argocd.get(tenant.name) if is_known else None
+        except ArgoTokenBad:
             raise
         except ArgoError as error:
             log.warning(
@@ -180,16 +187,44 @@ class Watcher:
             )
             return error
 
+    def _judge(
+        self,
+        argocd: ArgoCD,
+        trees: TreesAt,
+        found: tuple[Watched, Application | None],
+        now: datetime,
+    ) -> Looked | None:
+        """One look and what follows from it; a defect that one tenant meets stops nobody else."""
+        tenant, application = found
+        try:
+            judge = Judge(self.cell, self.service.product)
+            looked = judge.judge(trees, tenant, application)
+            self._follow(argocd, looked, now)
+        except TenantryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - logged, without the values it may quote
+            kind, where = type(error).__name__, frames(error)
+            log.error("watch.crashed", application=tenant.name, error=kind, frames=where)
+            self._memories.looked(tenant, self._lines.get(tenant.name), now)
+            return None
+        return looked
+
+    def _skip(self, tenant: Watched, now: datetime) -> None:
+        """What cannot be read is unknown, and is asked for less and less often."""
+        record.note_unknown(self.service, tenant, now)
+        self._memories.looked(tenant, self._lines.get(tenant.name), now)
+
     def _follow(self, argocd: ArgoCD, looked: Looked, now: datetime) -> None:
         """Have written down, and asked, what follows from a look."""
         tenant, verdict, arrived = looked.tenant, looked.verdict, looked.has_arrived
-        look = Look(verdict, tenant.generation, tenant.published_at, looked.uid, arrived)
-        step = follow(tenant.standing, look, now, self._patience.rules)
         memory = self._memories.of(tenant)
+        hopeless = memory.is_hopeless(tenant.generation, verdict.reason_code)
+        look = Look(
+            verdict, tenant.generation, tenant.due_since, looked.uid, arrived, is_hopeless=hopeless
+        )
+        step = follow(tenant.standing, look, now, self._patience.rules)
         if step.verdict is not None:
-            told = Explainer(argocd, tenant.folder).explain(
-                step.verdict, looked.application, memory, now
-            )
+            told = Explainer(argocd, tenant, memory).explain(step.verdict, looked.application, now)
             step = replace(step, verdict=told)
         news = (tenant.generation, step, verdict)
         is_old = memory.recorded == news and tenant.standing == step.standing
@@ -206,16 +241,20 @@ class Watcher:
         for tenant in late:
             if tenant.name in self._lines:
                 self._asker_of(argocd).refresh(tenant.name)
-        asking.announce(self.cell, [each for each in late if each.name not in self._lines])
+        missing = [each for each in late if each.name not in self._lines]
+        if missing:
+            self._asker_of(argocd).announce(self.cell, missing)
 
     def _asker_of(self, argocd: ArgoCD) -> Asker:
         self._asker = self._asker or Asker(argocd, self._patience.at_once)
         return self._asker
 
-    def _stop_hearing(self) -> None:
+    def _stop(self) -> None:
         if self._ears:
             self._ears.close()
-        self._ears = self._listed_at = None
+        if self._asker:
+            self._asker.close()
+        self._ears = self._asker = self._listed_at = None
 
     @contextmanager
     def _noted(self, now: datetime) -> Iterator[None]:
@@ -226,6 +265,13 @@ class Watcher:
             record.note_failure(self.service, self.cell, str(error), now)
             error.retry_after = error.retry_after or SOON
             raise
+
+
+def _raise_if_none_came(answers: Sequence[object]) -> None:
+    """ArgoUnreachable where several asked and all met it: then it is not about single ones."""
+    lost = [each for each in answers if isinstance(each, ArgoUnreachable)]
+    if len(lost) == len(answers) > 1:
+        raise lost[0]
 
 
 def _after(tenant: Watched, step: Step, arrived: bool) -> Watched:

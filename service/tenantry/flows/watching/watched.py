@@ -18,7 +18,9 @@ from tenantry.flows.service import Cell, Service
 
 @dataclass(frozen=True)
 class Watched:
-    """A tenant that main shows. `on_the_way`: a published generation has not been reached yet."""
+    """A tenant that main shows, by what it shows and not by what is wanted next. `on_the_way`: a
+    published generation has not been reached yet.
+    """
 
     spec: TenantSpec
     url: str
@@ -29,6 +31,13 @@ class Watched:
     standing: Standing
     reason_code: str
     on_the_way: bool
+    status_since: datetime
+
+    @property
+    def due_since(self) -> datetime:
+        """Since when it should be as published: it was published, or it went bad."""
+        went_bad = self.standing.status is Status.DEGRADED
+        return max(self.published_at, self.status_since) if went_bad else self.published_at
 
     @property
     def name(self) -> str:
@@ -107,10 +116,11 @@ def standing_of(row: Tenant) -> Standing:
 
 def _watched(row: Tenant, on_the_way: bool) -> Watched:
     assert row.accepted_tree is not None  # noqa: S101 - these come with a published generation
+    assert row.published_spec is not None  # noqa: S101
     assert row.published_commit is not None  # noqa: S101
     assert row.published_at is not None  # noqa: S101
     return Watched(
-        spec=TenantSpec.model_validate(row.approved),
+        spec=TenantSpec.model_validate(row.published_spec),
         url=row.instance_url,
         accepted_tree=row.accepted_tree,
         commit=row.published_commit,
@@ -119,4 +129,5 @@ def _watched(row: Tenant, on_the_way: bool) -> Watched:
         standing=standing_of(row),
         reason_code=row.reason_code,
         on_the_way=on_the_way,
+        status_since=row.status_since,
     )

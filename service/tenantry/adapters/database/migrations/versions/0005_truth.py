@@ -19,6 +19,9 @@ def upgrade() -> None:
         op.add_column("tenants", sa.Column(name, UtcDateTime(), nullable=True))
     for name in COUNTS:
         op.add_column("tenants", sa.Column(name, sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("tenants", sa.Column("published_spec", sa.JSON(), nullable=True))
+    shown = "UPDATE tenants SET published_spec = approved WHERE published_generation > 0"
+    op.execute(shown)
     op.add_column("tenants", sa.Column("resource", sa.Text(), nullable=False, server_default=""))
     op.add_column(
         "tenants", sa.Column("application_uid", sa.String(64), nullable=False, server_default="")
