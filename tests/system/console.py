@@ -43,6 +43,7 @@ class Operator:
             settings[f"CELLS__{name.upper()}__REPOSITORY_URL"] = cell.repository.url
             certificate = str(VECTORS / "throwaway-cert.pem")
             settings[f"CELLS__{name.upper()}__SEALING_CERTIFICATE"] = certificate
+            settings[f"CELLS__{name.upper()}__SHARDS"] = str(cell.shards)
         named = {f"TENANTRY_{name}": value for name, value in settings.items()}
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(world.folder), **named}
 

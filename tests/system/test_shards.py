@@ -103,7 +103,7 @@ def test_all_branches_are_made_with_the_first_push_and_each_tenant_moves_its_own
     world: World,
 ) -> None:
     first = publish_all(world, 1)[0]
-    assert branches(world).keys() == {shards.branch(each) for each in shards.all_shards(64)}
+    assert branches(world).keys() == {shards.branch(each) for each in shards.all_shards(FEW)}
     founded, provisioned = world.git("rev-parse", "main~1"), world.git("rev-parse", "main")
     assert at(world, branch_of(world, first)) == provisioned
     assert set(branches(world).values()) == {founded, provisioned}

@@ -48,7 +48,11 @@ class Pair:
         rename_company(service, customer_id, name, actor="test", now=service.now())
 
     def catch_first(self, gate: Gate, customer_id: str) -> None:
-        """Have the first worker wait at the gate with a change of this customer."""
+        """Have the first worker wait at the gate with a change of this customer; the second is
+        paused while it does nothing.
+        """
+        wait_until_published(self.service)
+        wait_until(lambda: not self.site.is_in_pass(SECOND), "the second worker does nothing")
         self.site.pause(SECOND, self.service)
         gate.close()
         self.rename(customer_id, "Old name")

@@ -15,6 +15,8 @@ from tenantry.core.readiness import TARGETS
 from tenantry.core.standing import Standing
 from tenantry.flows.service import Cell, Service
 
+READ_TOGETHER = 500  # rows; bounds memory, of which a whole row takes more than what is kept of it
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -79,7 +81,8 @@ def read_watched(
         shown = shown.where(Tenant.name.in_(names))
     with service.database.read() as session:
         moving = set(session.scalars(_MOVING))
-        return [_watched(row, row.customer_id in moving) for row in session.scalars(shown)]
+        rows = session.scalars(shown.execution_options(yield_per=READ_TOGETHER))
+        return [_watched(row, row.customer_id in moving) for row in rows]
 
 
 def read_moving(service: Service, cell: Cell) -> dict[str, int]:
