@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
+from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database.tables import Deployment, Watch
 from tenantry.web.app import create_app
 from tests.system.console import Operator
@@ -19,7 +20,10 @@ from tests.system.world import World
 
 
 def client_of(world: World, token: Callable[[], str] | None = None) -> FlaskClient:
-    return create_app(replace(world.service, metrics_token=token)).test_client()
+    """Of a service whose cell has an Argo CD, which nobody asks here."""
+    cell = replace(world.cell, argocd=ArgoCD("http://127.0.0.1:9", lambda: "token", "tenants"))
+    service = replace(world.service, cells={"main": cell}, metrics_token=token)
+    return create_app(service).test_client()
 
 
 def read(client: FlaskClient) -> dict[tuple[str, ...], float]:
@@ -50,6 +54,7 @@ def test_metrics_are_those_of_the_database(world: World) -> None:
     with world.service.database.write() as session:
         at = world.clock() - timedelta(seconds=40)
         session.add(Watch(cell="main", seen_at=at, failing_since=at))
+        session.add(Watch(cell="gone", seen_at=at, failing_since=at))
     found = read(client_of(world))
     name = "tenantry_deployment_step_seconds"
     assert found[f"{name}_sum", "first", "total", "false"] == pytest.approx(45)
@@ -65,6 +70,7 @@ def test_metrics_are_those_of_the_database(world: World) -> None:
     assert found["tenantry_flaps_total",] == 0
     assert found["tenantry_watch_age_seconds", "main"] == pytest.approx(40, abs=1)
     assert found["tenantry_watch_failing", "main"] == 1
+    assert ("tenantry_watch_failing", "gone") not in found, "nobody follows it any longer"
 
 
 def test_without_a_token_only_this_machine_is_answered(world: World) -> None:

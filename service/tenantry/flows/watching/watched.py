@@ -81,7 +81,7 @@ def read_watched(
         shown = shown.where(Tenant.name.in_(names))
     with service.database.read() as session:
         moving = set(session.scalars(_MOVING))
-        rows = session.scalars(shown.execution_options(yield_per=READ_TOGETHER))
+        rows = session.scalars(shown).yield_per(READ_TOGETHER)
         return [_watched(row, row.customer_id in moving) for row in rows]
 
 
