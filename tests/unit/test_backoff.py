@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenantry.core.backoff import Backoff
+from tenantry.core.backoff import Backoff, has_passed
 
 BACKOFF = Backoff(first=timedelta(seconds=2), longest=timedelta(minutes=5))
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -42,3 +42,11 @@ def test_clock_set_back_locks_nobody_out(attempts: int, draw: float) -> None:
 @given(draws)
 def test_longest_wait_is_spread_as_the_others(draw: float) -> None:
     assert BACKOFF.longest / 2 <= BACKOFF.longest_wait(draw) <= BACKOFF.longest
+
+
+@pytest.mark.parametrize(("seconds", "passed"), [(0, False), (9, False), (10, True), (-1, True)])
+def test_a_time_has_passed_also_where_the_clock_was_set_back(seconds: int, passed: bool) -> None:
+    since = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    now = since + timedelta(seconds=seconds)
+    assert has_passed(timedelta(seconds=10), since, now) == passed
+    assert has_passed(timedelta(seconds=10), None, now)

@@ -33,5 +33,12 @@ class Backoff:
         return retry_at is None or not now < retry_at <= now + self.longest
 
 
+def has_passed(length: timedelta, since: datetime | None, now: datetime) -> bool:
+    """Whether so long has gone by since then; where there was no then, or the clock was set back
+    behind it, nothing is waited for.
+    """
+    return since is None or not timedelta() <= now - since < length
+
+
 def _spread(wait: timedelta, draw: float) -> timedelta:
     return wait * (0.5 + draw / 2)

@@ -37,7 +37,7 @@ TARGETS = {
     State.SUSPENDED: Status.SUSPENDED,
 }
 
-_RUNNING = frozenset({Status.READY, Status.DEGRADED, Status.READ_ONLY, Status.SUSPENDED})
+RUNNING = frozenset({Status.READY, Status.DEGRADED, Status.READ_ONLY, Status.SUSPENDED})
 _UNKNOWN = frozenset({"commit_unknown", "operation_unclear"})
 # what says nothing new about a deployment that has failed
 _MUTE = _UNKNOWN | {"no_application", "application_deleting", "not_compared"}
@@ -134,7 +134,7 @@ def _decide(
         return before, Obstacle(before.value)
     if evidence.first is None:
         return _enter(TARGETS[wanted.state], before)
-    if before in _RUNNING:
+    if before in RUNNING:
         return _stay(wanted, app, answers, before, evidence, evidence.first)
     return _provision(before, evidence.first)
 

@@ -14,9 +14,7 @@ from enum import StrEnum
 from tenantry.core.backoff import Backoff
 from tenantry.core.evidence import Obstacle
 from tenantry.core.model import Status
-from tenantry.core.readiness import Verdict, explain
-
-RUNNING = frozenset({Status.READY, Status.DEGRADED, Status.READ_ONLY, Status.SUSPENDED})
+from tenantry.core.readiness import RUNNING, Verdict, explain
 
 # Generic codes of `core.evidence`. Argo CD has tried our very content, and given up:
 GAVE_UP = frozenset({"sync_failed"})

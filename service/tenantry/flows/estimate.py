@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import Database
 from tenantry.adapters.database.tables import Customer, Deployment
+from tenantry.core.backoff import has_passed
 from tenantry.flows.figures import is_synthetic
 from tenantry.flows.service import Service
 
@@ -26,7 +27,7 @@ _KNOWN: WeakKeyDictionary[Database, tuple[datetime, str]] = WeakKeyDictionary()
 def estimated_time(service: Service, session: Session, now: datetime) -> str:
     """Such as `about 2 minutes`. The database is asked once a minute: signups come in crowds."""
     made_at, text = _KNOWN.get(service.database, (None, ""))
-    if made_at is None or not made_at <= now < made_at + GOOD_FOR:
+    if has_passed(GOOD_FOR, made_at, now):
         text = say(_latest(session)) or service.product.estimated_time
         _KNOWN[service.database] = now, text
     return text

@@ -205,7 +205,7 @@ def _context(service: Service, session: Session, row: Outbox) -> dict[str, Any]:
 def _application_url(service: Service, tenant: Tenant) -> str | None:
     """The tenant's page at Argo CD; None where its cell has none."""
     cell = service.cells.get(tenant.cell)
-    return f"{cell.argocd.url}/applications/{tenant.name}" if cell and cell.argocd else None
+    return cell.application_url(tenant.name) if cell else None
 
 
 def _recipient(service: Service, kind: str, email: str) -> str:

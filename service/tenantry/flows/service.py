@@ -58,6 +58,10 @@ class Cell:
         """The host name of a customer's instance."""
         return f"{customer_id}.{self.domain}"
 
+    def application_url(self, name: str) -> str | None:
+        """An Application's page at Argo CD; None where there is no Argo CD."""
+        return f"{self.argocd.url}/applications/{name}" if self.argocd else None
+
     def url(self, customer_id: str) -> str:
         """The URL of a customer's instance."""
         return self.instance_url.replace("{host}", self.host(customer_id))

@@ -43,7 +43,7 @@ def _entry(
     service: Service, cell: Cell, subject: Subject, content: Content, expires_at: datetime | None
 ) -> Entry:
     before, after = subject.before, subject.after
-    argocd = f"{cell.argocd.url}/applications/{after.name}" if cell.argocd else ""
+    argocd = cell.application_url(after.name) or ""
     return Entry(
         customer_id=subject.customer_id,
         company=after.company,

@@ -11,6 +11,7 @@ import structlog
 
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.core.application import Application
+from tenantry.core.backoff import has_passed
 from tenantry.core.causes import WORTH_ASKING, Live, find_cause
 from tenantry.core.errors import TenantryError
 from tenantry.core.evidence import Obstacle
@@ -100,7 +101,7 @@ def _deepest(nodes: Sequence[Node], bad: Sequence[Node]) -> list[Node]:
 
 def _is_time(code: str, memory: Memory, now: datetime) -> bool:
     if memory.explained_at is not None:
-        return not timedelta() <= now - memory.explained_at < ASK_AGAIN
+        return has_passed(ASK_AGAIN, memory.explained_at, now)
     stands_since = memory.stands_since or now
     return code in _AT_ONCE or now - stands_since >= PATIENCE
 

@@ -19,19 +19,15 @@ Lines = dict[str, ListedApplication | None]  # None: it is gone
 
 
 class Ears:
-    """Listens to one cell's stream in a thread of its own until closed; reconnects by itself.
-    `heard` is set when something came.
-    """
+    """Listens to one cell's stream in a thread of its own until closed; reconnects by itself."""
 
     def __init__(self, argocd: ArgoCD) -> None:
-        self.heard = threading.Event()
         self._argocd = argocd
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._lines: Lines = {}
         self._hears = False
-        self._thread = threading.Thread(target=self._listen, daemon=True, name="ears")
-        self._thread.start()
+        threading.Thread(target=self._listen, daemon=True, name="ears").start()
 
     @property
     def hears(self) -> bool:
@@ -42,7 +38,6 @@ class Ears:
         """The newest line of each Application that something came of, since the last time."""
         with self._lock:
             taken, self._lines = self._lines, {}
-            self.heard.clear()
             return taken
 
     def close(self) -> None:
@@ -56,14 +51,11 @@ class Ears:
                 for line in self._argocd.stream(self._closing):
                     failures, self._hears = 0, True
                     self._note(line)
-                failures += 1
             except TenantryError as error:
-                failures += 1
                 log.info("watch.deaf", code=error.code, detail=str(error))
             except Exception as error:  # noqa: BLE001 - logged, without the values it may quote
-                failures += 1
                 log.error("watch.ears_crashed", error=type(error).__name__, frames=frames(error))
-            self._hears = False
+            self._hears, failures = False, failures + 1
             self._closing.wait(RECONNECT.wait(failures, random.random()).total_seconds())  # noqa: S311
 
     def _note(self, line: ListedApplication | Gone | None) -> None:
@@ -71,4 +63,3 @@ class Ears:
             return
         with self._lock:
             self._lines[line.name] = line if isinstance(line, ListedApplication) else None
-            self.heard.set()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tenantry.adapters.argocd import ListedApplication
+from tenantry.core.backoff import has_passed
 from tenantry.core.evidence import Obstacle, expects_answer
 from tenantry.core.model import State, Status
 from tenantry.core.reasons import REASONS
@@ -89,7 +90,7 @@ class Memories:
 
     def looked(self, tenant: Watched, line: ListedApplication | None, now: datetime) -> None:
         """Note that it was read in full, and when it is to be read again without news."""
-        memory, news = self.of(tenant), (tenant.generation, tenant.standing.status, line)
+        memory, news = self.of(tenant), _news_of(tenant, line)
         memory.looks = memory.looks + 1 if memory.news == news else 0
         memory.news, memory.looked_at = news, now
         memory.again_at = self._again_at(tenant, memory, now)
@@ -97,7 +98,7 @@ class Memories:
     def may_nudge(self, name: str, now: datetime) -> bool:
         """Whether it is long enough since it was last nudged; notes that it is now."""
         memory = self._of.setdefault(name, Memory())
-        if memory.nudged_at is not None and timedelta() <= now - memory.nudged_at < NUDGE_AGAIN:
+        if not has_passed(NUDGE_AGAIN, memory.nudged_at, now):
             return False
         memory.nudged_at = now
         return True
@@ -112,8 +113,7 @@ class Memories:
             if memory.again_at is None:
                 memory.again_at = self._next_probe(tenant, now)
             return _is_over(memory, now)
-        news = (tenant.generation, tenant.standing.status, line)
-        return memory.news != news or _is_over(memory, now)
+        return memory.news != _news_of(tenant, line) or _is_over(memory, now)
 
     def _again_at(self, tenant: Watched, memory: Memory, now: datetime) -> datetime | None:
         if tenant.rests:
@@ -125,6 +125,10 @@ class Memories:
         if not expects_answer(tenant.spec.state):
             return None
         return now + self.probe_every * (0.5 + random.random() / 2)  # noqa: S311 - no secret
+
+
+def _news_of(tenant: Watched, line: ListedApplication | None) -> _News:
+    return tenant.generation, tenant.standing.status, line
 
 
 def is_calm(tenant: Watched, line: ListedApplication | None) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import insert_new
 from tenantry.adapters.database.tables import Deployment, Tenant, Watch
+from tenantry.core.backoff import has_passed
 from tenantry.core.model import Status
 from tenantry.core.readiness import Verdict
 from tenantry.core.standing import Standing, Step
@@ -109,8 +110,7 @@ def note_answer(service: Service, cell: Cell, now: datetime) -> None:
     """Argo CD answered: what is known of the cell's tenants is as new as this."""
     with service.database.read() as session:
         row = session.get(Watch, cell.name)
-        is_known = row is not None and row.failing_since is None and row.seen_at is not None
-        if is_known and timedelta() <= now - row.seen_at < SEEN_AGAIN:  # type: ignore[union-attr, operator]
+        if row and not row.failing_since and not has_passed(SEEN_AGAIN, row.seen_at, now):
             return
     with service.database.write() as session:
         row = _watch(session, cell)

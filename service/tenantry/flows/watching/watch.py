@@ -22,6 +22,7 @@ import structlog
 from tenantry.adapters.argocd import ArgoCD, ListedApplication
 from tenantry.adapters.database.lease import Lease
 from tenantry.core.application import Application
+from tenantry.core.backoff import has_passed
 from tenantry.core.errors import (
     ArgoError,
     ArgoTokenBad,
@@ -46,7 +47,7 @@ JUDGED_TOGETHER = 200  # tenants; bounds memory, and how much a failure in betwe
 AT_A_TIME = 1000  # tenants between two lists
 SOON = 5.0  # seconds until Argo CD is asked again where it did not answer: people wait for it
 LEASE = 6.0  # seconds after which another worker takes over
-KEEP = 2.0  # seconds between two signs of life
+KEEP = timedelta(seconds=2)  # between two signs of life
 
 
 class Watcher:
@@ -105,8 +106,7 @@ class Watcher:
         self._lease.release()
 
     def _is_ours(self, now: datetime) -> bool:
-        since = now - self._kept_at if self._kept_at else None
-        if since is None or not timedelta() <= since < timedelta(seconds=KEEP):
+        if has_passed(KEEP, self._kept_at, now):
             self._kept_at = now if self._lease.take() else None
         return self._kept_at is not None
 
@@ -115,8 +115,7 @@ class Watcher:
             return True
         hears = self._ears is not None and self._ears.hears
         every = self._patience.list_moving if self._moving and not hears else None
-        since = now - self._listed_at
-        if not timedelta() <= since < (every or self._patience.list_idle):
+        if has_passed(every or self._patience.list_idle, self._listed_at, now):
             return True
         hinted = record.hinted_at(self.service, self.cell)
         return hinted is not None and self._listed_at < hinted <= now

@@ -31,7 +31,6 @@ class Watched:
     published_at: datetime
     generation: int  # published
     standing: Standing
-    reason_code: str
     on_the_way: bool
     status_since: datetime
 
@@ -130,7 +129,6 @@ def _watched(row: Tenant, on_the_way: bool) -> Watched:
         published_at=row.published_at,
         generation=row.published_generation,
         standing=standing_of(row),
-        reason_code=row.reason_code,
         on_the_way=on_the_way,
         status_since=row.status_since,
     )
