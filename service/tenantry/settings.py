@@ -331,6 +331,9 @@ class Settings(BaseSettings):
         description="file with the bearer token for /metrics; default: none, and only this machine "
         "is answered",
     )
+    lifecycle_poll: Seconds = Field(
+        5.0, description="seconds between looks for subscriptions that have something due"
+    )
     mail_poll: Seconds = Field(1.0, description="seconds between looks for mail to send")
     log_format: Literal["json", "text"] = Field("json", description="form of log lines")
     cells: dict[CellName, CellSettings] = Field(

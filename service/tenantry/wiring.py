@@ -167,8 +167,11 @@ def _database(settings: Settings) -> Database:
 
 
 def mail_templates(settings: Settings) -> dict[str, str]:
-    """The vendor's mail, checked; ProductError with file, line and hint for what is not usable."""
-    texts = read_mail_templates(settings.product_dir)
+    """The vendor's mail, and ours where the vendor has none of a kind; checked: ProductError with
+    file, line and hint for what is not usable.
+    """
+    texts = read_mail_templates(assets.path("tenant_templates"))
+    texts |= read_mail_templates(settings.product_dir)
     outbox.check_templates(texts)
     return texts
 

@@ -1,5 +1,5 @@
-"""The worker's loops: publisher, reviewer, follower, watcher, mailer, housekeeper, each a thread of
-its own.
+"""The worker's loops, each a thread: lifecycle, mailer and housekeeper; and for each cell a
+publisher, a reviewer, a follower and a watcher.
 
 A loop does one pass after another. A pass that fails is logged and tried again when its error says
 so, else after a pause that doubles up to a minute. Each pass starts from the database, so nothing
@@ -24,6 +24,7 @@ from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.publishing.shards import Seen, follow_main
 from tenantry.flows.reviewing.review import Reviewer
 from tenantry.flows.service import Cell, Service
+from tenantry.flows.subscriptions.following import follow_due
 from tenantry.flows.watching.cleanup import suspend_failed
 from tenantry.flows.watching.watch import Watcher
 from tenantry.settings import Settings
@@ -42,6 +43,7 @@ class Worker:
         self._stopping = threading.Event()
         self._loops = [
             Loop("mailer", _mail(service, settings), self._stopping),
+            Loop("lifecycle", _follow_subscriptions(service, settings), self._stopping),
             Loop("housekeeper", _keep_house(service), self._stopping),
         ]
         self._watchers = [Watcher(service, cell) for cell in service.cells.values()]
@@ -145,6 +147,14 @@ def _mail(service: Service, settings: Settings) -> Callable[[], float]:
     def one_pass() -> float:
         send_due(service, now=service.now())
         return settings.mail_poll
+
+    return one_pass
+
+
+def _follow_subscriptions(service: Service, settings: Settings) -> Callable[[], float]:
+    def one_pass() -> float:
+        follow_due(service, now=service.now())
+        return settings.lifecycle_poll
 
     return one_pass
 

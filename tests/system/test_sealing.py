@@ -21,8 +21,9 @@ from tenantry.adapters.database.tables import Audit, Deployment, SealedValue, Se
 from tenantry.adapters.seal import Kubeseal, PlainSecret, SealingCertificate, parse_certificate
 from tenantry.adapters.vault import Vault
 from tenantry.core.errors import SealingError, VaultError
-from tenantry.core.model import TenantSpec
+from tenantry.core.model import LicenseAction, TenantSpec
 from tenantry.core.product import Source
+from tenantry.core.subscription import Term
 from tenantry.core.trial import LicenseDates
 from tenantry.flows import keys
 from tenantry.flows.license import issue_license
@@ -127,9 +128,10 @@ def renew(world: World, signed_up: SignedUp) -> str:
             customer_id=spec.customer_id,
             tenant=spec.name,
             plan=spec.plan,
-            kind="paid",
-            dates=LicenseDates(expires_at=days[0], grace_until=days[1], warn_at=days[2]),
-            action="renewed",
+            term=Term(
+                "paid", LicenseDates(expires_at=days[0], grace_until=days[1], warn_at=days[2])
+            ),
+            action=LicenseAction.RENEWED,
             actor="test",
             now=now,
         )

@@ -191,6 +191,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr(worker, "follow_main", follow)
     monkeypatch.setattr(worker, "send_due", send)
     monkeypatch.setattr(worker, "forget_old", forget)
+    monkeypatch.setattr(worker, "follow_due", lambda *_, **__: calls.note("subscriptions"))
     monkeypatch.setattr(worker, "suspend_failed", lambda *_, **__: calls.note("suspend"))
     monkeypatch.setattr(worker, "Watcher", Watcher)
     return calls
@@ -228,7 +229,7 @@ def test_one_mailer_and_for_each_cell_the_loops_of_its_repository(calls: Calls) 
         for name in ("review-eu", "review-us"):
             calls.wait_for(name, 1)
         assert names_of(running) == {
-            "mailer", "housekeeper",
+            "mailer", "housekeeper", "lifecycle",
             "publisher-eu", "reviewer-eu", "follower-eu", "watcher-eu",
             "publisher-us", "reviewer-us", "follower-us", "watcher-us",
         }  # fmt: skip

@@ -11,6 +11,7 @@ from tenantry import __version__, logs
 from tenantry.adapters import process
 from tenantry.cli.changes import changes
 from tenantry.cli.check import check
+from tenantry.cli.customers import customers
 from tenantry.cli.database import db
 from tenantry.cli.demo import demo
 from tenantry.cli.devcluster import dev
@@ -38,7 +39,7 @@ def cli() -> None:
 
 
 for command in (
-    changes, check, db, demo, dev, diff, doctor, init, license_command, platform, repo, serve,
+    changes, check, customers, db, demo, dev, diff, doctor, init, license_command, platform, repo, serve,
     stats, status, synthetic, tenants, worker,
 ):  # fmt: skip
     cli.add_command(command)

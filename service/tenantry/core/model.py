@@ -74,6 +74,32 @@ def may_move(old: Status, new: Status) -> bool:
     return old == new or new in MOVES[old]
 
 
+class LicenseAction(StrEnum):
+    """Why a license was issued, or what became of it (R11)."""
+
+    GENERATED = "generated"
+    RENEWED = "renewed"
+    UPGRADED = "upgraded"
+    DOWNGRADED = "downgraded"
+    REISSUED = "reissued"  # with another signing key
+    REVOKED = "revoked"
+
+
+class TokenPurpose(StrEnum):
+    """What a link in a mail is for."""
+
+    CONFIRM = "confirm"
+    RESET = "reset"
+
+
+class FlagName(StrEnum):
+    """Switches for operators."""
+
+    SIGNUPS_OPEN = "signups_open"
+    PUBLISH_PAUSED = "publish_paused"
+    READ_ONLY_SERVICE = "read_only_service"
+
+
 class TenantSpec(BaseModel):
     """What main must show of one tenant: everything that its overlay is rendered from, but the
     ciphertext. Equal specs and ciphertexts render equal bytes.

@@ -52,6 +52,7 @@ def _is_line(text: str) -> str:
 
 
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_line)]
+Link = Annotated[str, Field(max_length=2000, pattern=r"^https://[^\s\"'<>]+$")]
 
 
 class Source(StrEnum):
@@ -106,6 +107,31 @@ class Trial(_Part):
         return days
 
 
+class Paid(_Part):
+    """What holds once a customer pays; days."""
+
+    past_due_days: Number = Field(
+        default=14, ge=0, le=365, description="that it runs on after a payment failed"
+    )
+    read_only_days: Number = Field(
+        default=3, ge=0, le=365, description="after that, or after the end of what was cancelled"
+    )
+    license_days: Number = Field(default=60, ge=30, le=3650, description="that a license runs")
+    renew_days: Number = Field(
+        default=20, ge=1, description="before its end from which it is renewed, spread over half"
+    )
+    warn_days: Number = Field(
+        default=7, ge=0, description="before its end from which the product warns"
+    )
+
+    @field_validator("renew_days")
+    @classmethod
+    def _leaves_time(cls, days: int, info: ValidationInfo) -> int:
+        if days >= info.data.get("license_days", 3650):
+            raise ValueError("must be less than license_days, or licenses are renewed at once")
+        return days
+
+
 class Plan(_Part):
     """What a plan allows, and the sizes of a new tenant's volumes."""
 
@@ -113,6 +139,12 @@ class Plan(_Part):
     features: dict[str, Any] = Field(description="goes into the license")
     limits: dict[str, Limit] = Field(description="goes into the license")
     volumes: dict[DnsLabel, Size] = Field(description="claim name -> size")
+    payment_link: Link | None = Field(
+        default=None, description="where a customer pays for it; {customer_id} is replaced"
+    )
+    prices: tuple[Line, ...] = Field(
+        default=(), description="what the payment provider calls its prices"
+    )
 
 
 class SecretKey(_Part):
@@ -237,6 +269,7 @@ class Product(_Part):
     )
     plans: dict[DnsLabel, Plan] = Field(min_length=1)
     trial: Trial
+    paid: Paid = Paid()
     secret: Secret
     bootstrap: Bootstrap | None = None
     pull_secret: DnsLabel | None = Field(

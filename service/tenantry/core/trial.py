@@ -45,6 +45,11 @@ def last_day(ends_at: datetime, time_zone: str) -> date:
     return (ends_at - timedelta(seconds=1)).astimezone(_zone(time_zone)).date()
 
 
+def in_zone(ends_at: datetime, old: str, new: str) -> datetime:
+    """The end of the same last day for somebody who moved from one time zone to another."""
+    return _day_begins(last_day(ends_at, old) + timedelta(days=1), _zone(new))
+
+
 def license_dates(
     expires_at: datetime, *, warn_days: int, grace_days: int, time_zone: str
 ) -> LicenseDates:
@@ -53,12 +58,15 @@ def license_dates(
     """
     return LicenseDates(
         expires_at=expires_at.astimezone(UTC),
-        warn_at=_move(expires_at, -warn_days, time_zone),
-        grace_until=_move(expires_at, grace_days, time_zone),
+        warn_at=move_days(expires_at, -warn_days, time_zone),
+        grace_until=move_days(expires_at, grace_days, time_zone),
     )
 
 
-def _move(instant: datetime, days: int, time_zone: str) -> datetime:
+def move_days(instant: datetime, days: int, time_zone: str) -> datetime:
+    """The instant so many days later (or earlier) where the customer lives, at the same local time
+    of day, in UTC.
+    """
     # aware arithmetic within one zone moves the wall clock, which is what a calendar day means
     return (instant.astimezone(_zone(time_zone)) + timedelta(days=days)).astimezone(UTC)
 

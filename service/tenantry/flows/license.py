@@ -17,9 +17,11 @@ from tenantry.adapters.database.tables import (
     Tenant,
 )
 from tenantry.core import license as licenses
+from tenantry.core.model import LicenseAction
 from tenantry.core.product import Source
-from tenantry.core.trial import LicenseDates, license_dates
+from tenantry.core.subscription import Term, license_term
 from tenantry.flows.service import Service
+from tenantry.flows.subscriptions.booking import booking_of
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,8 @@ def issue_license(
     customer_id: str,
     tenant: str,
     plan: str,
-    kind: str,
-    dates: LicenseDates,
-    action: str,
+    term: Term,
+    action: LicenseAction,
     actor: str,
     now: datetime,
 ) -> Issued:
@@ -55,12 +56,12 @@ def issue_license(
         customer_id=customer_id,
         tenant=tenant,
         plan=plan,
-        kind=kind,
+        kind=term.kind,
         jti=license_id,
         issued_at=now,
-        expires_at=dates.expires_at,
-        grace_until=dates.grace_until,
-        warn_at=dates.warn_at,
+        expires_at=term.dates.expires_at,
+        grace_until=term.dates.grace_until,
+        warn_at=term.dates.warn_at,
     )
     signing = service.keyring.signing
     token = licenses.sign(claims, signing)
@@ -71,12 +72,13 @@ def issue_license(
             license_id=license_id,
             customer_id=customer_id,
             plan=plan,
-            kind=kind,
+            kind=term.kind,
             key_id=signing.kid,
             token_hash=digest,
             wrapped=service.vault.wrap(token),
             issued_at=now,
-            expires_at=dates.expires_at,
+            expires_at=term.dates.expires_at,
+            grace_until=term.dates.grace_until,
         )
     )
     session.add(
@@ -89,10 +91,10 @@ def issue_license(
             max_devices=max_devices,
             license_hash=digest,
             generated_by=actor,
-            details={"kind": kind, "key_id": signing.kid, "features": claims["features"]},
+            details={"kind": term.kind, "key_id": signing.kid, "features": claims["features"]},
         )
     )
-    return Issued(license_id, token, dates.expires_at, max_devices)
+    return Issued(license_id, token, term.dates.expires_at, max_devices)
 
 
 def issue_again(
@@ -101,7 +103,7 @@ def issue_again(
     tenant: Tenant,
     *,
     plan: str,
-    action: str,
+    action: LicenseAction,
     actor: str,
     now: datetime,
 ) -> dict[str, Any]:
@@ -110,20 +112,13 @@ def issue_again(
     """
     customer = session.get_one(Customer, tenant.customer_id)
     subscription = session.get_one(Subscription, tenant.customer_id)
-    trial = service.product.trial
     issued = issue_license(
         service,
         session,
         customer_id=tenant.customer_id,
         tenant=tenant.name,
         plan=plan,
-        kind="trial",
-        dates=license_dates(
-            subscription.trial_ends_at,
-            warn_days=trial.warn_days,
-            grace_days=trial.grace_days,
-            time_zone=customer.time_zone,
-        ),
+        term=license_term(booking_of(subscription, customer), service.product, now),
         action=action,
         actor=actor,
         now=now,

@@ -7,7 +7,7 @@ before a crash is handed over again under the same reference.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,6 +31,7 @@ from tenantry.adapters.mail import Letter
 from tenantry.core import trial
 from tenantry.core.backoff import Backoff
 from tenantry.core.errors import MailError, ProductError, TenantryError
+from tenantry.core.mail import FOR_SUPPORT, OF_INSTANCE, MailKind
 from tenantry.flows.publishing.retry import may_try
 from tenantry.flows.service import Service
 
@@ -38,13 +39,12 @@ log = structlog.get_logger()
 AT_ONCE = 100
 CLAIMED_FOR = timedelta(minutes=5)
 OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
-KINDS = ("welcome", "ready", "declined", "support")
-FOR_SUPPORT = frozenset({"support"})  # goes to them, not to the customer
 NAMES = frozenset(
     {
         "product", "support", "customer_id", "email", "company_name", "full_name", "instance_url",
         "login_url", "login_name", "status_url", "trial_days", "last_day", "status", "reason",
-        "resource", "application_url",
+        "resource", "application_url", "plan", "days_left", "grace_days", "stage", "account_url",
+        "confirm_url", "reset_url",
     }
 )  # fmt: skip
 
@@ -74,14 +74,27 @@ def put(
 def withhold(session: Session, *, customer_id: str, now: datetime) -> None:
     """Let no mail about its instance ever become due for the customer."""
     row = {"customer_id": customer_id, "period": "", "created_at": now, "withheld_at": now}
-    insert_new(session, Outbox, [row | {"kind": kind} for kind in KINDS])
+    insert_new(session, Outbox, [row | {"kind": kind} for kind in sorted(OF_INSTANCE)])
+
+
+def drop_unsent(
+    session: Session, customer_id: str, kinds: Collection[MailKind], *, now: datetime
+) -> None:
+    """Never send what is due of these kinds and was not sent: it says what is over."""
+    unsent = update(Outbox).where(
+        Outbox.customer_id == customer_id,
+        Outbox.kind.in_(kinds),
+        Outbox.sent_at.is_(None),
+        Outbox.withheld_at.is_(None),
+    )
+    session.execute(unsent.values(withheld_at=now).execution_options(synchronize_session=False))
 
 
 def check_templates(texts: Mapping[str, str]) -> None:
     """ProductError where the vendor's mail lacks a text, is broken or reads a name that no mail
     has: at start, and not when the first customer's is due.
     """
-    for name in (f"{kind}.{form}" for kind in KINDS for form in ("txt", "html")):
+    for name in (f"{kind}.{form}" for kind in MailKind for form in ("txt", "html")):
         if name not in texts:
             raise ProductError("is missing", file=f"mail/{name}", hint="each mail has both forms")
     for name in texts:
@@ -180,6 +193,7 @@ def _write(service: Service, session: Session, row: Outbox) -> Letter:
 def _context(service: Service, session: Session, row: Outbox) -> dict[str, Any]:
     customer = session.get_one(Customer, row.customer_id)
     tenant = session.get_one(Tenant, row.customer_id)
+    subscription = session.get_one(Subscription, row.customer_id)
     token = service.vault.unwrap(row.wrapped) if row.wrapped else None
     bootstrap = service.product.bootstrap
     return {
@@ -194,7 +208,14 @@ def _context(service: Service, session: Session, row: Outbox) -> dict[str, Any]:
         "login_name": row.customer_id if bootstrap else None,
         "status_url": f"{service.public_url}/status/{token}" if token else None,
         "trial_days": service.product.trial.days,
-        "last_day": _last_day(session.get_one(Subscription, row.customer_id), customer),
+        "last_day": _last_day(subscription, customer),
+        "days_left": max(0, (subscription.trial_ends_at - service.now()).days),
+        "grace_days": service.product.trial.grace_days,
+        "stage": subscription.status,
+        "plan": service.product.plans[subscription.plan].title,
+        "account_url": f"{service.public_url}/account",
+        "confirm_url": f"{service.public_url}/confirm/{token}" if token else None,
+        "reset_url": f"{service.public_url}/reset/{token}" if token else None,
         "status": tenant.status,
         "reason": tenant.detail,
         "resource": tenant.resource,

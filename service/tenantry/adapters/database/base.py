@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    CheckConstraint,
     DateTime,
     Dialect,
     Integer,
@@ -74,3 +76,9 @@ class Base(DeclarativeBase):
 # SQLite numbers rows by itself only where the key is exactly INTEGER.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 CustomerId = String(32)
+
+
+def is_one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    """That the column holds one of these values."""
+    named = ", ".join(f"'{value.value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({named})", name=column)

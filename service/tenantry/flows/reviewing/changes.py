@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Audit, Change, Review, Subscription, Tenant
 from tenantry.core.errors import ChangeRefused, NotFound
-from tenantry.core.model import State, Status, TenantSpec
+from tenantry.core.mail import MailKind
+from tenantry.core.model import LicenseAction, State, Status, TenantSpec
 from tenantry.core.review import ChangeKind, Mode, Outcome, branch_of, lay_on
 from tenantry.flows import outbox, status
 from tenantry.flows.change import raise_generation, renew_branch
@@ -80,7 +81,6 @@ def request_change(
     fields: Mapping[str, Any],
     *,
     actor: str,
-    is_paid: bool = False,
 ) -> Requested:
     """Have a tenant changed, by the cell's policy at once or after a review. A license is issued
     here, so its change needs no fields.
@@ -90,17 +90,41 @@ def request_change(
     now = service.now()
     with service.database.write() as session:
         tenant = _lock(session, cell, customer_id)
-        _require_alive(session, tenant)
-        if kind == ChangeKind.LICENSE:
-            fields = _renewed(service, session, tenant, actor, now)
+        change_tenant(service, session, cell, tenant, {kind: fields}, actor=actor, now=now)
+        mode = cell.policy.mode(kind)
+        return Requested(customer_id, kind, mode, tenant.generation)
+
+
+def change_tenant(
+    service: Service,
+    session: Session,
+    cell: Cell,
+    tenant: Tenant,
+    asked: Mapping[ChangeKind, Mapping[str, Any]],
+    *,
+    actor: str,
+    now: datetime,
+    is_paid: bool = False,
+    is_bulk: bool = False,
+) -> None:
+    """The same for several kinds at once, which are one commit as far as they wait for nobody. In
+    the caller's transaction, with the row locked; where one is refused, that has to be rolled back.
+    `is_bulk`: the tenant is one of many.
+    """
+    _require_alive(session, tenant)
+    at_once: list[Change] = []
+    for kind, given in asked.items():
+        is_license = kind == ChangeKind.LICENSE
+        fields = _renewed(service, session, tenant, actor, now) if is_license else given
         _check(service, tenant, kind, fields)
         _end_open(session, tenant, [kind], Outcome.WITHDRAWN, actor, now)
         mode = cell.policy.mode(kind, is_paid=is_paid)
         change = _add(session, cell, tenant, kind, fields, mode=mode, actor=actor, now=now)
         if mode == Mode.DIRECT:
-            make(service, session, tenant, change, by=actor, now=now)
-        _tidy(session, tenant, now)
-        return Requested(customer_id, kind, mode, tenant.generation)
+            at_once.append(change)
+    if at_once:
+        make(service, session, tenant, at_once, by=actor, now=now, is_bulk=is_bulk)
+    _tidy(session, tenant, now)
 
 
 def waiting_signup(customer_id: str, *, actor: str, now: datetime) -> Change:
@@ -117,14 +141,22 @@ def waiting_signup(customer_id: str, *, actor: str, now: datetime) -> Change:
 
 
 def make(
-    service: Service, session: Session, tenant: Tenant, change: Change, *, by: str, now: datetime
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    changes: Sequence[Change],
+    *,
+    by: str,
+    now: datetime,
+    is_bulk: bool = False,
 ) -> None:
-    """Let main show the change from now on. In the caller's transaction, with the row locked."""
-    kind = ChangeKind(change.kind)
-    change.before = tenant.approved
-    approve(service, session, tenant, [change], by=by, now=now)
+    """Let main show the changes from now on. In the caller's transaction, with the row locked."""
+    for change in changes:
+        change.before = tenant.approved
+    approve(service, session, tenant, changes, by=by, now=now)
     if tenant.generation > 0:
-        raise_generation(session, tenant, action=f"tenant.{kind}", actor=by, now=now)
+        action = f"tenant.{'+'.join(change.kind for change in changes)}"
+        raise_generation(session, tenant, action=action, actor=by, now=now, is_bulk=is_bulk)
     else:  # its signup waits, and so does all of it
         renew_branch(session, tenant.customer_id)
 
@@ -154,13 +186,42 @@ def move(
     """Have main show that spec from now on, with a license of its own for another plan. In the
     caller's transaction, with the row locked.
     """
-    if spec.plan != tenant.approved["plan"]:
+    before = tenant.approved["plan"]
+    if spec.plan != before:
         session.get_one(Subscription, tenant.customer_id).plan = spec.plan
+        action = _step(service, before, spec.plan)
         fields = issue_again(
-            service, session, tenant, plan=spec.plan, action="upgraded", actor=by, now=now
+            service, session, tenant, plan=spec.plan, action=action, actor=by, now=now
         )
         spec = lay_on(spec, [(ChangeKind.LICENSE, fields)], service.product)
+        customer_id, period = tenant.customer_id, spec.license_id.replace("-", "")
+        outbox.put(
+            session, customer_id=customer_id, kind=MailKind.PLAN_CHANGED, period=period, now=now
+        )
     tenant.approved = spec.model_dump(mode="json")
+
+
+def _step(service: Service, before: str, after: str) -> LicenseAction:
+    """Up or down, in the order in which the product names its plans."""
+    plans = list(service.product.plans)
+    is_down = before in plans and plans.index(after) < plans.index(before)
+    return LicenseAction.DOWNGRADED if is_down else LicenseAction.UPGRADED
+
+
+def withdraw(session: Session, tenant: Tenant, kind: ChangeKind, *, by: str, now: datetime) -> None:
+    """End a change of that kind that the same actor asked for and that waits: it is moot. In the
+    caller's transaction, with the row locked.
+    """
+    moot = [
+        each
+        for each in waiting(session, tenant.customer_id)
+        if (each.kind, each.actor) == (kind, by)
+    ]
+    for each in moot:
+        _end(each, Outcome.WITHDRAWN, by, now)
+    if moot:
+        renew_branch(session, tenant.customer_id)
+        _tidy(session, tenant, now)
 
 
 def decline(service: Service, cell: Cell, customer_id: str, *, actor: str) -> int:
@@ -254,7 +315,8 @@ def _renewed(
     service: Service, session: Session, tenant: Tenant, actor: str, now: datetime
 ) -> Mapping[str, Any]:
     plan = tenant.approved["plan"]
-    return issue_again(service, session, tenant, plan=plan, action="renewed", actor=actor, now=now)
+    action = LicenseAction.RENEWED
+    return issue_again(service, session, tenant, plan=plan, action=action, actor=actor, now=now)
 
 
 def _check(service: Service, tenant: Tenant, kind: ChangeKind, fields: Mapping[str, Any]) -> None:

@@ -23,11 +23,12 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.adapters.vault import token_digest
 from tenantry.core import naming
-from tenantry.core.model import State, Status, TenantSpec
+from tenantry.core.model import LicenseAction, State, Status, TenantSpec
 from tenantry.core.product import SecretKey, Source
 from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.signup import Person
-from tenantry.core.trial import license_dates, trial_ends_at
+from tenantry.core.subscription import Booking, Stage, license_term, position
+from tenantry.core.trial import trial_ends_at
 from tenantry.flows import outbox, status
 from tenantry.flows.estimate import estimated_time
 from tenantry.flows.license import Issued, issue_license
@@ -84,10 +85,10 @@ def create_customer(
     session.bulk_save_objects(
         [
             _customer(customer_id, person, password_hash, status_token, now),
-            _trial(service, customer_id, ends, now),
+            _trial(service, customer_id, person, ends, now),
         ]
     )
-    issued = _issue_trial_license(service, session, key, ends, person.time_zone, actor, now)
+    issued = _issue_trial_license(service, session, key, person, ends, actor, now)
     tenant = _tenant(service, cell, key, person, issued, now, is_bulk=is_bulk)
     status.report(session, tenant, Status.PENDING, "pending", detail="", now=now)
     session.bulk_save_objects(
@@ -109,7 +110,7 @@ def create_customer(
         email=person.email,
         company_name=person.company_name,
         plan=service.product.trial.plan,
-        subscription_status="trialing",
+        subscription_status=Stage.TRIALING.value,
         trial_ends_at=ends,
         instance_url=cell.url(customer_id),
         estimated_time=estimated_time(service, session, now),
@@ -137,13 +138,27 @@ def _customer(
     )
 
 
-def _trial(service: Service, customer_id: str, ends: datetime, now: datetime) -> Subscription:
+def _booking(service: Service, person: Person, ends: datetime, now: datetime) -> Booking:
+    return Booking(
+        started_at=now,
+        time_zone=person.time_zone,
+        trial_ends_at=ends,
+        plan=service.product.trial.plan,
+    )
+
+
+def _trial(
+    service: Service, customer_id: str, person: Person, ends: datetime, now: datetime
+) -> Subscription:
+    stands = position(_booking(service, person, ends, now), service.product, now)
     return Subscription(
         customer_id=customer_id,
         plan=service.product.trial.plan,
-        status="trialing",
+        status=stands.moment.stage,
         trial_ends_at=ends,
         created_at=now,
+        asked_state=stands.moment.state,
+        look_at=stands.next_at,
     )
 
 
@@ -151,23 +166,19 @@ def _issue_trial_license(
     service: Service,
     session: Session,
     key: str,
+    person: Person,
     ends: datetime,
-    time_zone: str,
     actor: str,
     now: datetime,
 ) -> Issued:
-    trial = service.product.trial
     return issue_license(
         service,
         session,
         customer_id=naming.customer_id(key),
         tenant=naming.tenant_name(key),
-        plan=trial.plan,
-        kind="trial",
-        dates=license_dates(
-            ends, warn_days=trial.warn_days, grace_days=trial.grace_days, time_zone=time_zone
-        ),
-        action="generated",
+        plan=service.product.trial.plan,
+        term=license_term(_booking(service, person, ends, now), service.product, now),
+        action=LicenseAction.GENERATED,
         actor=actor,
         now=now,
     )

@@ -1,0 +1,271 @@
+"""What a customer has booked, and what follows from it as time passes: pure (R51, R52).
+
+`add_up` makes a booking of what was told about it, in whichever order that arrived. `timeline` says
+all that will happen to a booking if nobody does anything: a list of moments. Where it stands now is
+the last moment that has come; what is due next is the one after it. So a worker that slept for a
+week does one thing, the right one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from tenantry.core.mail import MailKind
+from tenantry.core.model import State
+from tenantry.core.product import Product
+from tenantry.core.trial import LicenseDates, license_dates, move_days, trial_ends_at
+
+# A payment is told some hours after the period that it is for has begun; until then, all is well.
+SLACK = timedelta(days=2)
+
+
+class Stage(StrEnum):
+    """Where a subscription stands."""
+
+    TRIALING = "trialing"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    READ_ONLY = "read_only"
+    SUSPENDED = "suspended"
+    CANCELLED = "cancelled"
+
+
+class EventKind(StrEnum):
+    """What may be told of a subscription."""
+
+    PAID = "paid"
+    PAYMENT_FAILED = "payment_failed"
+    PLAN = "plan"
+    CANCELLED = "cancelled"
+    RESUMED = "resumed"  # the cancellation was taken back
+    LINKED = "linked"  # a payment provider's customer is ours
+    OTHER = "other"  # not understood; kept
+
+
+# What happens in one second, as far as a source says, happens in this order.
+_ORDER = (
+    EventKind.LINKED,
+    EventKind.PAYMENT_FAILED,
+    EventKind.CANCELLED,
+    EventKind.RESUMED,
+    EventKind.PLAN,
+    EventKind.PAID,
+    EventKind.OTHER,
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that was told of a subscription. `until` is exclusive: of PAID the end of what was
+    paid for (None: until it is cancelled), of CANCELLED the end (None: of what was paid for).
+    """
+
+    id: str
+    kind: EventKind
+    at: datetime
+    plan: str | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Booking:
+    """A subscription as it stands; moments are UTC and ends exclusive."""
+
+    started_at: datetime
+    time_zone: str
+    trial_ends_at: datetime
+    plan: str
+    paid_since: datetime | None = None
+    paid_until: datetime | None = None  # None: until it is cancelled
+    past_due_since: datetime | None = None
+    cancelled_at: datetime | None = None
+    ends_at: datetime | None = None  # of what was cancelled
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it was ever paid for."""
+        return self.paid_since is not None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """From here on it stands like that. `mail` is due then, once for its `period`."""
+
+    at: datetime
+    stage: Stage
+    state: State
+    mail: MailKind | None = None
+    period: str = ""
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a booking stands, and when that changes by time alone (None: never)."""
+
+    moment: Moment
+    next_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Term:
+    """What a license that is issued now says of its time."""
+
+    kind: str  # "trial" or "paid"
+    dates: LicenseDates
+
+
+def add_up(trial: Booking, events: Iterable[Event]) -> Booking:
+    """The booking that a trial became by these events; their order does not matter."""
+    booking = trial
+    for event in sorted(events, key=lambda each: (each.at, _ORDER.index(each.kind), each.id)):
+        booking = _add(booking, event)
+    return booking
+
+
+def _add(booking: Booking, event: Event) -> Booking:
+    if event.plan is not None:
+        booking = replace(booking, plan=event.plan)
+    if event.kind == EventKind.PAID:
+        return _pay(booking, event)
+    if event.kind == EventKind.PAYMENT_FAILED:
+        return replace(booking, past_due_since=booking.past_due_since or event.at)
+    if event.kind == EventKind.CANCELLED:
+        return replace(booking, cancelled_at=event.at, ends_at=_end(booking, event))
+    if event.kind == EventKind.RESUMED:
+        return replace(booking, cancelled_at=None, ends_at=None)
+    return booking
+
+
+def _pay(booking: Booking, event: Event) -> Booking:
+    """Who pays has booked, whatever was before."""
+    until = event.until
+    if until and booking.paid_until:
+        until = max(until, booking.paid_until)
+    return replace(
+        booking,
+        paid_since=booking.paid_since or event.at,
+        paid_until=until,
+        past_due_since=None,
+        cancelled_at=None,
+        ends_at=None,
+    )
+
+
+def _end(booking: Booking, event: Event) -> datetime:
+    """When what was cancelled ends: as the source says, or with what the customer has already."""
+    if event.until is not None:
+        return event.until
+    if not booking.is_paid:
+        return booking.trial_ends_at
+    if booking.paid_until is None:
+        return trial_ends_at(event.at, 0, booking.time_zone)
+    return booking.paid_until
+
+
+def position(booking: Booking, product: Product, now: datetime) -> Position:
+    """Where it stands at `now`."""
+    moments = timeline(booking, product)
+    come = [moment for moment in moments if moment.at <= now] or [moments[0]]
+    ahead = [moment.at for moment in moments if moment.at > now]
+    return Position(come[-1], min(ahead, default=None))
+
+
+def timeline(booking: Booking, product: Product) -> list[Moment]:
+    """All moments of a booking if nobody does anything, in their order."""
+    if booking.cancelled_at is not None:
+        return _cancelled(booking, product)
+    moments = _paid(booking, product) if booking.is_paid else _trial(booking, product)
+    return sorted(moments, key=lambda moment: moment.at)
+
+
+def _trial(booking: Booking, product: Product) -> Iterator[Moment]:
+    rules = product.trial
+    yield Moment(booking.started_at, Stage.TRIALING, State.ACTIVE)
+    for day in rules.reminders:
+        at = move_days(booking.started_at, day, booking.time_zone)
+        if day < rules.days and at < booking.trial_ends_at:
+            yield Moment(at, Stage.TRIALING, State.ACTIVE, MailKind.TRIAL_ENDING, f"day-{day}")
+    ends = booking.trial_ends_at
+    yield from _wind_down(booking, ends, rules.grace_days, MailKind.TRIAL_ENDED, "trial")
+
+
+def _paid(booking: Booking, product: Product) -> Iterator[Moment]:
+    since, until, rules = booking.paid_since, booking.paid_until, product.paid
+    assert since is not None  # noqa: S101 - by its caller
+    yield Moment(since, Stage.ACTIVE, State.ACTIVE)
+    due = booking.past_due_since or (until + SLACK if until else None)
+    if due is None:
+        return
+    period = f"{until or due:%Y-%m-%d}"
+    yield Moment(due, Stage.PAST_DUE, State.ACTIVE, MailKind.PAYMENT_FAILED, period)
+    ends = trial_ends_at(max(due, until or due), rules.past_due_days, booking.time_zone)
+    yield from _wind_down(booking, ends, rules.read_only_days, MailKind.READ_ONLY, period)
+
+
+def _cancelled(booking: Booking, product: Product) -> list[Moment]:
+    """It stays cancelled, and runs to its end; one that has ended before does not come back."""
+    at, ends = booking.cancelled_at, booking.ends_at
+    assert at is not None  # noqa: S101 - by its caller
+    assert ends is not None  # noqa: S101 - comes with it
+    days = product.paid.read_only_days if booking.is_paid else product.trial.grace_days
+    period = f"{at:%Y-%m-%d}"
+    down = [
+        replace(moment, stage=Stage.CANCELLED)
+        for moment in _wind_down(booking, ends, days, MailKind.READ_ONLY, period)
+    ]
+    over = [moment.state for moment in down if moment.at <= at]
+    first = Moment(
+        at, Stage.CANCELLED, over[-1] if over else State.ACTIVE, MailKind.CANCELLED, period
+    )
+    return [first, *(moment for moment in down if moment.at > at)]
+
+
+def _wind_down(
+    booking: Booking, ends: datetime, days: int, mail: MailKind, period: str
+) -> Iterator[Moment]:
+    """Read-only for so many of the customer's days, then suspended; each is announced."""
+    over = move_days(ends, days, booking.time_zone)
+    if days > 0:
+        yield Moment(ends, Stage.READ_ONLY, State.READ_ONLY, mail, period)
+    if days > 1:
+        last = move_days(over, -1, booking.time_zone)
+        yield Moment(last, Stage.READ_ONLY, State.READ_ONLY, MailKind.READ_ONLY_OVER, period)
+    yield Moment(over, Stage.SUSPENDED, State.SUSPENDED, MailKind.SUSPENDED, period)
+
+
+def license_term(booking: Booking, product: Product, now: datetime) -> Term:
+    """Of a license that is issued at `now`. A trial's ends with the trial; one that is paid for is
+    short beside what was paid, and renewed, so that a payment that fails ends it soon.
+    """
+    zone = booking.time_zone
+    if not booking.is_paid:
+        trial = product.trial
+        dates = license_dates(
+            booking.trial_ends_at,
+            warn_days=trial.warn_days,
+            grace_days=trial.grace_days,
+            time_zone=zone,
+        )
+        return Term("trial", dates)
+    paid = product.paid
+    dates = license_dates(
+        trial_ends_at(now, paid.license_days, zone),
+        warn_days=paid.warn_days,
+        grace_days=paid.read_only_days,
+        time_zone=zone,
+    )
+    return Term("paid", dates)
+
+
+def renews_at(expires_at: datetime, product: Product, customer_id: str) -> datetime:
+    """When a license that was paid for is renewed: spread over half of the time that is left from
+    `renew_days` on, always the same for a customer.
+    """
+    digest = hashlib.sha256(customer_id.encode()).digest()
+    share = int.from_bytes(digest[:4], "big") / 2**32
+    window = timedelta(days=product.paid.renew_days)
+    return expires_at - window + window / 2 * share

@@ -1,0 +1,40 @@
+"""A subscription's row as `core.subscription` reads it, and back."""
+
+from __future__ import annotations
+
+from tenantry.adapters.database.tables import Customer, Subscription
+from tenantry.core.subscription import Booking
+
+
+def booking_of(subscription: Subscription, customer: Customer) -> Booking:
+    """The booking as it stands."""
+    return Booking(
+        started_at=subscription.created_at,
+        time_zone=customer.time_zone,
+        trial_ends_at=subscription.trial_ends_at,
+        plan=subscription.plan,
+        paid_since=subscription.paid_since,
+        paid_until=subscription.paid_until,
+        past_due_since=subscription.past_due_since,
+        cancelled_at=subscription.cancelled_at,
+        ends_at=subscription.ends_at,
+    )
+
+
+def trial_of(subscription: Subscription, customer: Customer) -> Booking:
+    """What it was before anything was told of it; its plan is the one that runs."""
+    return Booking(
+        started_at=subscription.created_at,
+        time_zone=customer.time_zone,
+        trial_ends_at=subscription.trial_ends_at,
+        plan=subscription.plan,
+    )
+
+
+def keep(subscription: Subscription, booking: Booking) -> None:
+    """Write down what was added up. The plan is written when main is to show it."""
+    subscription.paid_since = booking.paid_since
+    subscription.paid_until = booking.paid_until
+    subscription.past_due_since = booking.past_due_since
+    subscription.cancelled_at = booking.cancelled_at
+    subscription.ends_at = booking.ends_at

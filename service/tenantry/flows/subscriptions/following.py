@@ -1,0 +1,214 @@
+"""A tenant follows its subscription: what it should be now, the license for that, the mail that is
+due; and when to look again (R51).
+
+Only what the subscription says anew is asked for. What operators and reviewers decided since is
+left: a tenant that somebody suspended is not woken, and a change that was declined is not asked for
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Customer, LicenseRow, Subscription, Tenant
+from tenantry.core.errors import DatabaseUnavailable, TenantryError
+from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
+from tenantry.core.model import State
+from tenantry.core.review import ChangeKind, Mode
+from tenantry.core.subscription import Booking, Moment, license_term, position, renews_at
+from tenantry.flows import outbox
+from tenantry.flows.reviewing.changes import change_tenant, withdraw
+from tenantry.flows.rows import locked
+from tenantry.flows.service import Service
+from tenantry.flows.subscriptions.booking import booking_of
+
+log = structlog.get_logger()
+ACTOR = "lifecycle"
+AT_ONCE = 500
+NOT_THERE_YET = timedelta(hours=1)  # of a tenant whose signup waits
+UNTIL_SHOWN = timedelta(minutes=1)  # until main shows what is to be told
+AFTER_FAILURE = timedelta(minutes=10)
+
+_BETTER = (State.DELETING, State.SUSPENDED, State.READ_ONLY, State.ACTIVE)
+
+Asked = dict[ChangeKind, Mapping[str, Any]]
+
+
+def follow_due(service: Service, *, now: datetime) -> int:
+    """Follow each subscription that has something due; how many. One that cannot be followed keeps
+    no other waiting, and is looked at again later.
+    """
+    due = select(Subscription.customer_id).where(Subscription.look_at <= now)
+    with service.database.read() as session:
+        ids = session.scalars(due.order_by(Subscription.look_at).limit(AT_ONCE)).all()
+    return sum(_follow_one(service, customer_id, now) for customer_id in ids)
+
+
+def _follow_one(service: Service, customer_id: str, now: datetime) -> bool:
+    try:
+        with service.database.write() as session:
+            (tenant,) = locked(session, [customer_id])
+            subscription = session.get_one(Subscription, customer_id, with_for_update=True)
+            if subscription.look_at is None or subscription.look_at > now:
+                return False  # another worker was here
+            customer = session.get_one(Customer, customer_id)
+            follow(service, session, tenant, subscription, customer, now=now, is_bulk=True)
+    except DatabaseUnavailable:
+        raise
+    except TenantryError as error:
+        log.error("subscription.not_followed", customer_id=customer_id, detail=str(error))
+        with service.database.write() as session:
+            session.get_one(Subscription, customer_id).look_at = now + AFTER_FAILURE
+        return False
+    return True
+
+
+def follow(
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    subscription: Subscription,
+    customer: Customer,
+    *,
+    plan: str | None = None,
+    actor: str = ACTOR,
+    is_bulk: bool = False,
+    now: datetime,
+) -> None:
+    """Ask for what the subscription says of its tenant now; `plan`: it was just booked. In the
+    caller's transaction, with both rows locked. `is_bulk`: the tenant is one of many.
+    """
+    booking = booking_of(subscription, customer)
+    stands = position(booking, service.product, now)
+    subscription.status = stands.moment.stage
+    if tenant.generation == 0:  # its signup waits, or was declined
+        subscription.look_at = now + NOT_THERE_YET
+        return
+    asked = _asked(service, session, tenant, subscription, booking, stands.moment, plan, now)
+    if asked:
+        cell = service.cells[tenant.cell]
+        change_tenant(
+            service, session, cell, tenant, asked,
+            actor=actor, now=now, is_paid=booking.is_paid, is_bulk=is_bulk,
+        )  # fmt: skip
+        if list(asked) == [ChangeKind.LICENSE] and is_bulk:
+            _tell_renewal(session, tenant, now)
+    subscription.asked_state = stands.moment.state
+    waits = _tell(session, tenant, stands.moment, now)
+    moments = [stands.next_at, waits, _renewal(service, session, tenant, booking, stands.moment)]
+    subscription.look_at = min((each for each in moments if each), default=None)
+
+
+def _asked(
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    subscription: Subscription,
+    booking: Booking,
+    moment: Moment,
+    plan: str | None,
+    now: datetime,
+) -> Asked:
+    """The changes that lead there from what is wanted of the tenant already."""
+    asked: Asked = {}
+    cell = service.cells[tenant.cell]
+    if plan in service.product.plans and plan != tenant.approved["plan"]:
+        asked[ChangeKind.PLAN] = {"plan": plan}
+    elif plan is not None and plan not in service.product.plans:
+        log.error("subscription.unknown_plan", customer_id=tenant.customer_id, plan=plan)
+    if _moves(session, tenant, subscription, moment.state, now):
+        asked[ChangeKind.STATE] = {"state": moment.state.value}
+    brings_license = (
+        ChangeKind.PLAN in asked
+        and cell.policy.mode(ChangeKind.PLAN, is_paid=booking.is_paid) == Mode.DIRECT
+    )
+    if not brings_license and _needs_license(service, session, tenant, booking, moment, now):
+        asked[ChangeKind.LICENSE] = {}
+    return asked
+
+
+def _moves(
+    session: Session, tenant: Tenant, subscription: Subscription, wanted: State, now: datetime
+) -> bool:
+    """Whether the tenant's state is to be changed: the subscription says another than before, and
+    nobody has decided otherwise since.
+    """
+    last, stands = State(subscription.asked_state), State(tenant.approved["state"])
+    if wanted == last:
+        return False
+    withdraw(session, tenant, ChangeKind.STATE, by=ACTOR, now=now)
+    if _BETTER.index(wanted) < _BETTER.index(last):
+        return _BETTER.index(wanted) < _BETTER.index(stands)
+    return stands == last and stands != wanted
+
+
+def _needs_license(
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    booking: Booking,
+    moment: Moment,
+    now: datetime,
+) -> bool:
+    """Whether what runs, or is to run, needs another license than the one that it has."""
+    if moment.state != State.ACTIVE or tenant.approved["state"] == State.DELETING:
+        return False
+    row = session.get_one(LicenseRow, tenant.approved["license_id"])
+    if not booking.is_paid:
+        term = license_term(booking, service.product, now)
+        return row.expires_at != term.dates.expires_at
+    return row.kind != "paid" or now >= _renewal_of(service, row)
+
+
+def _renewal(
+    service: Service, session: Session, tenant: Tenant, booking: Booking, moment: Moment
+) -> datetime | None:
+    """When the license has to be renewed; None where it has not."""
+    if not booking.is_paid or moment.state != State.ACTIVE:
+        return None
+    row = session.get_one(LicenseRow, tenant.approved["license_id"])
+    return _renewal_of(service, row)
+
+
+def _renewal_of(service: Service, row: LicenseRow) -> datetime:
+    return renews_at(row.expires_at, service.product, row.customer_id)
+
+
+def _tell(session: Session, tenant: Tenant, moment: Moment, now: datetime) -> datetime | None:
+    """Make the mail due that says where the subscription stands; or when to look again, where it
+    would not be true yet.
+    """
+    if moment.mail is None:
+        return None
+    if moment.mail == MailKind.SUSPENDED and not _is_shown(tenant, State.SUSPENDED):
+        wanted = tenant.approved["state"] == State.SUSPENDED
+        return now + UNTIL_SHOWN if wanted else None
+    outbox.drop_unsent(session, tenant.customer_id, OF_SUBSCRIPTION - {moment.mail}, now=now)
+    outbox.put(
+        session,
+        customer_id=tenant.customer_id,
+        kind=moment.mail,
+        period=moment.period,
+        now=now,
+    )
+    return None
+
+
+def _is_shown(tenant: Tenant, state: State) -> bool:
+    return (tenant.published_spec or {}).get("state") == state
+
+
+def _tell_renewal(session: Session, tenant: Tenant, now: datetime) -> None:
+    outbox.put(
+        session,
+        customer_id=tenant.customer_id,
+        kind=MailKind.LICENSE_RENEWED,
+        period=tenant.approved["license_id"].replace("-", ""),
+        now=now,
+    )
