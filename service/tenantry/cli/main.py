@@ -39,8 +39,8 @@ def cli() -> None:
 
 
 for command in (
-    changes, check, customers, db, demo, dev, diff, doctor, init, license_command, platform, repo, serve,
-    stats, status, synthetic, tenants, worker,
+    changes, check, customers, db, demo, dev, diff, doctor, init, license_command, platform,
+    repo, serve, stats, status, synthetic, tenants, worker,
 ):  # fmt: skip
     cli.add_command(command)
 
