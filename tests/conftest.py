@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from tenantry.adapters import process
-from tests import postgres
+from tests import migrated, postgres
 from tools.work import ROOT
 
 process.add_program_folder(ROOT / ".tools" / "bin")
@@ -38,7 +38,15 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database; a test that asks for it runs on both kinds."""
+    """A database with all tables and no row; a test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        return migrated.bring_up(f"sqlite:///{tmp_path}/tenantry.db")
+    return migrated.new_database(request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables, of both kinds."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/tenantry.db"
     return postgres.new_database(request.getfixturevalue("postgres_server"))

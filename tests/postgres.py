@@ -78,11 +78,11 @@ def server() -> Iterator[str]:
         yield running.url
 
 
-def new_database(server_url: str) -> str:
-    """An empty database on the server; its URL as `tenantry` takes it."""
+def new_database(server_url: str, *, template: str = "template1") -> str:
+    """An empty database on the server, or a copy of another; its URL as `tenantry` takes it."""
     name = f"t{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     return server_url.replace("postgresql://", "postgresql+psycopg://").replace(
         "/postgres", "/" + name
     )

@@ -28,7 +28,6 @@ NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    schema.upgrade(database)
     yield database
     database.close()
 
@@ -47,14 +46,20 @@ def customer(number: int, **changes: object) -> Customer:
     return Customer(**(values | changes))
 
 
-def test_migrations_lead_to_the_tables_that_the_code_knows(database: Database) -> None:
+def test_migrations_lead_to_the_tables_that_the_code_knows(empty_database_url: str) -> None:
+    with closing(Database(empty_database_url)) as database:
+        schema.upgrade(database)
+        check_tables(database)
+
+
+def check_tables(database: Database) -> None:
     assert schema.current(database) == schema.head()
     with database.read() as session:
         context = MigrationContext.configure(session.connection(), opts={"compare_type": False})
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_many_may_open_and_upgrade_a_new_database_at_once(database_url: str) -> None:
+def test_many_may_open_and_upgrade_a_new_database_at_once(empty_database_url: str) -> None:
     """All that a process needs for it is loaded before it waits for its turn, so that they meet."""
     code = (
         "import sys; from tenantry.adapters.database import schema, session;"
@@ -62,7 +67,7 @@ def test_many_may_open_and_upgrade_a_new_database_at_once(database_url: str) -> 
         "schema.head(); print('ready', flush=True); sys.stdin.readline();"
         "print(schema.upgrade(database))"
     )
-    upgrade = [sys.executable, "-c", code, database_url]
+    upgrade = [sys.executable, "-c", code, empty_database_url]
     with ExitStack() as running:
         all_of_them = [
             running.enter_context(subprocess.Popen(upgrade, stdin=PIPE, stdout=PIPE, text=True))

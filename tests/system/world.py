@@ -24,6 +24,7 @@ from tenantry.core.structure import Shape
 from tenantry.flows.publishing.publish import Published, publish_due
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.signups.signup import SignedUp, signup
+from tests import migrated
 from tests.programs import require
 
 VECTORS = Path(__file__).parent.parent / "data" / "kubeseal"
@@ -129,7 +130,10 @@ def make_world(
         }
     cells["main"] |= changes.pop("cell", {})
     configured = settings.load(
-        data_dir=folder / "data", database_url=database_url, cells=cells, **changes
+        data_dir=folder / "data",
+        database_url=migrated.bring_up(database_url),
+        cells=cells,
+        **changes,
     )
     clock = Clock()
     with mock.patch.object(wiring, "read_product_folder", read_product_folder_once):
