@@ -75,6 +75,12 @@ class EmailTaken(TenantryError):
     code = "email_taken"
 
 
+class Forbidden(TenantryError):
+    """The form was not sent from a page of this session."""
+
+    code = "forbidden"
+
+
 class NotFound(TenantryError):
     """There is nothing here."""
 

@@ -1,19 +1,23 @@
-"""What is kept for a while only, and goes: keys of repeated requests, counts of limits (R54)."""
+"""What is kept for a while only, and goes: keys of repeated requests, counts of limits, sessions and
+links of mails (R54).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
 
+from tenantry.flows.accounts import logins
 from tenantry.flows.service import Service
 from tenantry.flows.signups import limiting, repeats
 
+_ALL = (repeats.forget, limiting.forget, logins.forget)
 _BITE = 500  # rows in one transaction: nobody waits for it long
 
 
 def forget_old(service: Service, *, now: datetime) -> int:
     """Delete all that is of no use any more; how many rows. Any number may do so at once."""
-    return sum(_forget_all(service, forget, now) for forget in (repeats.forget, limiting.forget))
+    return sum(_forget_all(service, forget, now) for forget in _ALL)
 
 
 def _forget_all(service: Service, forget: Callable[..., int], now: datetime) -> int:

@@ -6,7 +6,7 @@ from flask import Flask
 from jinja2 import StrictUndefined
 
 from tenantry.flows.service import Service
-from tenantry.web import assets, bodies, errors, headers, ops
+from tenantry.web import assets, bodies, errors, headers, login, ops
 from tenantry.web.api import deployment, documentation, hooks
 from tenantry.web.api import signup as signup_api
 from tenantry.web.context import bind_service, start_request
@@ -37,6 +37,7 @@ def create_app(service: Service) -> Flask:
     app.before_request(start_request)
     errors.register(app)
     headers.register(app)
+    login.register(app)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     page(app.view_functions["static"])

@@ -23,6 +23,7 @@ from werkzeug.exceptions import (
 from tenantry.core.errors import (
     DatabaseUnavailable,
     EmailTaken,
+    Forbidden,
     InvalidInput,
     KeyReused,
     NotFound,
@@ -60,6 +61,12 @@ PUBLIC: dict[type[TenantryError], Public] = {
         "email_taken",
         "Email already registered",
         "An account with this email already exists",
+    ),
+    Forbidden: Public(
+        403,
+        "forbidden",
+        "The page is out of date",
+        "What was sent is not from a page of this session; please open the page again.",
     ),
     NotFound: Public(404, "not_found", "Not found", "There is nothing here."),
     RateLimited: Public(
