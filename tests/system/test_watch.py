@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,7 @@ def test_moment_of_silence_of_a_running_instance_passes(cluster: Cluster) -> Non
     signed_up = cluster.world.sign_up()
     cluster.publish()
     cluster.wait_for(signed_up, Status.READY)
+    cluster.world.clock.tick = timedelta(minutes=1)  # what is ready is seldom asked
     cluster.use_cell(probe=lambda _: Probed(ok=False, reason="No connection."))
     cluster.wait_for(signed_up, Status.DEGRADED)
     cluster.watcher.cell = cluster.world.cell

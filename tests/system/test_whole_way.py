@@ -28,7 +28,7 @@ from tests.programs import require
 from tests.system.test_sealing import unseal
 
 PASSWORD = "SecurePass123"
-BURST = 50
+BURST = 24
 PUSHES = 10  # at most, for a burst
 
 
