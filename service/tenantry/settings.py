@@ -21,6 +21,7 @@ from pydantic import (
     HttpUrl,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -336,6 +337,11 @@ class Settings(BaseSettings):
     )
     mail_poll: Seconds = Field(1.0, description="seconds between looks for mail to send")
     log_format: Literal["json", "text"] = Field("json", description="form of log lines")
+    clock_file: Path | None = Field(
+        None,
+        description="development only: file that says by how many seconds the time is ahead of "
+        "the real one, as `tenantry demo --clock-speed` writes it",
+    )
     cells: dict[CellName, CellSettings] = Field(
         default_factory=lambda: {"main": CellSettings()},
         min_length=1,
@@ -360,6 +366,13 @@ class Settings(BaseSettings):
     def mail(self) -> Path:
         """The folder of mail that was 'sent' in development."""
         return self.mail_dir or self.data_dir / "mail"
+
+    @field_validator("clock_file")
+    @classmethod
+    def _is_no_production(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file and info.data.get("environment") == "production":
+            raise ValueError("production has the real time: do not set it")
+        return file
 
     @field_validator("public_url")
     @classmethod

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from tenantry import assets
 from tenantry.adapters.argocd import ArgoCD, announce_push
 from tenantry.adapters.argocd.webhook import web_url
+from tenantry.adapters.clock import ShiftedClock
 from tenantry.adapters.database import schema
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.session import Database
@@ -61,7 +62,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Service:
+def clock_of(settings: Settings) -> Callable[[], datetime]:
+    """The clock; in development it may be ahead of the real time."""
+    return ShiftedClock(settings.clock_file) if settings.clock_file else utc_now
+
+
+def build(settings: Settings, *, now: Callable[[], datetime] | None = None) -> Service:
     """The service, ready for use. In development, missing keys are made and the database's tables
     are brought up to date; in production neither: KeysMissing or SettingsError say what to do.
     """
@@ -100,7 +106,7 @@ def build(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Servi
         bulk_batch=settings.bulk_batch,
         patience=_patience(settings),
         support_mail=settings.support_mail or folder.product.support,
-        now=now,
+        now=now or clock_of(settings),
     )
 
 
@@ -129,7 +135,7 @@ def site(settings: Settings, name: str) -> Iterator[Site]:
     database = _database(settings)
     try:
         cell = _cell(name, settings.cells[name], settings, folder, database)
-        yield Site(cell, folder.product.platform, folder.platform, utc_now)
+        yield Site(cell, folder.product.platform, folder.platform, clock_of(settings))
     finally:
         database.close()
 

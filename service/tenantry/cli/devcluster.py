@@ -10,7 +10,7 @@ from tenantry import logs
 from tenantry.cli.devbreaks import break_, mend
 from tenantry.cli.stopping import Told
 from tenantry.core.errors import SettingsError
-from tenantry.devcluster import DevCluster, DevClusterSettings
+from tenantry.devcluster import DevCluster, DevClusterSettings, clock
 from tenantry.devcluster.settings import ACCOUNTS
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -35,6 +35,11 @@ dev.add_command(mend)
 @click.option("--step-seconds", type=float, default=0.3, show_default=True, help="Between states.")
 @click.option("--poll-seconds", type=float, default=180.0, show_default=True, help="Without nudge.")
 @click.option("--time-scale", type=float, default=0.1, show_default=True, help="Of long waits.")
+@click.option(
+    "--clock-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="How far ahead the time is, as TENANTRY_CLOCK_FILE.  [default: the real time]",
+)
 @click.option("--audience", help="Product that licenses must be for. [default: any]")
 def cluster(
     repository: str,
@@ -45,10 +50,13 @@ def cluster(
     step_seconds: float,
     poll_seconds: float,
     time_scale: float,
+    clock_file: Path | None,
     audience: str | None,
 ) -> None:
     """Stand in for Argo CD and a cluster, until SIGTERM or Ctrl-C."""
     logs.configure("text")
+    if clock_file:
+        clock.follow(clock_file)
     settings = DevClusterSettings(
         repository=repository,
         sealing_key=sealing_key,

@@ -12,14 +12,13 @@ import hmac
 import json
 import math
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jwt
 
 from tenantry.devcluster.broken import Broken
-from tenantry.devcluster.clock import stamp_now
+from tenantry.devcluster.clock import now, stamp_now
 
 RIGHTS: Mapping[str, frozenset[str]] = {
     "tenantry": frozenset({"get", "sync", "delete"}),
@@ -98,7 +97,7 @@ def _has_expired(token: str) -> bool:
         claims = jwt.decode(token, options={"verify_signature": False})
     except jwt.PyJWTError:
         return False
-    return bool(claims.get("exp", math.inf) <= time.time())
+    return bool(claims.get("exp", math.inf) <= now().timestamp())
 
 
 def _fault(token: str) -> str:
