@@ -21,6 +21,7 @@ from tenantry.core.trial import LicenseDates, license_dates, move_days, trial_en
 
 # A payment is told some hours after the period that it is for has begun; until then, all is well.
 SLACK = timedelta(days=2)
+_INSTANT = timedelta(microseconds=1)  # before an end, which is exclusive
 
 
 class Stage(StrEnum):
@@ -80,6 +81,7 @@ class Booking:
     trial_ends_at: datetime
     plan: str
     paid_since: datetime | None = None
+    paid_at: datetime | None = None  # last
     paid_until: datetime | None = None  # None: until it is cancelled
     past_due_since: datetime | None = None
     cancelled_at: datetime | None = None
@@ -134,7 +136,8 @@ def _add(booking: Booking, event: Event) -> Booking:
     if event.kind == EventKind.PAYMENT_FAILED:
         return replace(booking, past_due_since=booking.past_due_since or event.at)
     if event.kind == EventKind.CANCELLED:
-        return replace(booking, cancelled_at=event.at, ends_at=_end(booking, event))
+        since = booking.cancelled_at or event.at
+        return replace(booking, cancelled_at=since, ends_at=_end(booking, event))
     if event.kind == EventKind.RESUMED:
         return replace(booking, cancelled_at=None, ends_at=None)
     return booking
@@ -148,6 +151,7 @@ def _pay(booking: Booking, event: Event) -> Booking:
     return replace(
         booking,
         paid_since=booking.paid_since or event.at,
+        paid_at=event.at,
         paid_until=until,
         past_due_since=None,
         cancelled_at=None,
@@ -156,14 +160,18 @@ def _pay(booking: Booking, event: Event) -> Booking:
 
 
 def _end(booking: Booking, event: Event) -> datetime:
-    """When what was cancelled ends: as the source says, or with what the customer has already."""
-    if event.until is not None:
-        return event.until
+    """When what was cancelled ends: with the customer's day on which, as the source says or by what
+    was paid, it is over; not before today's end. A trial ends as it would.
+    """
     if not booking.is_paid:
         return booking.trial_ends_at
-    if booking.paid_until is None:
-        return trial_ends_at(event.at, 0, booking.time_zone)
-    return booking.paid_until
+    over = event.until or booking.paid_until or event.at
+    return max(_day_ends(event.at, booking), _day_ends(over - _INSTANT, booking))
+
+
+def _day_ends(at: datetime, booking: Booking, days: int = 0) -> datetime:
+    """The end of the customer's day on which `at` is, or of the one so many days later."""
+    return trial_ends_at(at, days, booking.time_zone)
 
 
 def position(booking: Booking, product: Product, now: datetime) -> Position:
@@ -197,44 +205,50 @@ def _paid(booking: Booking, product: Product) -> Iterator[Moment]:
     since, until, rules = booking.paid_since, booking.paid_until, product.paid
     assert since is not None  # noqa: S101 - by its caller
     yield Moment(since, Stage.ACTIVE, State.ACTIVE)
-    due = booking.past_due_since or (until + SLACK if until else None)
-    if due is None:
+    late = [at for at in (booking.past_due_since, until + SLACK if until else None) if at]
+    if not late:
         return
-    period = f"{until or due:%Y-%m-%d}"
+    last = booking.paid_at or since
+    due, period = max(last, min(late)), _period(last)
     yield Moment(due, Stage.PAST_DUE, State.ACTIVE, MailKind.PAYMENT_FAILED, period)
-    ends = trial_ends_at(max(due, until or due), rules.past_due_days, booking.time_zone)
+    ends = _day_ends(max(due, until or due), booking, rules.past_due_days)
     yield from _wind_down(booking, ends, rules.read_only_days, MailKind.READ_ONLY, period)
 
 
 def _cancelled(booking: Booking, product: Product) -> list[Moment]:
-    """It stays cancelled, and runs to its end; one that has ended before does not come back."""
+    """It stays cancelled, and runs to its end; what has ended before goes on as it would have."""
     at, ends = booking.cancelled_at, booking.ends_at
     assert at is not None  # noqa: S101 - by its caller
     assert ends is not None  # noqa: S101 - comes with it
-    days = product.paid.read_only_days if booking.is_paid else product.trial.grace_days
-    period = f"{at:%Y-%m-%d}"
-    down = [
-        replace(moment, stage=Stage.CANCELLED)
-        for moment in _wind_down(booking, ends, days, MailKind.READ_ONLY, period)
-    ]
-    over = [moment.state for moment in down if moment.at <= at]
-    first = Moment(
-        at, Stage.CANCELLED, over[-1] if over else State.ACTIVE, MailKind.CANCELLED, period
-    )
-    return [first, *(moment for moment in down if moment.at > at)]
+    otherwise = replace(booking, cancelled_at=None, ends_at=None)
+    down: Iterable[Moment] = timeline(otherwise, product)
+    state = position(otherwise, product, at).moment.state
+    period = _period(at)
+    if state == State.ACTIVE:
+        days = product.paid.read_only_days if booking.is_paid else product.trial.grace_days
+        down = _wind_down(booking, ends, days, MailKind.READ_ONLY, period)
+    first = Moment(at, Stage.CANCELLED, state, MailKind.CANCELLED, period)
+    after = (replace(moment, stage=Stage.CANCELLED) for moment in down if moment.at > at)
+    return [first, *after]
 
 
 def _wind_down(
     booking: Booking, ends: datetime, days: int, mail: MailKind, period: str
 ) -> Iterator[Moment]:
     """Read-only for so many of the customer's days, then suspended; each is announced."""
-    over = move_days(ends, days, booking.time_zone)
+    last_day = ends - _INSTANT
     if days > 0:
         yield Moment(ends, Stage.READ_ONLY, State.READ_ONLY, mail, period)
     if days > 1:
-        last = move_days(over, -1, booking.time_zone)
+        last = _day_ends(last_day, booking, days - 1)
         yield Moment(last, Stage.READ_ONLY, State.READ_ONLY, MailKind.READ_ONLY_OVER, period)
+    over = _day_ends(last_day, booking, days)
     yield Moment(over, Stage.SUSPENDED, State.SUSPENDED, MailKind.SUSPENDED, period)
+
+
+def _period(at: datetime) -> str:
+    """What tells a spell from others of its kind: when that began which it ends."""
+    return f"{at:%Y-%m-%dT%H:%M:%S}"
 
 
 def license_term(booking: Booking, product: Product, now: datetime) -> Term:

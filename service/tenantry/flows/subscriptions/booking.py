@@ -14,6 +14,7 @@ def booking_of(subscription: Subscription, customer: Customer) -> Booking:
         trial_ends_at=subscription.trial_ends_at,
         plan=subscription.plan,
         paid_since=subscription.paid_since,
+        paid_at=subscription.paid_at,
         paid_until=subscription.paid_until,
         past_due_since=subscription.past_due_since,
         cancelled_at=subscription.cancelled_at,
@@ -34,6 +35,7 @@ def trial_of(subscription: Subscription, customer: Customer) -> Booking:
 def keep(subscription: Subscription, booking: Booking) -> None:
     """Write down what was added up. The plan is written when main is to show it."""
     subscription.paid_since = booking.paid_since
+    subscription.paid_at = booking.paid_at
     subscription.paid_until = booking.paid_until
     subscription.past_due_since = booking.past_due_since
     subscription.cancelled_at = booking.cancelled_at

@@ -52,6 +52,7 @@ class Subscription(Base):
     trial_ends_at: Mapped[datetime]
     created_at: Mapped[datetime]
     paid_since: Mapped[datetime | None] = mapped_column(doc="NULL: a trial")
+    paid_at: Mapped[datetime | None] = mapped_column(doc="of the last payment")
     paid_until: Mapped[datetime | None] = mapped_column(doc="exclusive; NULL: until cancelled")
     past_due_since: Mapped[datetime | None]
     cancelled_at: Mapped[datetime | None]

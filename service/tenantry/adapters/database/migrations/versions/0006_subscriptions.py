@@ -41,7 +41,9 @@ def widen_subscriptions() -> None:
     with op.batch_alter_table("subscriptions") as table:
         table.drop_constraint("ck_subscriptions_status", type_="check")
         table.create_check_constraint("ck_subscriptions_status", STAGES)
-        for name in ("paid_since", "paid_until", "past_due_since", "cancelled_at", "ends_at"):
+        for name in (
+            "paid_since", "paid_at", "paid_until", "past_due_since", "cancelled_at", "ends_at",
+        ):  # fmt: skip
             table.add_column(sa.Column(name, UtcDateTime(), nullable=True))
         table.add_column(
             sa.Column("asked_state", sa.String(16), nullable=False, server_default="active")
