@@ -28,6 +28,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as NotParsed
 
 from tenantry import assets
+from tenantry.core.billing import Scheme
 from tenantry.core.errors import SettingsError
 from tenantry.core.limits import Limits, parse_limit
 from tenantry.core.review import ChangeKind, Mode, Policy
@@ -331,6 +332,12 @@ class Settings(BaseSettings):
         None,
         description="file with the bearer token for /metrics; default: none, and only this machine "
         "is answered",
+    )
+    billing_secret_file: Path | None = Field(
+        None, description="file with the secret that signs the payment provider's webhooks"
+    )
+    billing_scheme: Scheme = Field(
+        Scheme.STRIPE, description="of those: stripe, or hmac for anything else"
     )
     lifecycle_poll: Seconds = Field(
         5.0, description="seconds between looks for subscriptions that have something due"

@@ -48,7 +48,7 @@ from tenantry.core.standing import Rules as StandingRules
 from tenantry.flows import keys, outbox
 from tenantry.flows.initializing import Site
 from tenantry.flows.publishing.check import ClassChecker
-from tenantry.flows.service import Announce, Cell, Patience, Service
+from tenantry.flows.service import Announce, Cell, Patience, PaymentProvider, Service
 from tenantry.settings import CellSettings, Settings, read_secret
 
 PROBE_WITHIN = 5.0  # seconds
@@ -106,8 +106,14 @@ def build(settings: Settings, *, now: Callable[[], datetime] | None = None) -> S
         bulk_batch=settings.bulk_batch,
         patience=_patience(settings),
         support_mail=settings.support_mail or folder.product.support,
+        billing=_payment_provider(settings),
         now=now or clock_of(settings),
     )
+
+
+def _payment_provider(settings: Settings) -> PaymentProvider | None:
+    secret = _reader(settings.billing_secret_file)
+    return PaymentProvider(settings.billing_scheme, secret) if secret else None
 
 
 def _patience(settings: Settings) -> Patience:

@@ -69,6 +69,7 @@ class Stage:
         return SimpleNamespace(
             public_url="https://signup.example.com",
             metrics_token=None,
+            billing=None,
             product=_PRODUCT,
             password_rules=Rules(),
             keyring=SimpleNamespace(jwks=lambda: {"keys": [{"kty": "OKP", "kid": "k1"}]}),

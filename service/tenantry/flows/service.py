@@ -16,6 +16,7 @@ from tenantry.adapters.mail import MailFolder
 from tenantry.adapters.probe import Probed
 from tenantry.adapters.seal import Kubeseal, SealingCertificate
 from tenantry.adapters.vault import Vault
+from tenantry.core.billing import Scheme
 from tenantry.core.gittree import folder_id
 from tenantry.core.limits import Limits
 from tenantry.core.overlay import CellFacts, Templates
@@ -80,6 +81,14 @@ class Patience:
 
 
 @dataclass(frozen=True)
+class PaymentProvider:
+    """Who tells of payments, by signed messages."""
+
+    scheme: Scheme
+    secret: Callable[[], str]
+
+
+@dataclass(frozen=True)
 class Service:
     """The whole of it."""
 
@@ -102,6 +111,7 @@ class Service:
     bulk_batch: int  # most of a change to many
     patience: Patience
     support_mail: str | None  # who is told of failed deployments
+    billing: PaymentProvider | None  # None: nobody tells of payments
     now: Callable[[], datetime]
 
     @cached_property

@@ -7,7 +7,7 @@ from jinja2 import StrictUndefined
 
 from tenantry.flows.service import Service
 from tenantry.web import assets, bodies, errors, headers, login, ops
-from tenantry.web.api import deployment, documentation, hooks
+from tenantry.web.api import billing, deployment, documentation, hooks
 from tenantry.web.api import signup as signup_api
 from tenantry.web.context import bind_service, start_request
 from tenantry.web.operations import page
@@ -21,6 +21,7 @@ _BLUEPRINTS = (
     deployment.blueprint,
     documentation.blueprint,
     hooks.blueprint,
+    billing.blueprint,
     ops.blueprint,
 )
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import func, inspect, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import (
     DatabaseError,
@@ -115,6 +115,14 @@ def insert_new(session: Session, table: type[Base], rows: Sequence[Mapping[str, 
     """Insert rows (by column name), leaving out those that a unique constraint says are there."""
     if rows:
         session.execute(_insert(session, table).on_conflict_do_nothing(), list(rows))
+
+
+def take_turns(session: Session, name: str) -> None:
+    """Wait until no other transaction that took turns by this name is under way. SQLite has one
+    writer at a time anyway.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
 def _insert(session: Session, table: type[Base]) -> sqlite.Insert | postgresql.Insert:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.session import insert_new
-from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Subscription
-from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
+from tenantry.adapters.database.session import insert_new, take_turns
+from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Subscription, Tenant
+from tenantry.core.mail import MailKind
 from tenantry.core.subscription import Event, EventKind, add_up
 from tenantry.flows import outbox
 from tenantry.flows.rows import locked
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True)
 class Told:
     """An event as its source tells it. One of both customers is given: ours by its id, or by what
-    the payment provider calls it. `wrapped` keeps a message that was not understood.
+    the payment provider calls it. `wrapped` is the message, kept where it was not understood.
     """
 
     event: Event
@@ -42,93 +42,118 @@ class Told:
     wrapped: bytes | None = None
 
 
-def tell(service: Service, told: Told) -> bool:
-    """Take up what was told; False where it was known. What names a customer who is not known yet
-    is kept until it is: `LINKED` says who it is.
+def tell(service: Service, *told: Told) -> bool:
+    """Take up what was told of one customer, all of it or nothing; False where it was known. What
+    names a customer who is not known yet is kept until it is: `LINKED` says who it is.
     """
-    now = service.now()
+    now, first = service.now(), told[0]
     with service.database.write() as session:
-        customer_id = _who(session, told)
-        if not _keep(session, told, customer_id, now):
-            return False
-        if customer_id is None:
-            log.warning("billing.nobody", event=told.event.id, type=told.type)
-            return True
-        _take_up(service, session, customer_id, told, now)
-    log.info("billing.told", customer_id=customer_id, kind=told.event.kind, type=told.type)
-    return True
+        if first.billing_customer is not None:  # or what is kept for nobody misses its link
+            take_turns(session, f"billing {first.billing_customer}")
+        customer_id = _who(session, first)
+        tenants = locked(session, [customer_id] if customer_id else [])
+        new = [each for each in told if _keep(session, each, customer_id, now)]
+        for tenant in tenants if new else ():
+            _take_up(service, session, tenant, new, now)
+    for each in new:
+        level = log.info if customer_id else log.warning
+        level("billing.told", customer_id=customer_id, event_id=each.event.id, type=each.type)
+    return bool(new)
+
+
+def recount(session: Session, subscription: Subscription, customer: Customer) -> None:
+    """Add up anew what was told, for a customer whose days end elsewhere. In the caller's
+    transaction, with the row locked.
+    """
+    events = _events(session, customer.customer_id)
+    keep(subscription, add_up(trial_of(subscription, customer), events))
 
 
 def _who(session: Session, told: Told) -> str | None:
     if told.customer_id is not None:
-        known = session.get(Customer, told.customer_id)
-        return known.customer_id if known else None
-    if told.billing_customer is None:
-        return None
-    theirs = Subscription.billing_customer == told.billing_customer
-    return session.scalar(select(Subscription.customer_id).where(theirs))
+        known = select(Customer.customer_id).where(Customer.customer_id == told.customer_id)
+        return session.scalar(known)
+    links = _links().where(BillingEvent.billing_customer == told.billing_customer)
+    return session.scalar(links.with_only_columns(BillingEvent.customer_id).limit(1))
+
+
+def _links() -> Select[BillingEvent]:
+    """Who is whom at the payment provider, the newest word first. Somebody who comes back may have
+    another name there than before.
+    """
+    linked = select(BillingEvent).where(
+        BillingEvent.kind == EventKind.LINKED, BillingEvent.customer_id.is_not(None)
+    )
+    return linked.order_by(BillingEvent.at.desc(), BillingEvent.external_id)
 
 
 def _keep(session: Session, told: Told, customer_id: str | None, now: datetime) -> bool:
     """Write the event down; False where it stands there already."""
-    known = select(BillingEvent.id).where(BillingEvent.external_id == told.event.id)
+    event = told.event
+    known = select(BillingEvent.id).where(BillingEvent.external_id == event.id)
     if session.scalar(known) is not None:
         return False
+    is_riddle = event.kind == EventKind.OTHER or (told.customer_id and not customer_id)
     row = {
-        "external_id": told.event.id,
+        "external_id": event.id,
         "customer_id": customer_id,
         "billing_customer": told.billing_customer,
-        "kind": told.event.kind,
+        "kind": event.kind,
         "type": told.type,
-        "at": told.event.at,
+        "at": event.at,
         "received_at": now,
         "actor": told.actor,
-        "plan": told.event.plan,
-        "until": told.event.until,
-        "wrapped": told.wrapped,
+        "plan": event.plan,
+        "until": event.until,
+        "wrapped": told.wrapped if is_riddle else None,
     }
     insert_new(session, BillingEvent, [row])
     return True
 
 
 def _take_up(
-    service: Service, session: Session, customer_id: str, told: Told, now: datetime
+    service: Service, session: Session, tenant: Tenant, told: Sequence[Told], now: datetime
 ) -> None:
-    (tenant,) = locked(session, [customer_id])
+    customer_id = tenant.customer_id
     subscription = session.get_one(Subscription, customer_id, with_for_update=True)
     customer = session.get_one(Customer, customer_id)
-    known = [each for each in _events(session, customer_id) if each.id != told.event.id]
-    if told.billing_customer and subscription.billing_customer is None:
-        _link(session, subscription, told.billing_customer)
+    fresh = {each.event.id for each in told}
+    known = [each for each in _events(session, customer_id) if each.id not in fresh]
+    _link(session, subscription)
     events = _events(session, customer_id)
-    session.add(_audit(customer_id, told, now))
-    if events == known:
+    if len(events) == len(known):
         return
+    session.add_all(_audit(customer_id, each, now) for each in told)
     trial = trial_of(subscription, customer)
     before, after = add_up(trial, known), add_up(trial, events)
     keep(subscription, after)
-    outbox.drop_unsent(session, customer_id, OF_SUBSCRIPTION, now=now)
-    if told.event.kind == EventKind.PAID:
-        _thank(session, customer_id, told.event, now)
+    for event in events:
+        if event.kind == EventKind.PAID and event not in known:
+            _thank(session, customer_id, event, now)
+    # a plan that waited for a review waits no longer once it is paid for
+    is_booked = after.plan != before.plan or after.is_paid > before.is_paid
     follow(
         service,
         session,
         tenant,
         subscription,
         customer,
-        plan=after.plan if after.plan != before.plan else None,
-        actor=told.actor,
+        plan=after.plan if is_booked else None,
+        actor=told[0].actor,
         now=now,
     )
 
 
-def _link(session: Session, subscription: Subscription, billing_customer: str) -> None:
-    """From now on, and of what came before, we know whom the payment provider means."""
-    subscription.billing_customer = billing_customer
-    waiting = update(BillingEvent).where(
-        BillingEvent.billing_customer == billing_customer, BillingEvent.customer_id.is_(None)
-    )
-    session.execute(waiting.values(customer_id=subscription.customer_id))
+def _link(session: Session, subscription: Subscription) -> None:
+    """Know whom the payment provider means from now on, and meant in what came before."""
+    own = BillingEvent.customer_id == subscription.customer_id
+    names = session.scalars(_links().where(own).with_only_columns(BillingEvent.billing_customer))
+    if known := [name for name in names if name is not None]:
+        subscription.billing_customer = known[0]
+        waiting = update(BillingEvent).where(
+            BillingEvent.billing_customer.in_(known), BillingEvent.customer_id.is_(None)
+        )
+        session.execute(waiting.values(customer_id=subscription.customer_id))
 
 
 def _events(session: Session, customer_id: str) -> Sequence[Event]:
@@ -143,11 +168,12 @@ def _events(session: Session, customer_id: str) -> Sequence[Event]:
 
 
 def _thank(session: Session, customer_id: str, event: Event, now: datetime) -> None:
+    """Once for what was paid for, of which there may be several messages."""
     outbox.put(
         session,
         customer_id=customer_id,
         kind=MailKind.PAYMENT_RECEIVED,
-        period=f"{event.at:%Y-%m-%dT%H:%M:%S}",
+        period=f"{event.until or event.at:%Y-%m-%dT%H:%M:%S}",
         now=now,
     )
 

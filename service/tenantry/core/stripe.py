@@ -1,0 +1,188 @@
+"""What Stripe's events say of a subscription (R52).
+
+Each is an object with `id`, `type`, `created` (unix seconds) and `data.object`, whose form depends
+on the version of the API that an endpoint was made with: both places are looked at where a newer
+one moved something. Source: https://docs.stripe.com/api/events/types, November 2026.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+from tenantry.core.billing import (
+    Message,
+    NotUnderstood,
+    Plans,
+    dig,
+    moment,
+    name_of,
+    required_moment,
+    required_word,
+    word,
+)
+from tenantry.core.subscription import Event, EventKind
+
+
+class Said(NamedTuple):
+    """A part of what an event says."""
+
+    kind: EventKind
+    plan: str | None = None
+    until: datetime | None = None
+
+
+Reader = Callable[[object, Plans], Iterator[Said]]
+
+
+def read_stripe(message: object, plans: Plans) -> Message:
+    """What one of Stripe's events says. NotUnderstood for types that say nothing of a subscription,
+    and for what is about something else than the product's plans.
+    """
+    kind = dig(message, "type")
+    if not isinstance(kind, str) or kind not in _READERS:
+        raise NotUnderstood("its type says nothing of a subscription")
+    own_id, at = required_word(message, "id"), required_moment(message, "created")
+    said = _READERS[kind](dig(message, "data"), plans)
+    make = partial(Event, at=at)
+    events = tuple(
+        make(f"{own_id}/{each.kind}", each.kind, plan=each.plan, until=each.until) for each in said
+    )
+    thing = dig(message, "data", "object")
+    is_checkout = kind == "checkout.session.completed"
+    return Message(
+        id=own_id,
+        type=kind,
+        at=at,
+        events=events,
+        customer_id=required_word(thing, "client_reference_id") if is_checkout else None,
+        billing_customer=_customer(thing),
+    )
+
+
+def _customer(thing: object) -> str:
+    found = word(name_of(dig(thing, "customer")))
+    if found is None:
+        raise NotUnderstood("it names no customer")
+    return found
+
+
+# By type
+
+
+def _checkout(data: object, plans: Plans) -> Iterator[Said]:
+    thing = dig(data, "object")
+    is_paid = dig(thing, "payment_status") == "paid"
+    yield Said(EventKind.LINKED, _named(thing, plans) if is_paid else None)
+
+
+def _paid(data: object, plans: Plans) -> Iterator[Said]:
+    lines = _list(dig(data, "object", "lines", "data"))
+    ends = [end for line in lines if (end := moment(dig(line, "period", "end")))]
+    if not ends:
+        raise NotUnderstood("it says of no time that was paid for")
+    yield Said(EventKind.PAID, _billed(dig(data, "object"), lines, plans), max(ends))
+
+
+def _failed(data: object, plans: Plans) -> Iterator[Said]:
+    _billed(dig(data, "object"), _list(dig(data, "object", "lines", "data")), plans)
+    yield Said(EventKind.PAYMENT_FAILED)
+
+
+def _updated(data: object, plans: Plans) -> Iterator[Said]:
+    thing, before = dig(data, "object"), dig(data, "previous_attributes")
+    yield Said(EventKind.PLAN, _booked(thing, plans))
+    now_ends, has_changed = _is_ending(thing), before is None or _names_end(before)
+    if now_ends and has_changed:
+        yield Said(EventKind.CANCELLED, until=moment(dig(thing, "cancel_at")) or _period_end(thing))
+    elif before is not None and _is_ending(before) and not now_ends:
+        yield Said(EventKind.RESUMED)
+
+
+def _deleted(data: object, plans: Plans) -> Iterator[Said]:
+    thing = dig(data, "object")
+    _booked(thing, plans)
+    yield Said(EventKind.CANCELLED, until=moment(dig(thing, "ended_at")) or _period_end(thing))
+
+
+_READERS: Mapping[str, Reader] = {
+    "checkout.session.completed": _checkout,
+    "invoice.paid": _paid,
+    "invoice.payment_succeeded": _paid,
+    "invoice.payment_failed": _failed,
+    "customer.subscription.updated": _updated,
+    "customer.subscription.deleted": _deleted,
+}
+
+
+# When it ends
+
+
+def _is_ending(thing: object) -> bool:
+    ends_then = isinstance(dig(thing, "cancel_at"), int)
+    return ends_then or dig(thing, "cancel_at_period_end") is True
+
+
+def _names_end(before: object) -> bool:
+    return isinstance(before, dict) and bool({"cancel_at", "cancel_at_period_end"} & before.keys())
+
+
+def _period_end(thing: object) -> datetime | None:
+    """In newer versions of the API each item has its own."""
+    items = _list(dig(thing, "items", "data"))
+    ends = [dig(thing, "current_period_end"), *(dig(item, "current_period_end") for item in items)]
+    return max(filter(None, map(moment, ends)), default=None)
+
+
+# Which plan
+
+
+def _booked(thing: object, plans: Plans) -> str:
+    """The plan of a subscription."""
+    items = _list(dig(thing, "items", "data"))
+    found = _named(thing, plans) or _only({p for each in items if (p := _priced(each, plans))})
+    if found is None:
+        raise NotUnderstood("its price is of no plan")
+    return found
+
+
+def _billed(invoice: object, lines: list[object], plans: Plans) -> str | None:
+    """The plan of an invoice; None where it bills several, as in the middle of a change."""
+    places = (invoice, dig(invoice, "subscription_details"))
+    newer = dig(invoice, "parent", "subscription_details")
+    for place in (*places, newer, *lines):
+        if plan := _named(place, plans):
+            return plan
+    known = [(line, plan) for line in lines if (plan := _priced(line, plans))]
+    if not known:
+        raise NotUnderstood("its prices are of no plan")
+    # what was not used of the plan before is given back by a negative amount
+    return _only({plan for line, plan in known if not _is_negative(dig(line, "amount"))})
+
+
+def _named(thing: object, plans: Plans) -> str | None:
+    plan = word(dig(thing, "metadata", "plan"))
+    if plan is not None and plan not in plans:
+        raise NotUnderstood("the product has no such plan")
+    return plan
+
+
+def _priced(line: object, plans: Plans) -> str | None:
+    price = dig(line, "price")
+    newer = dig(line, "pricing", "price_details", "price")
+    names = {word(each) for each in (name_of(price), dig(price, "lookup_key"), name_of(newer))}
+    return next((plan for plan, each in plans.items() if names & set(each.prices)), None)
+
+
+def _only(plans: set[str]) -> str | None:
+    return next(iter(plans)) if len(plans) == 1 else None
+
+
+def _is_negative(amount: object) -> bool:
+    return isinstance(amount, int) and amount < 0
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

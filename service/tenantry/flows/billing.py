@@ -1,0 +1,61 @@
+"""A payment provider's messages: believed by their signature, kept all, and told to subscriptions
+as far as they are understood (R52).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+
+import structlog
+
+from tenantry.core import billing
+from tenantry.core.billing import Message, Scheme
+from tenantry.core.errors import InvalidInput
+from tenantry.core.stripe import read_stripe
+from tenantry.flows.service import Service
+from tenantry.flows.subscriptions.events import Told, tell
+
+log = structlog.get_logger()
+ACTOR = "billing"
+
+_READERS = {Scheme.STRIPE: read_stripe, Scheme.HMAC: billing.read_plain}
+
+
+def is_genuine(service: Service, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether the payment provider sent it; False where there is none."""
+    provider = service.billing
+    if provider is None:
+        return False
+    return billing.is_genuine(provider.scheme, headers, body, provider.secret(), service.now())
+
+
+def take_up(service: Service, scheme: Scheme, body: bytes) -> None:
+    """Take up a genuine message, or keep it where it is not understood. InvalidInput where it is no
+    JSON, DatabaseUnavailable where it cannot be kept: then it has to be sent again.
+    """
+    try:
+        text = body.decode()
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidInput("The body is not valid JSON in UTF-8", code="invalid_json") from None
+    said = partial(_READERS[scheme], plans=service.product.plans)
+    message = billing.read(content, said, body, service.now())
+    if message.reason is not None:
+        log.warning("billing.kept", event_id=message.id, type=message.type, reason=message.reason)
+    tell(service, *_told(message, service.vault.wrap(text)))
+
+
+def _told(message: Message, wrapped: bytes) -> list[Told]:
+    return [
+        Told(
+            event=event,
+            type=message.type,
+            actor=ACTOR,
+            customer_id=message.customer_id,
+            billing_customer=message.billing_customer,
+            wrapped=wrapped,
+        )
+        for event in message.events
+    ]
