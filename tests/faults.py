@@ -26,7 +26,7 @@ from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.session import Database
 from tenantry.adapters.git import TenantsRepository
-from tenantry.adapters.mail import MailFolder
+from tenantry.adapters.mail import Mailbox
 from tenantry.adapters.probe import Probed
 from tenantry.adapters.seal import Kubeseal
 from tenantry.core.errors import (
@@ -230,7 +230,7 @@ def live(service: Service, life: Life, *, clones: Path) -> Service:
         service,
         database=database,
         kubeseal=cast(Kubeseal, _Proxy(service.kubeseal, life, "kubeseal", ["seal"])),
-        mailbox=cast(MailFolder, _Proxy(service.mailbox, life, "mailbox", ["send"])),
+        mailbox=cast(Mailbox, _Proxy(service.mailbox, life, "mailbox", ["send"])),
         cells={name: _cell(cell, database, life, clones) for name, cell in service.cells.items()},
     )
 

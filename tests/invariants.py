@@ -44,6 +44,7 @@ from tenantry.core.overlay import render
 from tenantry.flows.publishing import shards
 from tenantry.flows.service import Cell, Service
 from tests.leaks import forms, plain_forms, readable
+from tests.mailbox import mail_folder
 
 FEW = 60  # stored secrets; each form of more of them would take minutes to look for
 
@@ -265,7 +266,7 @@ def _check_mailbox(service: Service) -> None:
         rows = session.scalars(select(Outbox)).all()
     letters = [
         BytesParser(policy=policy.default).parsebytes(path.read_bytes())
-        for path in service.mailbox.folder.glob("*.eml")
+        for path in mail_folder(service).glob("*.eml")
     ]
     identities = Counter(str(letter["Message-ID"]) for letter in letters)
     assert all(count == 1 for count in identities.values()), "a mail was sent twice"
@@ -296,7 +297,7 @@ def _check_nothing_leaked(
     for place, content in places.items():
         for needle in needles | links:
             assert needle not in content, f"a secret stands in {place}"
-    for path in service.mailbox.folder.glob("*"):
+    for path in mail_folder(service).glob("*"):
         content = readable(path)
         for needle in needles:
             assert needle not in content, f"a secret stands in {path.name}"

@@ -22,6 +22,7 @@ from tenantry.adapters.git import remote_head
 from tenantry.adapters.kustomize import KUSTOMIZE_REMEDY
 from tenantry.adapters.product_folder import ProductFolder, read_product_folder
 from tenantry.adapters.seal import KUBESEAL_REMEDY
+from tenantry.adapters.smtp import SmtpServer
 from tenantry.core.argocd_files import BRANCH
 from tenantry.core.errors import ProductError, ProgramError, SettingsError, TenantryError
 from tenantry.core.gittree import folder_id
@@ -71,7 +72,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _try("keys.vault", partial(_vault, settings))
     yield _try("product.files", partial(_product, settings))
     yield _try("database.reachable", partial(_database, settings))
-    yield _try("mail.folder", partial(_mail, settings))
+    place = "mail.server" if settings.smtp_host else "mail.folder"
+    yield _try(place, partial(_mail, settings))
     yield _try("limits.address", partial(_address_limit, settings))
     vendor = _vendor(settings)
     for name, cell in settings.cells.items():
@@ -155,6 +157,9 @@ def _database(settings: Settings) -> str:
 
 
 def _mail(settings: Settings) -> str:
+    mailbox = wiring.mailbox(settings)
+    if isinstance(mailbox, SmtpServer):
+        return mailbox.check()
     with contextlib.suppress(OSError):
         settings.mail.mkdir(parents=True, exist_ok=True)
     if not settings.mail.is_dir() or not os.access(settings.mail, os.W_OK):

@@ -43,6 +43,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 # Per e-mail, per address, in total. A person who mistypes stays below the first, an office behind
 # one address below the second; the third keeps a flood from filling repository and cluster.
 _PRODUCTION_LIMITS = ("5/hour", "20/hour", "600/hour")
+_PRODUCTION_LOGIN_LIMITS = ("10/hour", "50/hour")  # per e-mail, per address
 _NO_LIMITS = ("none", "none", "none")
 # settings of a cell
 _JSON = {"INGRESS_ANNOTATIONS", "INGRESS_CIDRS", "FORGE_LABELS", "FORGE_REVIEWERS"}
@@ -260,6 +261,23 @@ class Settings(BaseSettings):
     web_threads: int = Field(8, ge=1, le=256, description="threads in each of them")
     mail_dir: Path | None = Field(None, description=".eml files go here; default: data_dir/mail")
     mail_from: str = Field("Tenantry <no-reply@localhost>", description="sender of mail")
+    smtp_host: str | None = Field(
+        None, description="mail server; default: none, and mail goes to mail_dir"
+    )
+    smtp_port: int | None = Field(
+        None, ge=1, le=65_535, description="its port; default: 587, with tls 465, with none 25"
+    )
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="how the connection is encrypted; none sends no password"
+    )
+    smtp_username: str | None = Field(None, description="user that logs in there")
+    smtp_password_file: Path | None = Field(
+        None, description="file with the password; read at each connection"
+    )
+    smtp_ca_file: Path | None = Field(
+        None, description="CA certificates to trust for the mail server, instead of the system's"
+    )
+    smtp_timeout: Seconds = Field(30.0, description="seconds for each of the server's answers")
     min_password_length: int = Field(8, ge=8, le=64, description="shortest password at signup")
     signup_limit_email: str | None = Field(
         None,
@@ -274,12 +292,33 @@ class Settings(BaseSettings):
     signup_limit_total: str | None = Field(
         None, description="signups in all; default: 600/hour in production, none in development"
     )
+    login_limit_email: str | None = Field(
+        None,
+        description="logins for one e-mail, and the same of mails to set a password; default: "
+        "10/hour in production, none in development",
+    )
+    login_limit_address: str | None = Field(
+        None,
+        description="the same from one IPv4 address or IPv6 /64; default: 50/hour in production, "
+        "none in development",
+    )
+    confirm_email: bool = Field(
+        False, description="an instance is set up once its customer's address is confirmed"
+    )
+    approve_signups: bool = Field(
+        False, description="an instance is set up once an operator has approved its customer"
+    )
     trusted_proxies: int = Field(
         0,
         ge=0,
         le=10,
         description="proxies in front that append to X-Forwarded-For: a client's "
         "address is the entry of the outermost; 0: none, the connection's counts",
+    )
+    company_in_git: bool = Field(
+        True,
+        description="new tenants' files in Git, and so Argo CD's pages, name the company; else the "
+        "customer's id stands there",
     )
     publish_batch: int = Field(
         200, ge=1, le=5000, description="most tenants that customers wait for in one push"
@@ -386,7 +425,13 @@ class Settings(BaseSettings):
     def _joins_with_paths(cls, url: str) -> str:
         return url.rstrip("/")
 
-    @field_validator("signup_limit_email", "signup_limit_address", "signup_limit_total")
+    @field_validator(
+        "signup_limit_email",
+        "signup_limit_address",
+        "signup_limit_total",
+        "login_limit_email",
+        "login_limit_address",
+    )
     @classmethod
     def _is_limit(cls, text: str | None) -> str | None:
         if text is not None:
@@ -398,6 +443,13 @@ class Settings(BaseSettings):
         """What signups are limited by (R8)."""
         usual = _PRODUCTION_LIMITS if self.is_production else _NO_LIMITS
         given = (self.signup_limit_email, self.signup_limit_address, self.signup_limit_total)
+        return Limits(*(parse_limit(text or u) for text, u in zip(given, usual, strict=True)))
+
+    @property
+    def login_limits(self) -> Limits:
+        """What logins, and mails that somebody asks for, are limited by (R8)."""
+        usual = _PRODUCTION_LOGIN_LIMITS if self.is_production else _NO_LIMITS[:2]
+        given = (self.login_limit_email, self.login_limit_address)
         return Limits(*(parse_limit(text or u) for text, u in zip(given, usual, strict=True)))
 
     @property

@@ -29,7 +29,7 @@ from tenantry.adapters.git import (
 )
 from tenantry.adapters.http import make_session
 from tenantry.adapters.kustomize import Kustomize
-from tenantry.adapters.mail import MailFolder
+from tenantry.adapters.mail import Mailbox, MailFolder
 from tenantry.adapters.probe import answers, read_json
 from tenantry.adapters.product_folder import (
     ProductFolder,
@@ -38,6 +38,8 @@ from tenantry.adapters.product_folder import (
     read_product_folder,
 )
 from tenantry.adapters.seal import Kubeseal, SealingCertificate, parse_certificate
+from tenantry.adapters.smtp import PORTS, SmtpServer
+from tenantry.adapters.smtp import Access as MailAccess
 from tenantry.core.argocd_files import PROJECT, ArgoCDFacts, render_argocd
 from tenantry.core.backoff import Backoff
 from tenantry.core.errors import KeysMissing, SettingsError
@@ -45,8 +47,10 @@ from tenantry.core.overlay import CellFacts
 from tenantry.core.pull_secret import check_credentials
 from tenantry.core.signup import Rules
 from tenantry.core.standing import Rules as StandingRules
-from tenantry.flows import keys, outbox
+from tenantry.flows import keys
 from tenantry.flows.initializing import Site
+from tenantry.flows.key_folder import KeyFolder
+from tenantry.flows.mailing.templates import check_templates
 from tenantry.flows.publishing.check import ClassChecker
 from tenantry.flows.service import Announce, Cell, Patience, PaymentProvider, Service
 from tenantry.settings import CellSettings, Settings, read_secret
@@ -74,7 +78,7 @@ def build(settings: Settings, *, now: Callable[[], datetime] | None = None) -> S
     make_data_folder(settings)
     if not settings.is_production:
         keys.make_development_keys(settings.keys, algorithm=settings.license_algorithm)
-    keyring = keys.load_keyring(settings.keys, production=settings.is_production)
+    key_folder = KeyFolder(settings.keys, production=settings.is_production)
     vault = keys.load_vault(settings.keys, production=settings.is_production)
     folder = read_product_folder(settings.product_dir)
     database = _database(settings)
@@ -89,18 +93,22 @@ def build(settings: Settings, *, now: Callable[[], datetime] | None = None) -> S
     return Service(
         database=database,
         vault=vault,
-        keyring=keyring,
+        key_folder=key_folder,
         product=folder.product,
         templates=folder.templates,
         platform_files=folder.platform,
         kubeseal=Kubeseal(),
         cells=cells,
-        mailbox=MailFolder(settings.mail, sender=settings.mail_from),
+        mailbox=mailbox(settings),
         mail_templates=mail_templates(settings),
         password_rules=Rules(minimum=settings.min_password_length),
         signup_limits=settings.signup_limits,
+        login_limits=settings.login_limits,
+        confirm_email=settings.confirm_email,
+        approve_signups=settings.approve_signups,
         trusted_proxies=settings.trusted_proxies,
         public_url=settings.public_url,
+        company_in_git=settings.company_in_git,
         metrics_token=_reader(settings.metrics_token_file),
         publish_batch=settings.publish_batch,
         bulk_batch=settings.bulk_batch,
@@ -178,13 +186,47 @@ def _database(settings: Settings) -> Database:
     return database
 
 
+def mailbox(settings: Settings) -> Mailbox:
+    """What takes mail; SettingsError where customers of production would wait for it in vain."""
+    if settings.smtp_host is None:
+        if settings.is_production and settings.mail_dir is None:
+            raise SettingsError(
+                "mail would go to files, and customers would wait for it",
+                remedy="set TENANTRY_SMTP_HOST; or TENANTRY_MAIL_DIR, where files are meant",
+            )
+        return MailFolder(settings.mail, sender=settings.mail_from)
+    return SmtpServer(_mail_access(settings, settings.smtp_host), sender=settings.mail_from)
+
+
+def _mail_access(settings: Settings, host: str) -> MailAccess:
+    if (settings.smtp_username is None) != (settings.smtp_password_file is None):
+        raise SettingsError(
+            "a mail server's user name and password come together",
+            remedy="set both TENANTRY_SMTP_USERNAME and TENANTRY_SMTP_PASSWORD_FILE, or neither",
+        )
+    if settings.smtp_username is not None and settings.smtp_security == "none":
+        raise SettingsError(
+            "the mail server's password would be sent for all to read",
+            remedy="set TENANTRY_SMTP_SECURITY to starttls or tls",
+        )
+    return MailAccess(
+        host=host,
+        port=settings.smtp_port or PORTS[settings.smtp_security],
+        security=settings.smtp_security,
+        username=settings.smtp_username,
+        password=_reader(settings.smtp_password_file),
+        ca_file=settings.smtp_ca_file,
+        timeout=settings.smtp_timeout,
+    )
+
+
 def mail_templates(settings: Settings) -> dict[str, str]:
     """The vendor's mail, and ours where the vendor has none of a kind; checked: ProductError with
     file, line and hint for what is not usable.
     """
     texts = read_mail_templates(assets.path("tenant_templates"))
     texts |= read_mail_templates(settings.product_dir)
-    outbox.check_templates(texts)
+    check_templates(texts)
     return texts
 
 

@@ -17,9 +17,10 @@ from datetime import timedelta
 import structlog
 
 from tenantry.core.backoff import Backoff
-from tenantry.core.errors import TenantryError, frames
+from tenantry.core.errors import SwitchedOff, TenantryError, frames
+from tenantry.flows import flags
 from tenantry.flows.housekeeping import forget_old
-from tenantry.flows.outbox import send_due
+from tenantry.flows.mailing.sending import send_due
 from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.publishing.shards import Seen, follow_main
 from tenantry.flows.reviewing.review import Reviewer
@@ -86,6 +87,8 @@ class Loop(threading.Thread):
     def _next_pause(self) -> float:
         try:
             pause = self._one_pass()
+        except SwitchedOff as held:  # no failure, and not to be told each second
+            return held.retry_after or flags.LOOK_AGAIN
         except TenantryError as error:
             log.warning("loop.failed", loop=self.name, code=error.code, detail=str(error))
             asked_for = error.retry_after
@@ -145,6 +148,7 @@ def _watch(watcher: Watcher) -> Callable[[], float]:
 
 def _mail(service: Service, settings: Settings) -> Callable[[], float]:
     def one_pass() -> float:
+        flags.require_writing(service)
         send_due(service, now=service.now())
         return settings.mail_poll
 
@@ -153,6 +157,7 @@ def _mail(service: Service, settings: Settings) -> Callable[[], float]:
 
 def _follow_subscriptions(service: Service, settings: Settings) -> Callable[[], float]:
     def one_pass() -> float:
+        flags.require_writing(service)
         follow_due(service, now=service.now())
         return settings.lifecycle_poll
 
@@ -161,6 +166,7 @@ def _follow_subscriptions(service: Service, settings: Settings) -> Callable[[], 
 
 def _keep_house(service: Service) -> Callable[[], float]:
     def one_pass() -> float:
+        flags.require_writing(service)
         forget_old(service, now=service.now())
         suspend_failed(service, now=service.now())
         return HOUSEKEEPING_EVERY

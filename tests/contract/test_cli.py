@@ -237,12 +237,16 @@ def test_broken_product_is_one_line_with_file_line_and_hint(
 def test_production_refuses_missing_and_development_keys(
     installation: Installation, command: str
 ) -> None:
-    installation.settings["ENVIRONMENT"] = "production"
+    installation.settings |= PRODUCTION
     line = says_one_line(installation.run(command))
     assert "license-key.pem is missing (see keys/README.md" in line
     keys.make_development_keys(installation.folder / "data" / "keys", algorithm="EdDSA")
     line = says_one_line(installation.run(command))
     assert "license-key.pem is a development key (see keys/README.md" in line
+
+
+# A folder that is named is where mail is meant to go.
+PRODUCTION = {"ENVIRONMENT": "production", "MAIL_DIR": "mail"}
 
 
 def make_production_keys(folder: Path) -> None:
@@ -259,7 +263,7 @@ def test_production_waits_for_its_database_and_a_real_certificate(
 ) -> None:
     folder = installation.folder / "data" / "keys"
     make_production_keys(folder)
-    installation.settings["ENVIRONMENT"] = "production"
+    installation.settings |= PRODUCTION
     line = says_one_line(installation.run(command))
     assert "not up to date (run `tenantry db upgrade`)" in line
     assert installation.run("db", "upgrade").returncode == 0
@@ -295,7 +299,7 @@ def test_options_of_serve_win_over_settings(installation: Installation) -> None:
 
 def test_serve_in_production_answers_with_real_keys(installation: Installation) -> None:
     make_production_keys(installation.folder / "data" / "keys")
-    installation.settings["ENVIRONMENT"] = "production"
+    installation.settings |= PRODUCTION
     assert installation.run("db", "upgrade").returncode == 0
     with installation.running("serve") as child:
         wait(installation.is_ready, child, installation.log)

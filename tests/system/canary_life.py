@@ -27,7 +27,7 @@ from tenantry.adapters import process
 from tenantry.adapters.git import Access, TenantsRepository
 from tenantry.cli.main import cli
 from tenantry.core.errors import TenantryError
-from tenantry.flows import outbox
+from tenantry.flows.mailing.sending import send_due
 from tenantry.flows.publishing.publish import publish_due
 from tenantry.web.app import create_app
 from tenantry.worker import Loop
@@ -90,7 +90,7 @@ def go_the_whole_way(world: World, client: FlaskClient) -> str:
     token = str(answer.get_json()["deployment"]["status_url"]).rpartition("/")[2]
     assert client.get(f"/status/{token}").status_code == 200
     assert len(world.publish().tenants) == 1
-    assert outbox.send_due(world.service, now=world.clock()) == 1
+    assert send_due(world.service, now=world.clock()) == 1
     return token
 
 

@@ -32,7 +32,7 @@ from tenantry.core.limits import Limit, Limits
 from tenantry.core.live import Node
 from tenantry.core.model import Status
 from tenantry.core.signup import parse_signup
-from tenantry.flows import outbox
+from tenantry.flows.mailing.sending import send_due
 from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.service import Service
 from tenantry.flows.signups.signup import Attempt, SignedUp, signup
@@ -221,7 +221,7 @@ def publish(service: Service) -> None:
 
 
 def mail(service: Service) -> None:
-    outbox.send_due(service, now=service.now())
+    send_due(service, now=service.now())
 
 
 def watch(service: Service) -> None:

@@ -25,10 +25,11 @@ from tenantry.adapters.database.session import Database
 from tenantry.adapters.database.tables import Customer, LeaseRow, Outbox
 from tenantry.adapters.git import Before
 from tenantry.core.errors import DatabaseUnavailable, RepositoryError
-from tenantry.flows import outbox
+from tenantry.flows.mailing.sending import send_due
 from tenantry.flows.signups.signup import SignedUp
 from tests.faults import Died, Fault, Kind, Life, live
 from tests.invariants import check_invariants
+from tests.mailbox import mail_folder
 from tests.postgres import Server, new_database, own_server
 from tests.system.world import PASSWORD, World, make_world
 
@@ -36,7 +37,7 @@ HOUR = timedelta(hours=1)
 
 
 def mail(world: World) -> int:
-    return outbox.send_due(world.service, now=world.clock())
+    return send_due(world.service, now=world.clock())
 
 
 # The clock
@@ -59,7 +60,7 @@ def test_clock_set_back_keeps_no_mail_waiting(world: World) -> None:
     world.sign_up()
     with world.service.database.write() as session:
         session.scalars(select(Outbox)).one().attempts = 5
-    folder = world.service.mailbox.folder
+    folder = mail_folder(world.service)
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.touch()
     assert mail(world) == 0
@@ -89,7 +90,7 @@ def die_while_mailing(world: World) -> None:
     life = Life(Fault("mailbox.send", 1, Kind.DIE_BEFORE))
     dying = live(world.service, life, clones=world.folder / "clones")
     with pytest.raises(Died):
-        outbox.send_due(dying, now=world.clock())
+        send_due(dying, now=world.clock())
 
 
 # SQLite

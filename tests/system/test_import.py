@@ -13,6 +13,7 @@ from tenantry.adapters.passwords import NO_PASSWORD, hash_password
 from tenantry.flows import outbox
 from tenantry.flows.fleet import importing
 from tenantry.flows.fleet.importing import Taken, import_lines
+from tenantry.flows.mailing.sending import send_due
 from tests.system.world import PASSWORD, World
 
 
@@ -67,7 +68,7 @@ def test_no_mail_about_its_instance_is_due_unless_it_is_asked_for(world: World) 
     with world.service.database.write() as session:
         for customer_id in (*quiet, *written_to):  # as the watcher does, once they are ready
             outbox.put(session, customer_id=customer_id, kind="ready", now=world.clock())
-    assert outbox.send_due(world.service, now=world.clock()) == 2
+    assert send_due(world.service, now=world.clock()) == 2
     with world.service.database.read() as session:
         sent = session.execute(
             select(Outbox.customer_id, Outbox.kind).where(Outbox.sent_at.is_not(None))
@@ -75,7 +76,7 @@ def test_no_mail_about_its_instance_is_due_unless_it_is_asked_for(world: World) 
         assert {tuple(row) for row in sent} == {
             (each, kind) for each in written_to for kind in ("welcome", "ready")
         }
-    assert outbox.send_due(world.service, now=world.clock()) == 0
+    assert send_due(world.service, now=world.clock()) == 0
 
 
 def test_a_known_email_is_left_as_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from email import policy
 from email.message import EmailMessage
-from email.parser import BytesParser
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,14 +17,19 @@ from structlog.testing import capture_logs
 from tenantry.adapters.database.tables import LicenseRow, Outbox, Secret
 from tenantry.adapters.mail import Letter, MailFolder
 from tenantry.adapters.vault import Vault
+from tenantry.core.mail import NAMES
 from tenantry.flows import outbox
+from tenantry.flows.mailing import letters as letters_of
+from tenantry.flows.mailing import sending
+from tenantry.flows.mailing.sending import CLAIMED_FOR, send_due
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import read_status
+from tests.mailbox import body, mail_folder, read_letters
 from tests.system.world import PASSWORD, World
 
 
 def send(world: World) -> int:
-    return outbox.send_due(world.service, now=world.clock())
+    return send_due(world.service, now=world.clock())
 
 
 def put(world: World, signed_up: SignedUp, kind: str, period: str = "") -> None:
@@ -46,20 +49,7 @@ def rows(world: World) -> list[Outbox]:
 
 
 def letters(world: World) -> list[EmailMessage]:
-    paths = sorted(world.service.mailbox.folder.glob("*.eml"))
-    return [read(path) for path in paths]
-
-
-def read(path: Path) -> EmailMessage:
-    message = BytesParser(policy=policy.default).parsebytes(path.read_bytes())
-    assert isinstance(message, EmailMessage)
-    return message
-
-
-def body(message: EmailMessage, kind: str) -> str:
-    part = message.get_body((kind,))
-    assert part is not None
-    return str(part.get_content()).replace("\r\n", "\n")
+    return read_letters(world.service)
 
 
 class Page(HTMLParser):
@@ -83,7 +73,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def readonly(world: World) -> Iterator[Path]:
     """The mail folder's place is taken, so that nothing can be written there, not even by root."""
-    folder = world.service.mailbox.folder
+    folder = mail_folder(world.service)
     folder.rmdir() if folder.exists() else folder.parent.mkdir(parents=True, exist_ok=True)
     folder.touch()
     yield folder
@@ -224,7 +214,7 @@ def test_hostile_names_are_text_and_nothing_else(world: World, name: str) -> Non
 def test_mail_to_any_address_is_sent(world: World, email: str) -> None:
     signed_up = world.sign_up(email=email)
     assert send(world) == 1
-    (path,) = world.service.mailbox.folder.glob("*.eml")
+    (path,) = mail_folder(world.service).glob("*.eml")
     assert f"\r\nTo: {signed_up.email}\r\n".encode() in path.read_bytes()
 
 
@@ -238,13 +228,13 @@ def test_folder_that_takes_nothing_is_tried_again_later_and_sent_once(
     waits = []
     for _ in range(12):
         now = world.clock()
-        assert outbox.send_due(world.service, now=now) == 0
+        assert send_due(world.service, now=now) == 0
         (row,) = rows(world)
         assert row.wrapped is not None
         assert row.retry_at is not None
         assert str(readonly) in (row.last_error or "")
         waits.append((row.retry_at - now).total_seconds())
-        assert outbox.send_due(world.service, now=row.retry_at - timedelta(milliseconds=1)) == 0
+        assert send_due(world.service, now=row.retry_at - timedelta(milliseconds=1)) == 0
         assert rows(world)[0].attempts == row.attempts == len(waits)
         world.clock.time = row.retry_at
     longest = [min(60 * 2**failures, 3600) for failures in range(12)]
@@ -260,7 +250,7 @@ def test_a_week_of_failures_does_not_break_the_mailer(world: World, readonly: Pa
     with world.service.database.write() as session:
         session.scalars(select(Outbox)).one().attempts = 200
     now = world.clock()
-    assert outbox.send_due(world.service, now=now) == 0
+    assert send_due(world.service, now=now) == 0
     (row,) = rows(world)
     assert row.retry_at is not None
     assert timedelta(minutes=30) <= row.retry_at - now <= timedelta(hours=1)
@@ -278,12 +268,12 @@ def test_letter_that_was_handed_over_before_a_crash_is_not_doubled(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(outbox, "_close", die)
+        patch.setattr(sending, "_close", die)
         with pytest.raises(KeyboardInterrupt):
             send(world)
     assert len(letters(world)) == 1
     assert send(world) == 0  # as far as anybody knows, it is being sent
-    world.clock.time += outbox.CLAIMED_FOR
+    world.clock.time += CLAIMED_FOR
     assert send(world) == 1
     assert len(letters(world)) == 1
 
@@ -309,7 +299,7 @@ def test_text_that_fails_for_one_customer_is_a_mail_error(world: World) -> None:
         "welcome.txt": "Subject: Hi\n\nHello {{ full_name.split()[0] }}\n"
     }
     service = replace(world.service, mail_templates=texts)
-    assert outbox.send_due(service, now=world.clock()) == 1
+    assert send_due(service, now=world.clock()) == 1
     assert letters(world)[0]["To"] == named.email
     _, row = rows(world)
     assert row.customer_id == nameless.customer_id
@@ -320,7 +310,9 @@ def test_names_that_mail_may_say_are_those_it_is_given(world: World) -> None:
     world.sign_up()
     (row,) = rows(world)
     with world.service.database.read() as session:
-        assert outbox._context(world.service, session, row).keys() == outbox.NAMES
+        about = letters_of._about(world.service, session, row)
+    said = letters_of.words(world.service.product, "https://x.example", about, world.clock())
+    assert said.keys() == NAMES
 
 
 def test_two_mailers_at_once_send_a_letter_once(

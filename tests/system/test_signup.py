@@ -13,6 +13,7 @@ from tenantry.adapters.database.base import Base
 from tenantry.adapters.database.tables import LicenseHistory, Tenant
 from tenantry.core.model import Status
 from tenantry.flows import outbox
+from tests.mailbox import mail_folder
 from tests.system.world import World
 
 
@@ -25,7 +26,7 @@ def test_request_starts_no_program_and_sends_no_mail(
     monkeypatch.setattr(subprocess, "Popen", refuse)
     signed_up = world.sign_up()
     assert world.tenant(signed_up.customer_id).status == Status.PENDING
-    assert not list(world.service.mailbox.folder.glob("*"))
+    assert not list(mail_folder(world.service).glob("*"))
 
 
 def test_death_within_the_transaction_leaves_nothing_behind(

@@ -24,12 +24,13 @@ from tenantry.core.application import Application
 from tenantry.core.errors import ArgoError, ArgoTokenBad, ArgoUnreachable, NotFound
 from tenantry.core.model import Status
 from tenantry.devcluster import DevCluster, DevClusterSettings
-from tenantry.flows import outbox
 from tenantry.flows.fleet.importing import import_lines
+from tenantry.flows.mailing.sending import send_due
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import StatusView, read_status
 from tenantry.flows.watching.watch import Watcher
 from tests.invariants import check_invariants
+from tests.mailbox import mail_folder
 from tests.ports import free_port
 from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD, VECTORS, World, make_world
@@ -143,8 +144,8 @@ def test_who_was_imported_without_mail_gets_none_when_all_is_ready(cluster: Clus
     (imported,) = page.generations
     world.publish()
     cluster.wait(signed_up, lambda view: view.status == world.tenant(imported).status == "ready")
-    outbox.send_due(world.service, now=world.clock())
-    sent = sorted(path.name.rpartition("-")[0] for path in world.service.mailbox.folder.iterdir())
+    send_due(world.service, now=world.clock())
+    sent = sorted(path.name.rpartition("-")[0] for path in mail_folder(world.service).iterdir())
     assert sent == [f"{kind}-{signed_up.customer_id}" for kind in ("ready", "welcome")]
 
 

@@ -17,14 +17,15 @@ from tenantry.core.application import Application
 from tenantry.core.errors import ArgoError, ArgoForbidden, ArgoUnreachable
 from tenantry.core.model import State, Status
 from tenantry.core.review import ChangeKind
-from tenantry.flows import outbox
 from tenantry.flows.fleet.bulk import Selection
 from tenantry.flows.fleet.tenants import mark_to_retry
+from tenantry.flows.mailing.sending import send_due
 from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.service import Cell
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.watching import cleanup
 from tenantry.flows.watching.watch import Watcher
+from tests.mailbox import mail_folder
 from tests.system.processes import wait_until
 from tests.system.test_watch import TOKEN, Cluster, make_cluster
 
@@ -117,23 +118,23 @@ def test_failure_is_told_after_three_syncs_in_vain_and_heals_when_it_does(
     wait_until(lambda: asked.syncs == [name] * 3, "three syncs are asked for")
     assert cluster.view(signed_up).status == Status.FAILED
     assert outcomes(cluster) == ["failed"]
-    assert outbox_kinds(cluster) == ["welcome", "support"]
+    assert outbox_kinds(cluster) == ["welcome", "support", "failed"]
     wait_minutes(cluster, 30)
     assert asked.syncs == [name] * 3, "it is left alone until somebody acts"
     assert outbox_kinds(cluster).count("support") == 1
     asked.fails = False
     cluster.wait_for(signed_up, Status.READY)
     assert outcomes(cluster) == ["success"]
-    assert outbox_kinds(cluster) == ["welcome", "support", "ready"]
+    assert outbox_kinds(cluster) == ["welcome", "support", "failed", "ready"]
 
 
 def test_support_reads_what_failed_and_where(cluster: Cluster) -> None:
     signed_up = fail(cluster, Asked())
-    outbox.send_due(cluster.world.service, now=cluster.world.clock())
+    send_due(cluster.world.service, now=cluster.world.clock())
     tenant = cluster.world.tenant(signed_up.customer_id)
     (letter,) = (
         path.read_text()
-        for path in cluster.world.service.mailbox.folder.iterdir()
+        for path in mail_folder(cluster.world.service).iterdir()
         if path.name.startswith("support-")
     )
     assert f"To: {cluster.world.service.support_mail}" in letter

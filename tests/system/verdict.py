@@ -14,8 +14,9 @@ from itertools import pairwise
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import Customer, Tenant
-from tenantry.flows.outbox import send_due
+from tenantry.flows.mailing.sending import send_due
 from tenantry.flows.service import Service
+from tests.mailbox import mail_folder
 from tests.system.load import Answer
 from tests.system.processes import Site, wait_until
 
@@ -111,5 +112,5 @@ def _commits(site: Site) -> Commits:
 
 def _letters(service: Service) -> Counter[str]:
     """Customer id -> how many letters of welcome."""
-    names = (path.name for path in service.mailbox.folder.glob("welcome-*.eml"))
+    names = (path.name for path in mail_folder(service).glob("welcome-*.eml"))
     return Counter(name.removeprefix("welcome-").rpartition("-")[0] for name in names)

@@ -1,4 +1,5 @@
-"""Mail handed over: here to a folder of `.eml` files, as in development.
+"""Letters, and a folder of `.eml` files that takes them, as in development. `adapters.smtp` hands
+them to a server.
 
 A message is built by the standard library's EmailMessage, which refuses line breaks in headers.
 """
@@ -13,6 +14,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Protocol
 
 from tenantry.core.errors import MailError
 
@@ -26,6 +28,16 @@ class Letter:
     subject: str
     text: str
     html: str
+
+
+class Mailbox(Protocol):
+    """What takes letters."""
+
+    def send(self, letter: Letter, now: datetime) -> None:
+        """Hand a letter over; MailError where that fails. The same letter may come again."""
+
+    def close(self) -> None:
+        """There are no more letters for now."""
 
 
 def compose(letter: Letter, *, sender: str, now: datetime) -> EmailMessage:
@@ -67,3 +79,6 @@ class MailFolder:
                 unfinished.unlink(missing_ok=True)
         except OSError as error:
             raise MailError(f"{self.folder}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -56,6 +56,12 @@ class RateLimited(TenantryError):
     permanent = False
 
 
+class TooManyAttempts(RateLimited):
+    """Too many attempts; try again later."""
+
+    code = "too_many_attempts"
+
+
 class RequestRunning(TenantryError):
     """A request with this Idempotency-Key is still running."""
 
@@ -85,6 +91,34 @@ class NotFound(TenantryError):
     """There is nothing here."""
 
     code = "not_found"
+
+
+# What an operator has switched off for a while
+
+
+class SwitchedOff(TenantryError):
+    """An operator has switched this off."""
+
+    code = "switched_off"
+    permanent = False
+
+
+class SignupsClosed(SwitchedOff):
+    """Signups are closed."""
+
+    code = "signups_closed"
+
+
+class PublishPaused(SwitchedOff):
+    """Publishing is paused: nothing is pushed."""
+
+    code = "publish_paused"
+
+
+class ReadOnlyService(SwitchedOff):
+    """The service is read-only: nothing is written."""
+
+    code = "read_only_service"
 
 
 # What an operator or vendor set up
@@ -186,6 +220,13 @@ class VaultError(TenantryError):
     """A stored value could not be unwrapped with the vault's keys."""
 
     code = "vault"
+
+
+class KeysChanged(VaultError):
+    """The public keys are others now than the tenant is to get."""
+
+    code = "keys_changed"
+    permanent = False
 
 
 class RepositoryError(TenantryError):
@@ -345,6 +386,25 @@ class MailError(TenantryError):
 
     code = "mail"
     permanent = False
+
+
+class MailUnreachable(MailError):
+    """The mail server does not answer, or does not let us in: no letter is to blame."""
+
+    code = "mail_unreachable"
+
+
+class MailRefused(MailError):
+    """The mail server does not take this letter."""
+
+    code = "mail_refused"
+    permanent = True
+
+
+class RecipientRefused(MailRefused):
+    """No mail reaches this address."""
+
+    code = "recipient_refused"
 
 
 def frames(error: BaseException) -> list[str]:

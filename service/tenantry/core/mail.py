@@ -28,6 +28,17 @@ class MailKind(StrEnum):
     RESET = "reset"  # the password
 
 
+# What the text of a mail may say; docs/mail.md tells what each is.
+NAMES = frozenset(
+    {
+        "product", "support", "customer_id", "email", "company_name", "full_name", "instance_url",
+        "login_url", "login_name", "status_url", "trial_days", "last_day", "status", "reason",
+        "resource", "application_url", "plan", "days_left", "grace_days", "stage", "state",
+        "account_url", "confirm_url", "reset_url", "was_ready", "is_paid", "paid_until",
+        "runs_until", "read_only_until", "suspended_on",
+    }
+)  # fmt: skip
+
 FOR_SUPPORT = frozenset({MailKind.SUPPORT, MailKind.ADDRESS_REFUSED})
 
 # About its instance as such: not for a customer who came by an import that writes to nobody.
@@ -53,3 +64,6 @@ OF_SUBSCRIPTION = frozenset(
         MailKind.SUSPENDED,
     }
 )
+
+# Their links are good once, and made when somebody asks for them.
+OF_ACCOUNT = frozenset({MailKind.CONFIRM, MailKind.RESET})

@@ -26,6 +26,11 @@ def valid_time_zone(name: str) -> bool:
     return name in _time_zones()
 
 
+def time_zones() -> list[str]:
+    """All of them, in the order of their names."""
+    return sorted(_time_zones())
+
+
 def trial_ends_at(started: datetime, days: int, time_zone: str) -> datetime:
     """The end (exclusive, UTC) of the trial's last day in the customer's `time_zone`.
 
@@ -43,6 +48,11 @@ def trial_ends_at(started: datetime, days: int, time_zone: str) -> datetime:
 def last_day(ends_at: datetime, time_zone: str) -> date:
     """The last day of a trial that ends at `ends_at`, where the customer lives."""
     return (ends_at - timedelta(seconds=1)).astimezone(_zone(time_zone)).date()
+
+
+def day_of(instant: datetime, time_zone: str) -> date:
+    """The day that it is at `instant` where the customer lives."""
+    return instant.astimezone(_zone(time_zone)).date()
 
 
 def in_zone(ends_at: datetime, old: str, new: str) -> datetime:

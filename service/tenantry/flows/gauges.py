@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from tenantry.adapters.database.tables import Outbox, Tenant, Watch
-from tenantry.core.model import Status
+from tenantry.adapters.database.tables import (
+    BillingEvent,
+    LicenseRow,
+    Outbox,
+    Subscription,
+    Tenant,
+    Watch,
+)
+from tenantry.core.model import State, Status
+from tenantry.core.subscription import EventKind, Stage
+from tenantry.flows import flags
+from tenantry.flows.outbox import IS_UNSENT
+
+OVERDUE_AFTER = timedelta(hours=1)
+ENDS_SOON = timedelta(days=3)
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,12 @@ class Gauges:
     flaps: int
     watch_age: Mapping[str, float]
     watch_failing: Mapping[str, bool]
+    stages: Mapping[str, int]  # of subscriptions
+    mail_refused: int  # by a server for good
+    billing: Mapping[str, int]  # what was told and changed nothing, by why
+    overdue: int  # subscriptions that nobody follows
+    ending: int  # licenses of active tenants that end soon
+    flags: Mapping[str, bool]
 
 
 def read_gauges(session: Session, now: datetime, cells: Collection[str]) -> Gauges:
@@ -45,17 +65,65 @@ def read_gauges(session: Session, now: datetime, cells: Collection[str]) -> Gaug
             if each.seen_at
         },
         watch_failing={each.cell: each.failing_since is not None for each in watches},
+        stages=_count_by(session, Subscription.status, Stage),
+        mail_refused=count_refused(session),
+        billing=count_unclear_billing(session),
+        overdue=count_overdue(session, now),
+        ending=count_ending(session, now),
+        flags={each.name.value: each.is_on for each in flags.stand(session)},
     )
 
 
 def count_statuses(session: Session) -> dict[str, int]:
     """By status, in the order of a tenant's life: how many tenants."""
-    number = func.count().label("number")
-    rows = select(Tenant.status, number).group_by(Tenant.status)
-    found = {row.status: row.number for row in session.execute(rows)}
-    return {status.value: found.get(status.value, 0) for status in Status}
+    return _count_by(session, Tenant.status, Status)
+
+
+def _count_by(
+    session: Session, column: InstrumentedAttribute[str], values: Iterable[StrEnum]
+) -> dict[str, int]:
+    rows = select(column.label("value"), func.count().label("number")).group_by(column)
+    found = {row.value: row.number for row in session.execute(rows)}
+    return {value.value: found.get(value.value, 0) for value in values}
+
+
+def count_refused(session: Session) -> int:
+    """Letters that a server refused for good."""
+    return _count(session, Outbox.refused_at.is_not(None), Outbox.sent_at.is_(None))
+
+
+def count_unclear_billing(session: Session) -> dict[str, int]:
+    """What was told of payments and changed nothing: of a customer whom nobody knows, or of a kind
+    that is not understood.
+    """
+    nobody = BillingEvent.customer_id.is_(None)
+    is_other = BillingEvent.kind == EventKind.OTHER
+    return {
+        "nobody": _count(session, nobody, ~is_other),
+        "not_understood": _count(session, is_other),
+    }
+
+
+def count_overdue(session: Session, now: datetime) -> int:
+    """Subscriptions that something has been due for too long, so no worker follows them."""
+    return _count(session, Subscription.look_at < now - OVERDUE_AFTER)
+
+
+def count_ending(session: Session, now: datetime) -> int:
+    """Paid licenses of active tenants that end soon, and should have been renewed."""
+    return _count(
+        session,
+        LicenseRow.customer_id == Tenant.customer_id,
+        LicenseRow.license_id == Tenant.approved["license_id"].as_string(),
+        LicenseRow.kind == "paid",
+        LicenseRow.expires_at < now + ENDS_SOON,
+        Tenant.approved["state"].as_string() == State.ACTIVE,
+    )
+
+
+def _count(session: Session, *wanted: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).where(*wanted)) or 0
 
 
 def _count_mail(session: Session) -> int:
-    unsent = (Outbox.sent_at.is_(None), Outbox.withheld_at.is_(None))
-    return session.scalar(select(func.count()).select_from(Outbox).where(*unsent)) or 0
+    return session.scalar(select(func.count()).select_from(Outbox).where(*IS_UNSENT)) or 0

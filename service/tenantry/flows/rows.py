@@ -8,7 +8,7 @@ from typing import TypeVarTuple
 from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Tenant
+from tenantry.adapters.database.tables import Deployment, Tenant
 
 Columns = TypeVarTuple("Columns")
 
@@ -31,3 +31,11 @@ def in_order(rows: Select[*Columns], customer_ids: Iterable[str]) -> Select[*Col
 def locked(session: Session, customer_ids: Iterable[str]) -> Sequence[Tenant]:
     """These customers' tenants, locked in that order."""
     return session.scalars(in_order(select(Tenant), customer_ids)).all()
+
+
+def was_ever_ready(session: Session, customer_id: str) -> bool:
+    """Whether a deployment of the tenant has ever arrived; before, it is being set up."""
+    arrived = select(Deployment.id).where(
+        Deployment.customer_id == customer_id, Deployment.ready_at.is_not(None)
+    )
+    return session.scalar(arrived.limit(1)) is not None

@@ -12,7 +12,7 @@ from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.session import Database
 from tenantry.adapters.forge import Forge
 from tenantry.adapters.git import TenantsRepository
-from tenantry.adapters.mail import MailFolder
+from tenantry.adapters.mail import Mailbox
 from tenantry.adapters.probe import Probed
 from tenantry.adapters.seal import Kubeseal, SealingCertificate
 from tenantry.adapters.vault import Vault
@@ -24,6 +24,7 @@ from tenantry.core.product import Product
 from tenantry.core.review import Policy
 from tenantry.core.signup import Rules
 from tenantry.core.standing import Rules as StandingRules
+from tenantry.flows.key_folder import KeyFolder
 from tenantry.flows.keys import Keyring
 from tenantry.flows.publishing.check import ClassChecker
 
@@ -94,18 +95,22 @@ class Service:
 
     database: Database
     vault: Vault
-    keyring: Keyring
+    key_folder: KeyFolder
     product: Product
     templates: Templates
     platform_files: Mapping[str, bytes]  # of the platform version for new tenants
     kubeseal: Kubeseal
     cells: Mapping[str, Cell]
-    mailbox: MailFolder
+    mailbox: Mailbox
     mail_templates: Mapping[str, str]
     password_rules: Rules
     signup_limits: Limits
+    login_limits: Limits
+    confirm_email: bool  # before an instance is set up
+    approve_signups: bool  # the same: an operator does
     trusted_proxies: int  # that append to X-Forwarded-For
     public_url: str
+    company_in_git: bool  # and not the customer's id in its place
     metrics_token: Callable[[], str] | None  # for /metrics; None: only this machine is answered
     publish_batch: int  # most tenants in one push
     bulk_batch: int  # most of a change to many
@@ -113,6 +118,11 @@ class Service:
     support_mail: str | None  # who is told of failed deployments
     billing: PaymentProvider | None  # None: nobody tells of payments
     now: Callable[[], datetime]
+
+    @property
+    def keyring(self) -> Keyring:
+        """The keys of licenses as they are now: a rotation may change them at any time."""
+        return self.key_folder.keyring()
 
     @cached_property
     def platform_tree(self) -> str:

@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.session import insert_new
 from tenantry.adapters.database.tables import Deployment, Tenant, Watch
 from tenantry.core.backoff import has_passed
+from tenantry.core.mail import MailKind
 from tenantry.core.model import Status
 from tenantry.core.readiness import Verdict
 from tenantry.core.standing import Standing, Step
 from tenantry.flows import outbox, status
+from tenantry.flows.rows import was_ever_ready
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.watching.watched import Watched, standing_of
 
@@ -37,8 +39,7 @@ def record(
         if step.verdict is not None:
             _tell(session, row, step.verdict, now)
         if step.tells_support:
-            period = str(tenant.generation)
-            outbox.put(session, customer_id=row.customer_id, kind="support", now=now, period=period)
+            _tell_of_failure(session, row, tenant.generation, now)
         if not seen.unknown:
             _date_deployments(session, row, seen, arrived, step, now)
     return True
@@ -75,7 +76,18 @@ def _tell(session: Session, row: Tenant, verdict: Verdict, now: datetime) -> Non
         now=now,
     )
     if verdict.status is Status.READY and verdict.reason_code == Status.READY:
-        outbox.put(session, customer_id=row.customer_id, kind="ready", now=now)
+        outbox.drop_unsent(session, row.customer_id, {MailKind.FAILED}, now=now)
+        outbox.put(session, customer_id=row.customer_id, kind=MailKind.READY, now=now)
+
+
+def _tell_of_failure(session: Session, row: Tenant, generation: int, now: datetime) -> None:
+    """Support is told of each deployment; the customer of the first, who waits for an instance. One
+    that runs is left as it is by a change that fails.
+    """
+    customer_id, period = row.customer_id, str(generation)
+    outbox.put(session, customer_id=customer_id, kind=MailKind.SUPPORT, now=now, period=period)
+    if not was_ever_ready(session, customer_id):
+        outbox.put(session, customer_id=customer_id, kind=MailKind.FAILED, now=now)
 
 
 def _date_deployments(

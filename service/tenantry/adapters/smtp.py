@@ -1,0 +1,198 @@
+"""Mail handed over to a server, by SMTP.
+
+What a server says is told apart by whom it blames (RFC 5321, RFC 3463): nobody for good (try
+later), the letter, the address; or us, whom it does not let in. Its words are kept without the
+addresses that they quote.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Literal
+
+from tenantry.adapters.mail import Letter, compose
+from tenantry.core.errors import (
+    MailError,
+    MailRefused,
+    MailUnreachable,
+    RecipientRefused,
+    SettingsError,
+)
+
+Security = Literal["starttls", "tls", "none"]
+PORTS: dict[Security, int] = {"starttls": 587, "tls": 465, "none": 25}
+
+_LONGEST = 300  # characters of what a server says
+_ADDRESS = re.compile(r"<?[^\s<>]+@[^\s<>]+>?")
+_ENHANCED = re.compile(r"[245]\.(\d{1,3})\.\d{1,3}\b")
+_MAILBOX = frozenset({"1", "2"})  # of an enhanced code: it is about the address or its mailbox
+_POLICY = "7"  # about who may send what to whom
+# of a server that takes no recipient, since it wants something of us first
+_OF_PROTOCOL = frozenset({500, 501, 502, 503, 504, 530, 534, 535, 538})
+
+
+@dataclass(frozen=True)
+class Access:
+    """A mail server, and how we come in. `password` is asked for at each connection."""
+
+    host: str
+    port: int
+    security: Security
+    username: str | None
+    password: Callable[[], str] | None
+    ca_file: Path | None  # instead of the system's
+    timeout: float  # seconds for each answer
+
+
+class SmtpServer:
+    """A server that takes mail. One connection takes all letters until `close`."""
+
+    def __init__(self, access: Access, *, sender: str) -> None:
+        self._access = access
+        self._sender = sender
+        self._connection: smtplib.SMTP | None = None
+        self._lock = threading.RLock()
+
+    def send(self, letter: Letter, now: datetime) -> None:
+        """Hand the letter over. MailUnreachable where the server fails or refuses us, MailError to
+        be tried later, MailRefused for a letter and RecipientRefused for an address that it does
+        not take.
+        """
+        message = compose(letter, sender=self._sender, now=now)
+        with self._lock:
+            connection = self._connect()
+            try:
+                connection.send_message(
+                    message, from_addr=parseaddr(self._sender)[1], to_addrs=[letter.to]
+                )
+            except (smtplib.SMTPException, OSError) as error:
+                failure = _blame(error)
+                if isinstance(failure, MailUnreachable):
+                    self._drop()
+                raise failure from error
+
+    def check(self) -> str:
+        """What answers there, once we are in; MailUnreachable says why not."""
+        with self._lock:
+            try:
+                self._connect().noop()
+            except (smtplib.SMTPException, OSError) as error:
+                raise _blame(error) from error
+            finally:
+                self.close()
+        return f"mail goes to {self._access.host}:{self._access.port}"
+
+    def close(self) -> None:
+        """End the connection; the next letter opens another."""
+        with self._lock:
+            if self._connection is not None:
+                with suppress(smtplib.SMTPException, OSError):
+                    self._connection.quit()
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _connect(self) -> smtplib.SMTP:
+        if self._connection is not None and self._connection.sock is not None:
+            return self._connection
+        try:
+            self._connection = self._open()
+            self._log_in(self._connection)
+        except (smtplib.SMTPException, OSError, UnicodeError, SettingsError) as error:
+            self._drop()
+            raise MailUnreachable(self._describe(error)) from error
+        return self._connection
+
+    def _open(self) -> smtplib.SMTP:
+        access = self._access
+        name = parseaddr(self._sender)[1].rpartition("@")[2]  # what we call ourselves
+        tls = ssl.create_default_context(cafile=access.ca_file)
+        if access.security == "tls":
+            return smtplib.SMTP_SSL(
+                access.host, access.port, name, timeout=access.timeout, context=tls
+            )
+        connection = smtplib.SMTP(access.host, access.port, name, timeout=access.timeout)
+        if access.security == "starttls":
+            try:
+                connection.starttls(context=tls)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _log_in(self, connection: smtplib.SMTP) -> None:
+        if self._access.username is not None and self._access.password is not None:
+            connection.login(self._access.username, self._access.password())
+
+    def _describe(self, error: Exception) -> str:
+        where = f"the mail server {self._access.host}:{self._access.port}"
+        if isinstance(error, smtplib.SMTPAuthenticationError):
+            return f"{where} does not accept the user name and password: {_words(error)}"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"{where} has a certificate that we do not trust: {error.verify_message}"
+        if isinstance(error, TimeoutError):
+            return f"{where} did not answer within {self._access.timeout:g} s"
+        if isinstance(error, smtplib.SMTPResponseException):
+            return f"{where} answered {_words(error)}"
+        return f"{where} is not usable: {error}"
+
+
+def _blame(error: Exception) -> MailError:
+    """Whose fault it is that a letter was not taken."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        ((code, said),) = error.recipients.values()
+        return _of_recipient(code, _clean(code, said))
+    if isinstance(error, smtplib.SMTPDataError):
+        return _of_data(error.smtp_code, _words(error))
+    if isinstance(error, smtplib.SMTPSenderRefused):
+        return MailError(f"the mail server does not take mail from us: {_words(error)}")
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return MailRefused("the mail server knows no addresses beyond ASCII (SMTPUTF8)")
+    if isinstance(error, TimeoutError):
+        return MailUnreachable("the mail server did not answer in time")
+    if isinstance(error, smtplib.SMTPResponseException):
+        return MailUnreachable(f"the mail server answered {_words(error)}")
+    return MailUnreachable("the connection to the mail server was lost")
+
+
+def _of_recipient(code: int, words: str) -> MailError:
+    if code < 500:
+        return MailError(f"the mail server takes it later: {words}")
+    if code in _OF_PROTOCOL or _subject(words) == _POLICY:
+        return MailError(f"the mail server does not let us send there: {words}")
+    return RecipientRefused(f"the mail server refused the address: {words}")
+
+
+def _of_data(code: int, words: str) -> MailError:
+    if code < 500:
+        return MailError(f"the mail server takes it later: {words}")
+    if 550 <= code <= 553 and _subject(words) in _MAILBOX:
+        return RecipientRefused(f"the mail server refused the address: {words}")
+    return MailRefused(f"the mail server refused the letter: {words}")
+
+
+def _subject(words: str) -> str | None:
+    """The middle of an enhanced status code: what it is about."""
+    found = _ENHANCED.search(words)
+    return found[1] if found else None
+
+
+def _words(error: smtplib.SMTPResponseException) -> str:
+    return _clean(error.smtp_code, error.smtp_error)
+
+
+def _clean(code: int, said: bytes | str) -> str:
+    text = said.decode(errors="replace") if isinstance(said, bytes) else said
+    return " ".join(_ADDRESS.sub("…", f"{code} {text}").split())[:_LONGEST]

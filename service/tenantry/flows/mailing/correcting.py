@@ -1,0 +1,164 @@
+"""What an operator does about mail that did not arrive: look, correct the address, send again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import AccountToken, Audit, Customer, Outbox
+from tenantry.core.errors import ChangeRefused, EmailTaken, NotFound
+from tenantry.core.mail import OF_ACCOUNT, MailKind
+from tenantry.core.signup import email_key, normalize_email
+from tenantry.flows import outbox
+from tenantry.flows.service import Service
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """A mail that was not sent. `state`: waiting, refused, or held since its address is refused."""
+
+    customer_id: str
+    kind: str
+    state: str
+    created_at: datetime
+    retry_at: datetime | None
+    attempts: int
+    last_error: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For a program; times in ISO 8601."""
+        times = {"created_at": self.created_at.isoformat()}
+        times["retry_at"] = self.retry_at.isoformat() if self.retry_at else ""
+        return {**asdict(self), **times, "last_error": self.last_error or ""}
+
+    def as_text(self) -> str:
+        """For a person, as one line."""
+        line = f"{self.customer_id}  {self.kind:<16}  {self.state:<7}  {self.attempts} tries"
+        return f"{line}  {self.last_error}" if self.last_error else line
+
+
+def list_unsent(service: Service, *, refused: bool) -> list[Unsent]:
+    """What was not sent, oldest first; `refused`: only what a server refused for good."""
+    rows = (
+        select(Outbox, Customer.email_refused_at)
+        .join(Customer, Customer.customer_id == Outbox.customer_id)
+        .where(Outbox.sent_at.is_(None), Outbox.withheld_at.is_(None))
+        .order_by(Outbox.id)
+    )
+    if refused:
+        rows = rows.where(Outbox.refused_at.is_not(None))
+    with service.database.read() as session:
+        return [_unsent(row, held_since) for row, held_since in session.execute(rows)]
+
+
+def _unsent(row: Outbox, held_since: datetime | None) -> Unsent:
+    return Unsent(
+        customer_id=row.customer_id,
+        kind=row.kind,
+        state="refused" if row.refused_at else "held" if held_since else "waiting",
+        created_at=row.created_at,
+        retry_at=row.retry_at,
+        attempts=row.attempts,
+        last_error=row.last_error,
+    )
+
+
+def correct_address(
+    service: Service, customer_id: str, address: str, *, actor: str, now: datetime
+) -> int:
+    """Another address for a customer, by the rules of a signup; how many mails go out to it now.
+    InvalidInput, EmailTaken, or NotFound. Links that were sent to the old one are worth nothing.
+    """
+    email = normalize_email(address)
+    try:
+        with service.database.write() as session:
+            customer = _customer(session, customer_id)
+            if email != customer.email:
+                _change_address(session, customer, email, now)
+            customer.email_refused_at = None
+            session.add(_audit(customer_id, "customer.address_corrected", actor, {}, now))
+            return _take_up(session, customer_id)
+    except IntegrityError:
+        raise EmailTaken from None
+
+
+def _change_address(session: Session, customer: Customer, email: str, now: datetime) -> None:
+    customer.email, customer.email_key = email, email_key(email)
+    customer.email_confirmed_at = None
+    session.flush()
+    # who has the old mailbox must not set the password of an account that is not theirs
+    unused = update(AccountToken).where(
+        AccountToken.customer_id == customer.customer_id, AccountToken.used_at.is_(None)
+    )
+    session.execute(unused.values(used_at=now))
+
+
+def resend(
+    service: Service, customer_id: str, kind: MailKind | None, *, actor: str, now: datetime
+) -> int:
+    """Send again what was refused or waits after a failure; how many mails. Where `kind` is named,
+    only that, and its latest also where it was sent. ChangeRefused where the address is refused, or
+    where the link that such a mail carries is made only when it is asked for.
+    """
+    with service.database.write() as session:
+        customer = _customer(session, customer_id)
+        if customer.email_refused_at is not None:
+            raise ChangeRefused(
+                f"a mail server refused the address of {customer_id}",
+                remedy="correct it with `tenantry mail correct`; what waits goes out then",
+            )
+        number = _take_up(session, customer_id, kind)
+        if kind is not None and number == 0:
+            number = _repeat(session, customer_id, kind, now)
+        session.add(_audit(customer_id, "mail.resent", actor, {"kind": kind, "mails": number}, now))
+        return number
+
+
+def _take_up(session: Session, customer_id: str, kind: MailKind | None = None) -> int:
+    """Make due now what was not sent; how many mails."""
+    conditions: list[ColumnElement[bool]] = [
+        Outbox.customer_id == customer_id,
+        Outbox.sent_at.is_(None),
+        Outbox.withheld_at.is_(None),
+    ]
+    if kind is not None:
+        conditions.append(Outbox.kind == kind)
+    unsent = update(Outbox).where(*conditions).values(refused_at=None, retry_at=None)
+    found = session.execute(unsent.execution_options(synchronize_session=False))
+    return int(getattr(found, "rowcount", 0))
+
+
+def _repeat(session: Session, customer_id: str, kind: MailKind, now: datetime) -> int:
+    """Make due once more what was sent."""
+    sent = select(Outbox.id).where(
+        Outbox.customer_id == customer_id, Outbox.kind == kind, Outbox.sent_at.is_not(None)
+    )
+    if session.scalar(sent.limit(1)) is None:
+        raise NotFound(f"no mail of the kind {kind} was due for {customer_id}")
+    if kind in OF_ACCOUNT:
+        raise ChangeRefused(
+            f"the link of a mail of the kind {kind} is good once",
+            remedy="the customer asks for a new one at the login page",
+        )
+    period = f"again-{now:%Y%m%dT%H%M%S.%f}"
+    outbox.put(session, customer_id=customer_id, kind=kind, period=period, now=now)
+    return 1
+
+
+def _customer(session: Session, customer_id: str) -> Customer:
+    """The row, locked; NotFound where there is none, or nobody any more."""
+    customer = session.get(Customer, customer_id, with_for_update=True)
+    if customer is None or customer.erased_at is not None:
+        raise NotFound(f"there is no customer {customer_id}", remedy="see `tenantry tenants list`")
+    return customer
+
+
+def _audit(
+    customer_id: str, action: str, actor: str, details: dict[str, Any], now: datetime
+) -> Audit:
+    return Audit(at=now, actor=actor, action=action, customer_id=customer_id, details=details)
