@@ -150,7 +150,7 @@ def _rest(data: Mapping[str, object]) -> dict[str, Any]:
     return {
         "company_name": _check_name(str(data["company_name"]), "company_name", "Company name"),
         "full_name": _check_full_name(data.get("full_name")),
-        "time_zone": _check_time_zone(data.get("time_zone")),
+        "time_zone": check_time_zone(data.get("time_zone")),
     }
 
 
@@ -245,7 +245,8 @@ def _is_refused(c: str) -> bool:
     return c == "\ufffd" or ord(c) & 0xFFFE == 0xFFFE
 
 
-def _check_time_zone(value: object) -> str:
+def check_time_zone(value: object) -> str:
+    """The time zone, UTC where none is given; InvalidInput where there is no such."""
     if value is None or value == "":
         return "UTC"
     if not isinstance(value, str) or not valid_time_zone(value):

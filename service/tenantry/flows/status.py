@@ -93,7 +93,7 @@ def read_status(service: Service, *, token: str, customer_id: str | None = None)
         )
         if customer is None or customer_id not in (None, customer.customer_id):
             raise NotFound
-        return _view(service, session, customer)
+        return view_of(service, session, customer)
 
 
 def report(
@@ -130,7 +130,8 @@ def report(
     log.info("tenant.status", customer_id=tenant.customer_id, status=new, reason=reason_code)
 
 
-def _view(service: Service, session: Session, customer: Customer) -> StatusView:
+def view_of(service: Service, session: Session, customer: Customer) -> StatusView:
+    """The customer's status, for those who may see it."""
     tenant = session.get_one(Tenant, customer.customer_id)
     subscription = session.get_one(Subscription, customer.customer_id)
     deployments = session.scalars(

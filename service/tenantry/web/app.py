@@ -11,12 +11,13 @@ from tenantry.web.api import billing, deployment, documentation, hooks
 from tenantry.web.api import signup as signup_api
 from tenantry.web.context import bind_service, start_request
 from tenantry.web.operations import page
-from tenantry.web.pages import signup, status
+from tenantry.web.pages import account, signup, status
 from tenantry.web.pages.formats import FILTERS
 
 _BLUEPRINTS = (
     signup.blueprint,
     status.blueprint,
+    account.blueprint,
     signup_api.blueprint,
     deployment.blueprint,
     documentation.blueprint,

@@ -77,6 +77,13 @@ def end_login(service: Service, customer_id: str, token_hash: str) -> None:
         session.execute(delete(Login).where(this))
 
 
+def end_other_logins(service: Service, login: LoggedIn) -> None:
+    """End all of the customer's sessions but this."""
+    others = and_(Login.customer_id == login.customer_id, Login.token_hash != login.token_hash)
+    with service.database.write() as session:
+        session.execute(delete(Login).where(others))
+
+
 def end_all_logins(session: Session, customer_id: str) -> None:
     """End all of the customer's sessions, in the caller's transaction."""
     session.execute(delete(Login).where(Login.customer_id == customer_id))

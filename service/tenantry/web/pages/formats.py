@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
@@ -28,6 +29,14 @@ def last_day(end: datetime, time_zone: str) -> str:
     """The last day of a trial that ends at `end`, where the customer lives."""
     day = trial.last_day(end, time_zone)
     return f"{day.day} {day:%B %Y}"
+
+
+def ending(end: datetime, time_zone: str) -> str:
+    """`the end of 7 December 2026`; the time of day where it is no day's end."""
+    day = last_day(end, time_zone)
+    if trial.trial_ends_at(end - timedelta(seconds=1), 0, time_zone) == end:
+        return f"the end of {day}"
+    return f"{day}, {end.astimezone(ZoneInfo(time_zone)):%H:%M}"
 
 
 def duration(length: timedelta) -> str:
@@ -56,6 +65,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "clock": clock,
     "day_and_clock": day_and_clock,
     "last_day": last_day,
+    "ending": ending,
     "duration": duration,
     "code_spans": code_spans,
 }

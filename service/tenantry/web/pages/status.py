@@ -15,23 +15,9 @@ from tenantry.core.model import Status
 from tenantry.flows.status import StatusView, Step, read_status
 from tenantry.web.context import current_service
 from tenantry.web.operations import page
+from tenantry.web.pages.words import ANSWERING, WORDS, days_left, plan_title
 
 blueprint = Blueprint("status_page", __name__)
-
-# word, tone
-_WORDS: dict[Status, tuple[str, str]] = {
-    Status.PENDING: ("Setting up", "moving"),
-    Status.AWAITING_REVIEW: ("In review", "moving"),
-    Status.PROVISIONING: ("Setting up", "moving"),
-    Status.READY: ("Ready", "good"),
-    Status.DEGRADED: ("Disturbed", "warning"),
-    Status.FAILED: ("Not working", "bad"),
-    Status.READ_ONLY: ("Read-only", "warning"),
-    Status.SUSPENDED: ("Suspended", "warning"),
-    Status.DELETING: ("Being deleted", "warning"),
-    Status.DELETED: ("Deleted", "warning"),
-}
-_ANSWERING = frozenset({Status.READY, Status.DEGRADED, Status.READ_ONLY})
 
 # seconds between two looks of a page without JavaScript
 _REFRESH_MOVING = 3
@@ -58,7 +44,7 @@ def show_status(token: str) -> Response:
 
 
 def render_status(view: StatusView, *, now: datetime) -> str:
-    word, tone = _WORDS[view.status]
+    word, tone = WORDS[view.status]
     return render_template(
         "status.html",
         view=view,
@@ -68,9 +54,9 @@ def render_status(view: StatusView, *, now: datetime) -> str:
         tone=tone,
         rows=list_rows(view),
         total=total_time(view),
-        days_left=days_left(view, now),
-        is_answering=view.status in _ANSWERING,
-        plan=_plan_title(view.plan),
+        days_left=days_left(view.trial_ends_at, now),
+        is_answering=view.status in ANSWERING,
+        plan=plan_title(view.plan),
         refresh=_refresh(view),
     )
 
@@ -91,18 +77,7 @@ def total_time(view: StatusView) -> timedelta | None:
     return max(ends) - view.signed_up_at if ends and len(ends) == len(view.steps) else None
 
 
-def days_left(view: StatusView, now: datetime) -> int | None:
-    """Whole days until the trial's end; None after it."""
-    left = view.trial_ends_at - now
-    return left.days if left > timedelta(0) else None
-
-
 def _refresh(view: StatusView) -> int | None:
     if view.status == Status.READY:
         return None  # nothing to wait for, and reloading disturbs readers
     return _REFRESH_SETTLED if view.settled else _REFRESH_MOVING
-
-
-def _plan_title(plan: str) -> str:
-    known = current_service().product.plans.get(plan)
-    return known.title if known else plan  # a plan that the product no longer offers

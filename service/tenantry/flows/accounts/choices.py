@@ -1,0 +1,99 @@
+"""What customers decide about their own subscription: to cancel it, to keep it, their time zone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Subscription
+from tenantry.core.errors import RateLimited
+from tenantry.core.signup import check_time_zone
+from tenantry.core.subscription import Event, EventKind
+from tenantry.core.trial import in_zone
+from tenantry.flows.accounts.overview import may_cancel, may_resume
+from tenantry.flows.rows import locked
+from tenantry.flows.service import Service
+from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.events import Told, tell
+from tenantry.flows.subscriptions.following import follow
+
+ACTOR = "customer"
+_MOVED = "customer.time_zone"
+MOVES_A_DAY = 3  # of the time zone; each may bring a license, and so a commit
+_DAY = timedelta(days=1)
+
+
+def cancel(service: Service, customer_id: str) -> bool:
+    """Cancel the subscription; False where it is cancelled already."""
+    return _decide(service, customer_id, EventKind.CANCELLED)
+
+
+def resume(service: Service, customer_id: str) -> bool:
+    """Take a cancellation back; False where there is none, or what was cancelled has ended."""
+    return _decide(service, customer_id, EventKind.RESUMED)
+
+
+def _decide(service: Service, customer_id: str, kind: EventKind) -> bool:
+    """Its number makes of two clicks at once one event."""
+    now = service.now()
+    mine = select(func.count()).where(
+        BillingEvent.customer_id == customer_id, BillingEvent.actor == ACTOR
+    )
+    with service.database.read() as session:
+        number = session.scalar(mine)
+        subscription = session.get_one(Subscription, customer_id)
+        booking = booking_of(subscription, session.get_one(Customer, customer_id))
+    is_cancel = kind == EventKind.CANCELLED
+    if not (may_cancel(booking) if is_cancel else may_resume(booking, now)):
+        return False
+    event = Event(f"{ACTOR}:{customer_id}:{number}", kind, now)
+    return tell(service, Told(event, f"{ACTOR}.{kind}", ACTOR, customer_id=customer_id))
+
+
+def change_time_zone(service: Service, customer_id: str, time_zone: object) -> None:
+    """From now on days end there. The trial's last day stays the same day; what has ended stays so.
+
+    InvalidInput for an unknown zone, RateLimited where it was changed often today.
+    """
+    zone = check_time_zone(time_zone)
+    now = service.now()
+    with service.database.write() as session:
+        (tenant,) = locked(session, [customer_id])
+        subscription = session.get_one(Subscription, customer_id, with_for_update=True)
+        customer = session.get_one(Customer, customer_id)
+        if customer.time_zone == zone:
+            return
+        _require_few_moves(session, customer_id, now)
+        session.add(_audit(customer, zone, now))
+        _move(subscription, customer, zone, now)
+        follow(service, session, tenant, subscription, customer, actor=ACTOR, now=now)
+
+
+def _move(subscription: Subscription, customer: Customer, to: str, now: datetime) -> None:
+    before = subscription.trial_ends_at
+    if before > now:
+        subscription.trial_ends_at = in_zone(before, customer.time_zone, to)
+    if subscription.ends_at == before:  # the trial was cancelled
+        subscription.ends_at = subscription.trial_ends_at
+    customer.time_zone = to
+
+
+def _require_few_moves(session: Session, customer_id: str, now: datetime) -> None:
+    today = select(Audit.at).where(
+        Audit.customer_id == customer_id, Audit.action == _MOVED, Audit.at > now - _DAY
+    )
+    moves = session.scalars(today.order_by(Audit.at)).all()
+    if len(moves) >= MOVES_A_DAY:
+        raise RateLimited(retry_after=(moves[0] + _DAY - now).total_seconds())
+
+
+def _audit(customer: Customer, to: str, now: datetime) -> Audit:
+    return Audit(
+        at=now,
+        actor=ACTOR,
+        action=_MOVED,
+        customer_id=customer.customer_id,
+        details={"before": customer.time_zone, "after": to},
+    )

@@ -1,0 +1,119 @@
+"""What a customer sees of its own: instance, subscription, license, plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Customer, LicenseRow, Subscription, Tenant
+from tenantry.core.outlook import Phase, if_cancelled, outlook
+from tenantry.core.product import Plan
+from tenantry.core.subscription import Booking, Stage, position
+from tenantry.flows.service import Service
+from tenantry.flows.status import StatusView, view_of
+from tenantry.flows.subscriptions.booking import booking_of
+
+
+@dataclass(frozen=True)
+class LicenseFacts:
+    """The license that the instance has, or is to have; `until` is exclusive."""
+
+    license_id: str
+    kind: str
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A plan to choose, and where it is paid for (None: by asking)."""
+
+    plan: Plan
+    payment_link: str | None
+    is_booked: bool
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All that the customer's page shows. `phases` come if nobody does anything, `if_cancelled`
+    were it cancelled now.
+    """
+
+    status: StatusView
+    email: str = field(repr=False)
+    login_url: str
+    booking: Booking
+    stage: Stage
+    phases: tuple[Phase, ...]
+    if_cancelled: tuple[Phase, ...]
+    license: LicenseFacts
+    offers: tuple[Offer, ...]
+    can_cancel: bool
+    can_resume: bool
+
+
+def read_overview(service: Service, customer_id: str) -> Overview:
+    """The customer's own view, as of now."""
+    now = service.now()
+    with service.database.read() as session:
+        customer = session.get_one(Customer, customer_id)
+        subscription = session.get_one(Subscription, customer_id)
+        tenant = session.get_one(Tenant, customer_id)
+        booking = booking_of(subscription, customer)
+        stage = position(booking, service.product, now).moment.stage
+        return Overview(
+            status=view_of(service, session, customer),
+            email=customer.email,
+            login_url=_login_url(service, tenant),
+            booking=booking,
+            stage=stage,
+            phases=outlook(booking, service.product, now),
+            if_cancelled=if_cancelled(booking, service.product, now),
+            license=_license(session, tenant),
+            offers=_offers(service, customer_id, booking, stage),
+            can_cancel=may_cancel(booking) and stage != Stage.SUSPENDED,
+            can_resume=may_resume(booking, now),
+        )
+
+
+def read_license(service: Service, customer_id: str) -> str:
+    """The license's token, for its own customer only."""
+    with service.database.read() as session:
+        tenant = session.get_one(Tenant, customer_id)
+        row = session.get_one(LicenseRow, tenant.approved["license_id"])
+        return service.vault.unwrap(row.wrapped)
+
+
+def may_cancel(booking: Booking) -> bool:
+    """Whether there is something to cancel."""
+    return booking.cancelled_at is None
+
+
+def may_resume(booking: Booking, now: datetime) -> bool:
+    """Whether a cancellation can be taken back: until what was cancelled has ended."""
+    return booking.ends_at is not None and booking.ends_at > now
+
+
+def _login_url(service: Service, tenant: Tenant) -> str:
+    bootstrap = service.product.bootstrap
+    return f"{tenant.instance_url}{bootstrap.path}" if bootstrap else tenant.instance_url
+
+
+def _license(session: Session, tenant: Tenant) -> LicenseFacts:
+    row = session.get_one(LicenseRow, tenant.approved["license_id"])
+    return LicenseFacts(row.license_id, row.kind, row.expires_at)
+
+
+def _offers(
+    service: Service, customer_id: str, booking: Booking, stage: Stage
+) -> tuple[Offer, ...]:
+    runs = booking.is_paid and stage in (Stage.ACTIVE, Stage.PAST_DUE)
+    return tuple(
+        Offer(plan, _payment_link(plan, customer_id), runs and name == booking.plan)
+        for name, plan in service.product.plans.items()
+    )
+
+
+def _payment_link(plan: Plan, customer_id: str) -> str | None:
+    return plan.payment_link and plan.payment_link.replace("{customer_id}", customer_id)

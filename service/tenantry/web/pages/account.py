@@ -1,0 +1,141 @@
+"""The customer's own page: what it has, and what it may decide."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response, render_template, request
+
+from tenantry.core.errors import InvalidInput
+from tenantry.core.trial import time_zones
+from tenantry.flows.accounts import choices
+from tenantry.flows.accounts.logins import end_login, end_other_logins, list_logins
+from tenantry.flows.accounts.overview import read_license, read_overview
+from tenantry.web.api.models import Problem
+from tenantry.web.bodies import read_fields
+from tenantry.web.context import current_service
+from tenantry.web.errors import problem_of
+from tenantry.web.login import LoggedIn, check_form, require_login
+from tenantry.web.operations import page
+from tenantry.web.pages.words import (
+    ANSWERING,
+    STAGES,
+    WORDS,
+    plan_title,
+    tell_phases,
+    tell_stage,
+)
+
+blueprint = Blueprint("account_page", __name__)
+
+_DONE = {
+    "cancelled": "Your subscription is cancelled.",
+    "kept": "Your subscription goes on.",
+    "time-zone": "Your time zone is saved.",
+    "sessions": "The session is ended.",
+}
+
+
+@blueprint.get("/account")
+@page
+def show_account() -> Response:
+    return _answer(_render(require_login()))
+
+
+@blueprint.get("/account/license")
+@page
+def download_license() -> Response:
+    token = read_license(current_service(), require_login().customer_id)
+    answer = Response(token, mimetype="application/jwt")
+    answer.headers["Content-Disposition"] = 'attachment; filename="license.jwt"'
+    return answer
+
+
+@blueprint.get("/account/cancel")
+@page
+def ask_to_cancel() -> Response:
+    service, login = current_service(), require_login()
+    view = read_overview(service, login.customer_id)
+    if not view.can_cancel:
+        return _back()
+    told = tell_phases(view.if_cancelled, view.booking.time_zone, service.now())
+    return _answer(render_template("account_cancel.html", view=view, told=list(told)))
+
+
+@blueprint.post("/account/cancel")
+@page
+def cancel() -> Response:
+    login, _ = _sent()
+    choices.cancel(current_service(), login.customer_id)
+    return _back("cancelled")
+
+
+@blueprint.post("/account/resume")
+@page
+def resume() -> Response:
+    login, _ = _sent()
+    return _back("kept" if choices.resume(current_service(), login.customer_id) else None)
+
+
+@blueprint.post("/account/time-zone")
+@page
+def change_time_zone() -> Response:
+    login, fields = _sent()
+    zone = fields.get("time_zone")
+    try:
+        choices.change_time_zone(current_service(), login.customer_id, zone)
+    except InvalidInput as error:
+        return _answer(_render(login, problem_of(error), str(zone)), HTTPStatus.BAD_REQUEST)
+    return _back("time-zone")
+
+
+@blueprint.post("/account/sessions/end")
+@page
+def end_session() -> Response:
+    """One session, or without one all but this."""
+    service, (login, fields) = current_service(), _sent()
+    if isinstance(session := fields.get("session"), str):
+        end_login(service, login.customer_id, session)
+    else:
+        end_other_logins(service, login)
+    return _back("sessions")
+
+
+def _sent() -> tuple[LoggedIn, dict[str, object]]:
+    """Who sent a form of ours, and its fields."""
+    login, fields = require_login(), read_fields()
+    check_form(fields)
+    return login, dict(fields)
+
+
+def _back(done: str | None = None) -> Response:
+    path = f"/account?done={done}" if done else "/account"
+    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path})
+
+
+def _answer(body: str, status: int = HTTPStatus.OK) -> Response:
+    answer = Response(body, status, mimetype="text/html")
+    answer.headers["X-Robots-Tag"] = "noindex, nofollow"
+    return answer
+
+
+def _render(login: LoggedIn, problem: Problem | None = None, zone: str | None = None) -> str:
+    service = current_service()
+    now = service.now()
+    view = read_overview(service, login.customer_id)
+    return render_template(
+        "account.html",
+        view=view,
+        now=now,
+        word=WORDS[view.status.status],
+        is_answering=view.status.status in ANSWERING,
+        stage=STAGES[view.stage],
+        told=list(tell_stage(view.stage, view.booking, view.phases, now)),
+        plan=plan_title(view.booking.plan),
+        zone=view.booking.time_zone if zone is None else zone,
+        zones=time_zones(),
+        logins=list_logins(service, login.customer_id, now=now),
+        this=login.token_hash,
+        problem=problem,
+        done=_DONE.get(request.args.get("done", "")),
+    )
