@@ -10,23 +10,26 @@ import contextlib
 import json
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
 
 from tenantry import assets, settings, wiring
-from tenantry.cli import platform_table
+from tenantry.cli import demo_print
+from tenantry.cli.demo_clock import FASTEST, Flight
 from tenantry.cli.demo_run import Run, follow_signup
 from tenantry.cli.demo_stack import Parts, Stack, running, settings_of
-from tenantry.cli.terminal import printable
-from tenantry.flows.platforms.show import overview
+from tenantry.cli.demo_walk import Walk, walk
 
 COMPANY = "Demo Corp"
 LOOK_EVERY = 0.5  # seconds
+TELL_EVERY = timedelta(days=7)  # of the demo's own time
 
 
 @click.command()
@@ -50,6 +53,12 @@ LOOK_EVERY = 0.5  # seconds
     help="The folder of another product, such as examples/inkwell; or TENANTRY_PRODUCT_DIR.",
 )
 @click.option("--review", is_flag=True, help="Every change waits for somebody who merges it.")
+@click.option(
+    "--clock-speed",
+    type=click.FloatRange(0, FASTEST, min_open=True),
+    metavar="DAYS",
+    help=f"Days that pass in a second, {FASTEST:g} at most; with --once, from trial to paid.",
+)
 def demo(
     once: bool,
     as_json: bool,
@@ -57,10 +66,13 @@ def demo(
     port: int,
     product: Path | None,
     review: bool,
+    clock_speed: float | None,
 ) -> None:
     """Show a signup become a running, licensed tenant, on this machine alone."""
     if as_json and not once:
         raise click.UsageError("--json goes with --once")
+    if once and review and clock_speed:
+        raise click.UsageError("--once with --clock-speed goes without --review: nobody merges")
     console = Console(stderr=as_json, highlight=False)
     place = data or Path(f".demo-{product.resolve().name}" if product else ".demo")
     folder = product or assets.path("tenant_templates")
@@ -70,16 +82,18 @@ def demo(
     console.print("Starting web, worker and the stand-in for Argo CD and cluster …", style="dim")
     with running(stack) as parts:
         if not as_json:
-            _show_product(console, stack)
+            demo_print.show_product(console, stack)
         if not once:
-            _show_places(console, stack)
-            _wait_for_interrupt(parts)
+            demo_print.show_places(console, stack)
+            with contextlib.suppress(KeyboardInterrupt):
+                _go_on(console, stack, parts, clock_speed)
             console.print("\nStopping …", style="dim")
             return
         run = _run_once(console, stack, parts)
+        walked = _walk(console, stack, parts, run, clock_speed) if clock_speed else None
     if as_json:
-        click.echo(json.dumps(asdict(run)))
-    if not run.is_ready:
+        click.echo(json.dumps(asdict(run) | ({"walk": asdict(walked)} if walked else {})))
+    if not run.is_ready or (walked and not walked.is_paid):
         raise click.exceptions.Exit(1)
 
 
@@ -90,12 +104,30 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _wait_for_interrupt(parts: Parts) -> None:
-    """Until Ctrl-C; ProgramError where a part ends before."""
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            parts.check()
-            time.sleep(LOOK_EVERY)
+def _go_on(console: Console, stack: Stack, parts: Parts, clock_speed: float | None) -> None:
+    """Until Ctrl-C; ProgramError where a part ends before. With a speed, time flies."""
+    if clock_speed:
+        with _flying(stack, parts, clock_speed) as flight:
+            _fly(console, flight)
+    while True:
+        parts.check()
+        time.sleep(LOOK_EVERY)
+
+
+@contextlib.contextmanager
+def _flying(stack: Stack, parts: Parts, clock_speed: float) -> Iterator[Flight]:
+    service = wiring.build(settings.load(**settings_of(stack)))
+    with contextlib.closing(service.database):
+        yield Flight(stack, service, speed=clock_speed, check=parts.check)
+
+
+def _fly(console: Console, flight: Flight) -> NoReturn:
+    tell_at = flight.now()
+    while True:
+        flight.tick()
+        if (now := flight.now()) >= tell_at:
+            console.print(f"  {now:%a %d %b %Y}", style="dim")
+            tell_at = now + TELL_EVERY
 
 
 def _run_once(console: Console, stack: Stack, parts: Parts) -> Run:
@@ -108,55 +140,18 @@ def _run_once(console: Console, stack: Stack, parts: Parts) -> Run:
         console.print(f"  [green]✓[/green] {label:<26}[dim]{seconds:>7.2f} s[/dim]")
 
     run = follow_signup(stack, company=COMPANY, say=say, check=parts.check)
-    console.print(_summary(run, stack))
+    console.print(demo_print.summary(run, stack))
     return run
 
 
-def _summary(run: Run, stack: Stack) -> Panel:
-    table = Table.grid(padding=(0, 2))
-    valid = "valid" if run.license["valid"] else "NOT VALID"
-    for name, value in {
-        "status": run.status,
-        "instance": run.instance_url,
-        "namespace": run.namespace,
-        "license": f"{valid}, plan {run.license['plan']}, until {run.license['expires_at']}",
-        "commit": run.commit or "none",
-        "repository": run.repository,
-        "public key": str(stack.keys / "public-key.pem"),
-    }.items():
-        table.add_row(f"[dim]{name}[/dim]", value)
-    return Panel(table, title=f"{run.customer_id}", title_align="left", expand=False)
-
-
-def _show_product(console: Console, stack: Stack) -> None:
-    """What tenants are made of, as `tenantry platform show` has it."""
-    service = wiring.build(settings.load(**settings_of(stack)))
-    try:
-        found = overview(service, service.new_tenants_cell)
-    finally:
-        service.database.close()
-    table = platform_table.tables(found)
-    console.print(Panel(table, title=printable(found.title), title_align="left", expand=False))
-
-
-def _show_places(console: Console, stack: Stack) -> None:
-    table = Table.grid(padding=(0, 2))
-    reviews = {"reviews": stack.reviews_url} if stack.is_reviewed else {}
-    for name, value in {
-        "sign up": stack.signup_url,
-        **reviews,
-        "Argo CD stand-in": stack.stand_in_url,
-        "API": f"{stack.signup_url}/api/docs",
-        "tenants repository": str(stack.repository),
-        "mail": str(stack.mail),
-        "logs": str(stack.logs),
-    }.items():
-        table.add_row(f"[dim]{name}[/dim]", value)
-    console.print(Panel(table, title="Tenantry is running", title_align="left", expand=False))
-    if stack.is_reviewed:
-        console.print(
-            f"Signups wait for a review: read and merge each at {stack.reviews_url}", style="bold"
-        )
-    console.print(
-        "The cluster is a stand-in for development. Ctrl-C stops everything.", style="dim"
-    )
+def _walk(
+    console: Console, stack: Stack, parts: Parts, run: Run, clock_speed: float
+) -> Walk | None:
+    """From trial to paid; None where there is no running instance to begin with."""
+    if not run.is_ready:
+        return None
+    console.print(f"\nNow {clock_speed:g} days pass in a second, until the trial is over and paid.")
+    with _flying(stack, parts, clock_speed) as flight:
+        walked = walk(stack, flight, run.customer_id, say=partial(demo_print.show_step, console))
+    console.print(demo_print.history(walked, run))
+    return walked

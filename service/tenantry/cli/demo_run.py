@@ -6,11 +6,12 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import requests
 
+from tenantry.adapters.clock import ShiftedClock
 from tenantry.adapters.http import make_session
 from tenantry.cli.demo_review import merge_review
 from tenantry.cli.demo_stack import Stack
@@ -124,7 +125,7 @@ def _reached(status: dict[str, Any]) -> dict[str, float]:
 def _examine_license(stack: Stack, token: str) -> dict[str, Any]:
     keys = read_public_bundle((stack.keys / PUBLIC_KEY).read_text())
     try:
-        found = licenses.verify(token, keys, audience=None, now=datetime.now(UTC))
+        found = licenses.verify(token, keys, audience=None, now=ShiftedClock(stack.clock)())
     except LicenseInvalid:
         return {"valid": False, "plan": None, "expires_at": None}
     return {"valid": True, "plan": found.plan, "expires_at": found.expires_at.isoformat()}

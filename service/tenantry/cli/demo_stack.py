@@ -67,6 +67,15 @@ class Stack:
         return self.keys / "registry.json"
 
     @property
+    def billing_secret(self) -> Path:
+        return self.keys / "billing.secret"
+
+    @property
+    def clock(self) -> Path:
+        """How far this folder's time is ahead of the real one; missing: not at all."""
+        return self.data / "clock"
+
+    @property
     def mail(self) -> Path:
         return self.data / "mail"
 
@@ -133,8 +142,8 @@ def prepare(stack: Stack) -> None:
         create_bare(stack.repository)
     keys.make_development_keys(stack.keys, algorithm="EdDSA")
     keys.make_sealing_pair(stack.keys, datetime.now(UTC))
-    for name in (*(f"argocd-{account}.token" for account in ACCOUNTS), "webhook.secret"):
-        path = stack.keys / name
+    tokens = [stack.keys / f"argocd-{account}.token" for account in ACCOUNTS]
+    for path in (*tokens, stack.keys / "webhook.secret", stack.billing_secret):
         if not path.exists():
             _keep_secret(path, secrets.token_urlsafe(32))
     _keep_secret(stack.registry_credentials, json.dumps(_NO_REGISTRY))
@@ -155,6 +164,7 @@ def _commands(stack: Stack) -> Mapping[str, list[str]]:
             "--token-file", str(stack.keys / "argocd-tenantry.token"),
             "--webhook-secret-file", str(stack.keys / "webhook.secret"),
             "--poll-seconds", "10",
+            "--clock-file", str(stack.clock),
         ],
         "worker": [*tenantry, "worker"],
         "web": [*tenantry, "serve"],
@@ -173,6 +183,10 @@ def settings_of(stack: Stack) -> dict[str, Any]:
         "watch_idle": 2,
         "review_poll": 0.5,
         "mail_poll": 0.5,
+        "lifecycle_poll": 0.5,
+        "billing_secret_file": str(stack.billing_secret),
+        "billing_scheme": "hmac",
+        "clock_file": str(stack.clock),
         "cells": {
             "main": {
                 "repository_url": str(stack.repository),

@@ -1,0 +1,87 @@
+"""The demo's clock: days pass in seconds, and real ones wherever something is on its way, so that
+nothing technical is late because of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, and_, or_, select
+
+from tenantry.adapters.clock import ShiftedClock
+from tenantry.adapters.database.tables import Outbox, Subscription, Tenant
+from tenantry.cli.demo_stack import Stack
+from tenantry.core.errors import TenantryError
+from tenantry.core.model import SETTLED
+from tenantry.flows.service import Service
+from tenantry.flows.watching.watched import read_moving
+
+LOOK_EVERY = 0.05  # seconds
+FASTEST = 5.0  # days a second
+LONGEST_STEP = timedelta(hours=6)  # so that each thing comes close to its time
+LONGEST_WAIT = 60.0  # seconds, beside those in which days pass
+_DAYS_SHOWN = 20  # that may have to pass until something comes, and more
+
+
+class Flight:
+    """Lets time fly, `speed` days a second; one process of a demo does. `check` raises where going
+    on is pointless.
+    """
+
+    def __init__(
+        self, stack: Stack, service: Service, *, speed: float, check: Callable[[], None]
+    ) -> None:
+        self.service = service
+        self._clock = ShiftedClock(stack.clock)
+        self._speed = timedelta(days=speed)
+        self._ticked = time.monotonic()
+        self._within = LONGEST_WAIT + _DAYS_SHOWN / speed
+        self._check = check
+
+    def now(self) -> datetime:
+        """The time of the demo."""
+        return self._clock()
+
+    def tick(self) -> None:
+        """Wait a moment; where nothing is on its way, hours have passed after it."""
+        self._check()
+        time.sleep(LOOK_EVERY)
+        is_quiet_now, now = is_quiet(self.service), time.monotonic()
+        if is_quiet_now:
+            self._clock.advance(min(self._speed * (now - self._ticked), LONGEST_STEP))
+        self._ticked = now
+
+    def until(self, has_come: Callable[[], bool], what: str) -> None:
+        """Fly until this has come and nothing is on its way; TenantryError where it does not."""
+        give_up = time.monotonic() + self._within
+        while not (has_come() and is_quiet(self.service)):
+            if time.monotonic() > give_up:
+                raise TenantryError(f"{what} did not come within {self._within:.0f} s")
+            self.tick()
+
+
+def is_quiet(service: Service) -> bool:
+    """Whether no subscription, no mail and no tenant is behind the present time."""
+    if any(read_moving(service, cell) for cell in service.cells.values()):
+        return False
+    with service.database.read() as session:
+        return not any(
+            session.scalar(select(waiting.exists())) for waiting in _waiting(service.now())
+        )
+
+
+def _waiting(now: datetime) -> tuple[Select[Any], ...]:
+    """What is not done yet, as queries that find nothing once it is."""
+    is_behind = and_(Tenant.generation > Tenant.published_generation, Tenant.set_aside.is_(None))
+    return (
+        select(Subscription.customer_id).where(Subscription.look_at <= now),
+        select(Outbox.id).where(
+            Outbox.sent_at.is_(None), Outbox.withheld_at.is_(None), Outbox.refused_at.is_(None)
+        ),
+        select(Tenant.customer_id).where(
+            or_(is_behind, Tenant.status.not_in(SETTLED), Tenant.unsettled_since.is_not(None))
+        ),
+    )

@@ -1,0 +1,93 @@
+"""A customer of the demo from trial to paid: the trial runs out, everything is suspended, and one
+signed message that it was paid for brings all of it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from tenantry.cli.demo_clock import Flight
+from tenantry.cli.demo_scene import Scene, Snapshot
+from tenantry.cli.demo_stack import SESSION, Stack
+from tenantry.core.errors import TenantryError
+from tenantry.core.product import Product
+
+TIMEOUT = 30.0  # seconds for one request
+PAID_FOR = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What came, in its order, and the license that the instance has at the end."""
+
+    steps: list[Snapshot]
+    license: Mapping[str, Any]
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it ended as it should."""
+        valid, kind = self.license.get("valid"), self.license.get("kind")
+        return self.steps[-1].status == "ready" and valid is True and kind == "paid"
+
+
+def walk(
+    stack: Stack, flight: Flight, customer_id: str, *, say: Callable[[Snapshot], None]
+) -> Walk:
+    """Go all the way with a customer who is ready. `say` hears of each step; TenantryError where
+    one does not come.
+    """
+    scene, steps = Scene(flight.service, stack, customer_id), list[Snapshot]()
+
+    def come(has_come: Callable[[], bool], what: str) -> None:
+        flight.until(has_come, what)
+        steps.append(scene.news())
+        say(steps[-1])
+
+    come(scene.runs, "the running instance")
+    for moment in scene.ahead():
+        come(partial(scene.was_told, moment), f"the mail {moment.mail}")
+    plan = plan_to_pay(flight.service.product)
+    pay(stack, customer_id, plan, flight.now())
+    come(partial(scene.has_plan, plan), f"the plan {plan}, paid")
+    return Walk(steps, scene.license())
+
+
+def plan_to_pay(product: Product) -> str:
+    """The next plan after the trial's, where there is one."""
+    plans = list(product.plans)
+    following = plans[plans.index(product.trial.plan) + 1 :]
+    return following[0] if following else product.trial.plan
+
+
+def pay(stack: Stack, customer_id: str, plan: str, now: datetime) -> None:
+    """Send what a payment provider sends; TenantryError where it is not taken."""
+    message = {
+        "id": f"demo-{secrets.token_hex(8)}",
+        "type": "paid",
+        "created": int(now.timestamp()),
+        "customer_id": customer_id,
+        "plan": plan,
+        "until": (now + PAID_FOR).isoformat(timespec="seconds"),
+    }
+    body = json.dumps(message).encode()
+    secret = stack.billing_secret.read_text().strip().encode()
+    signature = hmac.new(secret, body, hashlib.sha256).hexdigest()
+    answer = SESSION.post(
+        f"{stack.signup_url}/hooks/billing",
+        data=body,
+        headers={
+            "Content-Type": "application/json",
+            "X-Signature-256": f"sha256={signature}",
+        },
+        timeout=TIMEOUT,
+    )
+    if not answer.ok:
+        raise TenantryError(f"the payment was answered with {answer.status_code}: {answer.text}")
