@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tenantry import worker
-from tenantry.core.errors import RepositoryError
+from tenantry.core.errors import ReadOnlyService, RepositoryError
 from tenantry.flows.publishing.publish import Published
 from tenantry.settings import Settings
 from tenantry.worker import OF_LOOP, Loop, Worker
@@ -74,6 +74,12 @@ def test_failing_pass_backs_off_up_to_a_minute_and_goes_on(error: Exception) -> 
     assert all(most / 2 <= pause < most for pause, most in zip(pauses, longest, strict=True))
     assert len(set(pauses)) == 40, "those who failed together come back together"
     assert OF_LOOP.longest.total_seconds() == 60
+
+
+def test_what_is_switched_off_is_no_failure(entries: list[MutableMapping[str, Any]]) -> None:
+    held = ReadOnlyService(retry_after=0.5)
+    assert pauses_of(held, held, 0.1) == [0.5, 0.5, 0.1]
+    assert entries == []
 
 
 def test_pass_that_works_again_forgets_the_failures() -> None:
@@ -190,6 +196,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr(worker, "Reviewer", Reviewer)
     monkeypatch.setattr(worker, "follow_main", follow)
     monkeypatch.setattr(worker, "send_due", send)
+    monkeypatch.setattr(worker.flags, "require_writing", lambda _: None)
     monkeypatch.setattr(worker, "forget_old", forget)
     monkeypatch.setattr(worker, "follow_due", lambda *_, **__: calls.note("subscriptions"))
     monkeypatch.setattr(worker, "suspend_failed", lambda *_, **__: calls.note("suspend"))

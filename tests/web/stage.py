@@ -20,6 +20,7 @@ from tenantry.core import naming
 from tenantry.core.errors import EmailTaken, NotFound
 from tenantry.core.model import Status
 from tenantry.core.signup import Rules, SignupRequest
+from tenantry.flows.flags import Switch
 from tenantry.flows.signups.signup import Attempt, SignedUp
 from tenantry.flows.status import StatusView, Step
 from tenantry.web.app import create_app
@@ -52,6 +53,7 @@ class Stage:
     emails: set[str] = field(default_factory=set)
     views: dict[str, StatusView] = field(default_factory=dict)  # by status token
     findings: list[str] = field(default_factory=list)
+    flags: tuple[Switch, ...] = ()
     requests: list[SignupRequest] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     signup_fails: Exception | None = None
@@ -62,6 +64,7 @@ class Stage:
         monkeypatch.setattr("tenantry.web.api.signup.signup", stage.signup)
         for module in ("api.deployment", "pages.status"):
             monkeypatch.setattr(f"tenantry.web.{module}.read_status", stage.read_status)
+        monkeypatch.setattr("tenantry.web.switches.read_flags", lambda _: stage.flags)
         stage.app = create_app(stage.service())
         return stage
 

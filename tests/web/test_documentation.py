@@ -106,11 +106,12 @@ def test_alive(client: FlaskClient, stage: Stage) -> None:
 
 
 def test_readiness_tells_ids_only(client: FlaskClient, stage: Stage) -> None:
-    assert client.get("/readyz").get_json() == {"status": "ready", "findings": []}
+    assert client.get("/readyz").get_json() == {"status": "ready", "findings": [], "flags": []}
     stage.findings = ["database.reachable"]
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.get_json() == {"status": "not ready", "findings": ["database.reachable"]}
+    bad = {"status": "not ready", "findings": ["database.reachable"], "flags": []}
+    assert answer.get_json() == bad
 
 
 def test_public_keys_may_be_kept_for_minutes(client: FlaskClient) -> None:

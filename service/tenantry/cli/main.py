@@ -17,6 +17,7 @@ from tenantry.cli.demo import demo
 from tenantry.cli.devcluster import dev
 from tenantry.cli.diff import diff
 from tenantry.cli.doctor import doctor
+from tenantry.cli.flags import flags
 from tenantry.cli.init import init
 from tenantry.cli.license import license_command
 from tenantry.cli.platform import platform
@@ -39,7 +40,7 @@ def cli() -> None:
 
 
 for command in (
-    changes, check, customers, db, demo, dev, diff, doctor, init, license_command, platform,
+    changes, check, customers, db, demo, dev, diff, doctor, flags, init, license_command, platform,
     repo, serve, stats, status, synthetic, tenants, worker,
 ):  # fmt: skip
     cli.add_command(command)

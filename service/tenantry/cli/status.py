@@ -16,6 +16,7 @@ from rich.text import Text
 from tenantry.cli.bulk import opened
 from tenantry.cli.options import json_option
 from tenantry.cli.terminal import echo, printable
+from tenantry.flows.flags import read_flags
 from tenantry.flows.fleet.overview import Happened, Seen, read_fleet, read_tenant
 from tenantry.flows.service import Service
 
@@ -66,10 +67,11 @@ def printable_lines(lines: list[str]) -> str:
 
 
 def _facts(service: Service, customer_id: str | None) -> dict[str, object]:
+    flags = [asdict(each) for each in read_flags(service) if each.is_moved]
     if customer_id is None:
-        return asdict(read_fleet(service))
+        return {**asdict(read_fleet(service)), "flags": flags}
     seen, events = read_tenant(service, customer_id)
-    return {**asdict(seen), "events": [asdict(each) for each in events]}
+    return {**asdict(seen), "events": [asdict(each) for each in events], "flags": flags}
 
 
 def _iso(value: object) -> str:
@@ -79,10 +81,11 @@ def _iso(value: object) -> str:
 
 
 def _lines(service: Service, customer_id: str | None) -> list[str]:
+    switches = [each.as_text() for each in read_flags(service) if each.is_moved]
     if customer_id is None:
-        return _fleet_lines(service)
+        return [*switches, *_fleet_lines(service)]
     seen, events = read_tenant(service, customer_id)
-    return [_line(seen), *(_event_line(each) for each in events)]
+    return [*switches, _line(seen), *(_event_line(each) for each in events)]
 
 
 def _fleet_lines(service: Service) -> list[str]:

@@ -6,7 +6,7 @@ from flask import Flask
 from jinja2 import StrictUndefined
 
 from tenantry.flows.service import Service
-from tenantry.web import assets, bodies, errors, headers, login, ops
+from tenantry.web import assets, bodies, errors, headers, login, ops, switches
 from tenantry.web.api import billing, deployment, documentation, hooks
 from tenantry.web.api import signup as signup_api
 from tenantry.web.context import bind_service, start_request
@@ -37,6 +37,7 @@ def create_app(service: Service) -> Flask:
     app.jinja_env.globals.update(asset=assets.url_of, product=service.product)
     bind_service(app, service)
     app.before_request(start_request)
+    switches.register(app)
     errors.register(app)
     headers.register(app)
     login.register(app)

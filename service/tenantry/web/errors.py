@@ -28,8 +28,11 @@ from tenantry.core.errors import (
     KeyReused,
     NotFound,
     RateLimited,
+    ReadOnlyService,
     RequestRunning,
+    SignupsClosed,
     TenantryError,
+    TooManyAttempts,
     frames,
 )
 from tenantry.web import bodies
@@ -72,6 +75,12 @@ PUBLIC: dict[type[TenantryError], Public] = {
     RateLimited: Public(
         429, "rate_limited", "Too many signups", "Too many signups; please try again in {wait}."
     ),
+    TooManyAttempts: Public(
+        429,
+        "too_many_attempts",
+        "Too many attempts",
+        "Too many attempts; please try again in {wait}.",
+    ),
     RequestRunning: Public(
         409,
         "idempotency_running",
@@ -83,6 +92,18 @@ PUBLIC: dict[type[TenantryError], Public] = {
         "idempotency_key_reused",
         "Idempotency-Key was used before",
         "This Idempotency-Key came with another request; take a new key for each signup.",
+    ),
+    SignupsClosed: Public(
+        503,
+        "signups_closed",
+        "Signups are closed",
+        "No new accounts are made just now. Please come back later; everything that runs goes on.",
+    ),
+    ReadOnlyService: Public(
+        503,
+        "read_only_service",
+        "Nothing can be changed just now",
+        "The service is being worked on; please try again in {wait}. Everything that runs goes on.",
     ),
     DatabaseUnavailable: Public(
         503,

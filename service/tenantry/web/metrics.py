@@ -4,7 +4,7 @@ tell the same, and a restart forgets nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -48,6 +48,7 @@ class _OfDatabase(Collector):
         yield _durations(steps)
         yield _outcomes(ends)
         yield from _standing(gauges)
+        yield from _subscribed(gauges)
         yield from _watches(gauges)
 
 
@@ -84,10 +85,7 @@ def _labels(row: Row[Any], last: str) -> list[str]:
 
 
 def _standing(gauges: Gauges) -> Iterator[Metric]:
-    tenants = GaugeMetricFamily("tenantry_tenants", "Tenants by status.", labels=("status",))
-    for status, number in gauges.statuses.items():
-        tenants.add_metric([status], number)
-    yield tenants
+    yield _by("tenants", "Tenants by status.", "status", gauges.statuses)
     yield _gauge("unpublished", "Tenants that main does not show as wanted.", gauges.behind)
     yield _gauge("set_aside", "Of these, those that cannot be published.", gauges.set_aside)
     yield _gauge("mail_waiting", "Mail that is due and not sent.", gauges.mail)
@@ -96,20 +94,33 @@ def _standing(gauges: Gauges) -> Iterator[Metric]:
     )
 
 
+def _subscribed(gauges: Gauges) -> Iterator[Metric]:
+    yield _by("subscriptions", "Subscriptions by stage.", "stage", gauges.stages)
+    yield _gauge("mail_refused", "Mail that a server refused for good.", gauges.mail_refused)
+    yield _by(
+        "billing_events_unclear",
+        "What was told of payments and changed nothing, by why.",
+        "why",
+        gauges.billing,
+    )
+    yield _gauge("subscriptions_overdue", "Subscriptions that nobody follows.", gauges.overdue)
+    yield _gauge("licenses_ending", "Paid licenses that end soon.", gauges.ending)
+    yield _by("flag", "1 while a switch of operators is on.", "name", gauges.flags)
+
+
+def _by(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"tenantry_{name}", text, labels=(label,))
+    for each, value in values.items():
+        family.add_metric([each], value)
+    return family
+
+
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"tenantry_{name}", text, value=value)
 
 
 def _watches(gauges: Gauges) -> Iterator[Metric]:
-    age = GaugeMetricFamily(
-        "tenantry_watch_age_seconds", "Since a cell's Argo CD last answered.", labels=("cell",)
-    )
-    for cell, seconds in gauges.watch_age.items():
-        age.add_metric([cell], seconds)
-    yield age
-    failing = GaugeMetricFamily(
-        "tenantry_watch_failing", "1 while a cell's Argo CD does not answer.", labels=("cell",)
-    )
-    for cell, is_failing in gauges.watch_failing.items():
-        failing.add_metric([cell], is_failing)
-    yield failing
+    age = "Since a cell's Argo CD last answered."
+    yield _by("watch_age_seconds", age, "cell", gauges.watch_age)
+    failing = "1 while a cell's Argo CD does not answer."
+    yield _by("watch_failing", failing, "cell", gauges.watch_failing)

@@ -16,6 +16,7 @@ from tenantry.web.context import current_service
 from tenantry.web.headers import cache_publicly
 from tenantry.web.metrics import write_metrics
 from tenantry.web.operations import Operation, operation
+from tenantry.web.switches import moved_switches
 
 blueprint = Blueprint("ops", __name__)
 
@@ -36,9 +37,15 @@ def show_health() -> Response:
     )
 )
 def show_readiness() -> Response:
-    """For a readiness probe: 503 with the ids of what is wrong."""
+    """For a readiness probe: 503 with the ids of what is wrong. What operators have switched off
+    is named, and keeps nobody from being ready.
+    """
     findings = current_service().ready()
-    answer = Readiness(status="not ready" if findings else "ready", findings=findings)
+    answer = Readiness(
+        status="not ready" if findings else "ready",
+        findings=findings,
+        flags=[] if findings else moved_switches(),  # which the database knows
+    )
     status = 503 if findings else 200
     return Response(answer.model_dump_json(), status, mimetype="application/json")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from tenantry.adapters.git import Change
 from tenantry.core import naming
+from tenantry.flows import flags
 from tenantry.flows.platforms import records, usage
 from tenantry.flows.platforms.records import Book
 from tenantry.flows.publishing import history, ledger, turn
@@ -50,6 +51,7 @@ def _try(service: Service, cell: Cell, versions: Collection[str], actor: str) ->
     if removing:
         changes = [_removal(each) for each in removing]
         commits = cell.repository.build(head, changes, service.now())
+        flags.require_publishing(service)
         turn.push(cell)
         removed |= {each: made.sha for each, made in zip(removing, commits, strict=True)}
         head = commits[-1].sha

@@ -17,6 +17,7 @@ from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
 from tenantry.core.errors import PlatformRefused, PushRejected, RepositoryError
 from tenantry.core.objects.upgrade import find_obstacles
+from tenantry.flows import flags
 from tenantry.flows.platforms import building, records, usage
 from tenantry.flows.platforms.building import Objects, Platform
 from tenantry.flows.platforms.records import Book
@@ -178,6 +179,7 @@ def _push(service: Service, cell: Cell, main: Main, actor: str) -> Published:
         (commit,) = cell.repository.build(head, [change], service.now())
         if commit.tree != tree:
             raise RepositoryError(f"the commit of version {version} is not what was given")
+        flags.require_publishing(service)
         turn.push(cell)
         head = commit.sha
     seen = records.find_new(cell, main.book, {version, *main.runs}, head)

@@ -19,6 +19,7 @@ from tenantry.core.errors import (
     PushRefused,
     TenantryError,
 )
+from tenantry.flows import flags
 from tenantry.flows.publishing import due, pace, retry
 from tenantry.flows.publishing.ahead import sealing_ahead
 from tenantry.flows.publishing.batch import Published, publish_batch
@@ -34,9 +35,9 @@ def publish_due(service: Service, cell: Cell) -> Published:
     wait for, one of what is due with many others. Nothing where nothing is due, another worker is
     at it, or the repository failed a moment ago.
 
-    Raises HistoryRewritten where an operator must act first. Any other error but
-    DatabaseUnavailable has been recorded, with the time of the next try. After any of them it is
-    safe to call again.
+    Raises HistoryRewritten where an operator must act first, and what `flags` raises while
+    operators want nothing pushed. Any other error but DatabaseUnavailable has been recorded, with
+    the time of the next try. After any of them it is safe to call again.
     """
     if not _is_time(service, cell) or cell.lease.held_by_another() or not cell.lease.take():
         return Published()
@@ -56,9 +57,10 @@ def _is_time(service: Service, cell: Cell) -> bool:
         if not due.is_any_due(session, cell, now):
             return False
         repository = retry.read_repository(session, cell)
-        if repository.halted:
-            raise HistoryRewritten(repository.halted, retry_after=60.0)
-        return retry.OF_REPOSITORY.is_over(repository.retry_at, now)
+    flags.require_publishing(service)
+    if repository.halted:
+        raise HistoryRewritten(repository.halted, retry_after=60.0)
+    return retry.OF_REPOSITORY.is_over(repository.retry_at, now)
 
 
 def _publish(service: Service, cell: Cell) -> Published:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.tables import Change, Review, Tenant
+from tenantry.flows import flags
 from tenantry.flows.publishing import history, retry
 from tenantry.flows.publishing.shards import follow_main
 from tenantry.flows.reviewing.propose import due, propose_due
@@ -41,9 +42,13 @@ class Reviewer:
 
     def look(self) -> None:
         """One pass, if it is time for one. Raises RepositoryError where main cannot be read; what
-        is wrong with one review is recorded there.
+        is wrong with one review is recorded there. While operators want nothing pushed, it raises
+        what `flags` does, and what people merge is taken up afterwards.
         """
-        if not self._is_time() or not self._lease.take():
+        if not self._is_time():
+            return
+        flags.require_publishing(self.service)
+        if not self._lease.take():
             return
         try:
             with self._lease.kept():

@@ -120,6 +120,9 @@ class Readiness(Answer):
     findings: list[str] = Field(
         description="Ids of what is wrong; `tenantry doctor` explains them."
     )
+    flags: list[str] = Field(
+        description="Switches that an operator has moved, such as `publish_paused`; no fault."
+    )
 
 
 class KeySet(Answer):

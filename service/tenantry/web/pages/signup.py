@@ -10,6 +10,7 @@ from tenantry.web.api.models import Problem
 from tenantry.web.context import current_service
 from tenantry.web.idempotency import FIELD, key_to_show
 from tenantry.web.operations import page
+from tenantry.web.switches import are_signups_open
 
 blueprint = Blueprint("signup_page", __name__)
 
@@ -31,6 +32,7 @@ def render_form(fields: Mapping[str, object], problem: Problem | None = None) ->
         values={name: _text(fields.get(name)) for name in _KEPT},
         problem=problem,
         key=(FIELD, key_to_show(fields)),
+        is_open=are_signups_open(),
         rules=service.password_rules,
         trial=product.trial,
         plan=product.plans[product.trial.plan].title,
