@@ -10,9 +10,12 @@ refusal here would turn away clients that are served within seconds.
 from __future__ import annotations
 
 import os
+import secrets
 import threading
+from functools import cache
 
 from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 
 NO_PASSWORD = "!"  # noqa: S105 - in place of a hash: no password opens the account
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -32,3 +35,24 @@ def hash_password(password: str) -> str:
     """The argon2id hash in PHC format; about 20 ms of one core."""
     with _turns:
         return _HASHER.hash(password)
+
+
+def verify_password(stored: str | None, password: str) -> bool:
+    """Whether the stored hash is of this password. Takes as long where there is no hash (None, or
+    NO_PASSWORD), so that the time does not tell whether there is an account.
+    """
+    try:
+        with _turns:
+            return _HASHER.verify(_nobodys() if stored in (None, NO_PASSWORD) else stored, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def is_outdated(stored: str) -> bool:
+    """Whether the hash was made with other parameters than one is made with now."""
+    return _HASHER.check_needs_rehash(stored)
+
+
+@cache
+def _nobodys() -> str:
+    return _HASHER.hash(secrets.token_urlsafe())

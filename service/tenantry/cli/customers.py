@@ -2,9 +2,66 @@
 
 from __future__ import annotations
 
+import json
+import sys
+
 import click
+
+from tenantry.cli.bulk import opened
+from tenantry.cli.terminal import echo
+from tenantry.core.errors import ChangeRefused, NotFound
+from tenantry.flows.accounts import releasing
+from tenantry.flows.fleet.bulk import ACTOR
+from tenantry.flows.service import Service
 
 
 @click.group()
 def customers() -> None:
     """Customers: approve those who wait, correct, erase."""
+
+
+@customers.command("list")
+@click.option(
+    "--waiting", is_flag=True, help="Only those who wait for a confirmation or an approval."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def list_command(waiting: bool, as_json: bool) -> None:
+    """List customers, one a line, the oldest first: id, when and as whom they signed up, and the
+    reason code of what they wait for.
+    """
+    with opened() as service:
+        for each in releasing.list_accounts(service, waiting=waiting):
+            echo(json.dumps(each.as_json()) if as_json else each.as_text())
+
+
+@customers.command()
+@click.argument("customer_ids", nargs=-1, required=True, metavar="CUSTOMER_ID...")
+def approve(customer_ids: tuple[str, ...]) -> None:
+    """Approve customers who wait, or were declined: their instances are set up, once their
+    addresses are confirmed where that is asked, too.
+    """
+    with opened() as service:
+        approved = [_approve(service, each) for each in customer_ids]
+    if not all(approved):
+        sys.exit(1)
+
+
+@customers.command()
+@click.argument("customer_id", metavar="CUSTOMER_ID")
+def decline(customer_id: str) -> None:
+    """Decline a customer who waits, who is told by mail. Nothing of theirs was published."""
+    with opened() as service:
+        releasing.decline(service, customer_id, actor=ACTOR)
+    echo(f"{customer_id}: declined")
+
+
+def _approve(service: Service, customer_id: str) -> bool:
+    """Whether that could be done; one who does not wait keeps no others waiting."""
+    try:
+        is_released = releasing.approve(service, customer_id, actor=ACTOR)
+    except (ChangeRefused, NotFound) as error:
+        echo(str(error), err=True)
+        return False
+    rest = "is set up now" if is_released else "waits for the customer's confirmation"
+    echo(f"{customer_id}: approved, {rest}")
+    return True

@@ -44,6 +44,15 @@ REASONS: dict[str, Reason] = {
         "The configuration is not in Git yet",
         "Your account is ready; the configuration of your instance comes next.",
     ),
+    "awaiting_confirmation": Reason(
+        "The customer has not confirmed the e-mail address yet",
+        "Please open the link in the mail that we sent to you; then your instance is set up.",
+    ),
+    "awaiting_approval": Reason(
+        "The signup waits for an operator to approve it",
+        "Your signup is being looked at; then your instance is set up.",
+        heals=False,
+    ),
     "awaiting_review": Reason(
         "The first configuration waits for its review", "Your signup is being reviewed."
     ),

@@ -137,6 +137,27 @@ def parse_signup(data: Mapping[str, object], *, rules: Rules) -> SignupRequest:
     return SignupRequest(email=email, password=password, **_rest(data))
 
 
+def new_password(typed: object, email: str, company: str, *, rules: Rules) -> Password:
+    """A password for somebody who is known, by the rules of a signup; InvalidInput likewise."""
+    if not _is_given(typed, trim=False):
+        raise _bad_password("Password is missing", "missing_field")
+    return _check_password(str(typed), email, company, rules)
+
+
+def typed_password(typed: object) -> Password:
+    """What was typed as the password that was chosen once; nothing that none can be."""
+    text = typed if isinstance(typed, str) and _is_encodable(typed) else ""
+    return Password(unicodedata.normalize("NFC", text))
+
+
+def typed_email_key(typed: object) -> str:
+    """The key of an address that was typed; empty, which is nobody's, where it is none."""
+    try:
+        return email_key(normalize_email(typed)) if isinstance(typed, str) else ""
+    except InvalidInput:
+        return ""
+
+
 def parse_person(data: Mapping[str, object]) -> Person:
     """Who somebody is that brings no password, by the rules of a signup; InvalidInput likewise."""
     for name in ("email", "company_name"):

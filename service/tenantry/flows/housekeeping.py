@@ -1,5 +1,5 @@
-"""What is kept for a while only, and goes: keys of repeated requests, counts of limits, sessions and
-links of mails (R54).
+"""What is kept for a while only, and goes: keys of repeated requests, counts of limits, sessions,
+and links that mails carry (R54).
 """
 
 from __future__ import annotations
@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from tenantry.flows.accounts import logins
+from tenantry.flows import limiting
+from tenantry.flows.accounts import logins, tokens
 from tenantry.flows.service import Service
-from tenantry.flows.signups import limiting, repeats
+from tenantry.flows.signups import repeats
 
-_ALL = (repeats.forget, limiting.forget, logins.forget)
+_ALL = (repeats.forget, limiting.forget, logins.forget, tokens.forget)
 _BITE = 500  # rows in one transaction: nobody waits for it long
 
 

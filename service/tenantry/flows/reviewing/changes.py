@@ -20,6 +20,7 @@ from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, State, Status, TenantSpec
 from tenantry.core.review import ChangeKind, Mode, Outcome, branch_of, lay_on
 from tenantry.flows import outbox, status
+from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.change import raise_generation, renew_branch
 from tenantry.flows.license import issue_again
 from tenantry.flows.rows import locked
@@ -83,7 +84,7 @@ def request_change(
     actor: str,
 ) -> Requested:
     """Have a tenant changed, by the cell's policy at once or after a review. A license is issued
-    here, so its change needs no fields.
+    here, unless the fields name one that was.
 
     NotFound where the cell has no such tenant, ChangeRefused where it cannot be changed like that.
     """
@@ -114,8 +115,9 @@ def change_tenant(
     _require_alive(session, tenant)
     at_once: list[Change] = []
     for kind, given in asked.items():
-        is_license = kind == ChangeKind.LICENSE
-        fields = _renewed(service, session, tenant, actor, now) if is_license else given
+        fields = given
+        if kind == ChangeKind.LICENSE and not given:
+            fields = _renewed(service, session, tenant, actor, now)
         _check(service, tenant, kind, fields)
         _end_open(session, tenant, [kind], Outcome.WITHDRAWN, actor, now)
         mode = cell.policy.mode(kind, is_paid=is_paid)
@@ -303,6 +305,11 @@ def _lock(session: Session, cell: Cell, customer_id: str) -> Tenant:
 
 
 def _require_alive(session: Session, tenant: Tenant) -> None:
+    if is_waiting(tenant):
+        raise ChangeRefused(
+            f"the signup of {tenant.customer_id} waits for its confirmation or approval",
+            remedy="`tenantry customers list --waiting` tells for which",
+        )
     kinds = [each.kind for each in waiting(session, tenant.customer_id)]
     if tenant.generation == 0 and ChangeKind.SIGNUP not in kinds:
         raise ChangeRefused(

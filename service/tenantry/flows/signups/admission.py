@@ -16,8 +16,9 @@ from tenantry.adapters.database.tables import Customer
 from tenantry.core.addresses import UNKNOWN
 from tenantry.core.errors import EmailTaken
 from tenantry.core.signup import SignupRequest
+from tenantry.flows import limiting
 from tenantry.flows.service import Service
-from tenantry.flows.signups import limiting, repeats
+from tenantry.flows.signups import repeats
 from tenantry.flows.signups.customer import SignedUp
 from tenantry.flows.signups.repeats import Claim
 
@@ -47,7 +48,9 @@ def admit(
         if isinstance(admitted, SignedUp):
             return admitted
         if service.signup_limits:
-            limiting.count_attempt(service, session, request, attempt.network, now=now)
+            who = {"address": attempt.network, "email": request.email_key, "total": ""}
+            measured = limiting.measures(service.signup_limits, **who)
+            limiting.count_attempt(service, session, measured, now=now)
         is_known = _is_known(session, request)
         if is_known and admitted:
             repeats.give_back(session, admitted)

@@ -23,13 +23,15 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.adapters.vault import token_digest
 from tenantry.core import naming
-from tenantry.core.model import LicenseAction, State, Status, TenantSpec
-from tenantry.core.product import SecretKey, Source
+from tenantry.core.model import LicenseAction, State, Status, TenantSpec, TokenPurpose
+from tenantry.core.product import NOTHING_REVOKED, SecretKey, Source
 from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.signup import Person
 from tenantry.core.subscription import Booking, Stage, license_term, position
 from tenantry.core.trial import trial_ends_at
 from tenantry.flows import outbox, status
+from tenantry.flows.accounts.confirming import send_link
+from tenantry.flows.accounts.waiting import CONFIRMATION, waits_for
 from tenantry.flows.estimate import estimated_time
 from tenantry.flows.license import Issued, issue_license
 from tenantry.flows.reviewing.changes import waiting_signup
@@ -71,31 +73,38 @@ def create_customer(
     actor: str = ACTOR,
     is_bulk: bool = False,
     send_mail: bool = True,
+    may_wait: bool = False,
 ) -> SignedUp:
     """All that a new customer has from its first moment on: account, trial, license, secrets and
     the tenant that is wanted. In the caller's transaction; IntegrityError for a known e-mail.
     `send_mail`: whether it is written to about its instance, now and when that is ready.
+    `may_wait`: for what a new account has to wait for, where that is asked (`accounts.releasing`).
     """
     cell = service.new_tenants_cell
     customer_id = naming.customer_id(key := naming.new_key(secrets.choice))
     status_token = secrets.token_urlsafe(24)
     ends = trial_ends_at(now, service.product.trial.days, person.time_zone)
+    customer = _customer(customer_id, person, password_hash, status_token, now)
+    waits = waits_for(service, customer) if may_wait else None
+    to_review = [] if waits else _to_review(cell, customer_id, actor, now)
     # in bulk: without relationships the session knows no order, and its flushes cost as much as
     # all else here together
     session.bulk_save_objects(
         [
-            _customer(customer_id, person, password_hash, status_token, now),
+            customer,
             _trial(service, customer_id, person, ends, now),
         ]
     )
     issued = _issue_trial_license(service, session, key, person, ends, actor, now)
     tenant = _tenant(service, cell, key, person, issued, now, is_bulk=is_bulk)
-    status.report(session, tenant, Status.PENDING, "pending", detail="", now=now)
+    if waits or to_review:
+        tenant.generation = 0
+    status.report(session, tenant, Status.PENDING, waits or "pending", detail="", now=now)
     session.bulk_save_objects(
         [
             tenant,
             Deployment(customer_id=customer_id, generation=1, wanted_at=now),
-            *_to_review(cell, customer_id, actor, now),
+            *to_review,
             *_draw_secrets(service, customer_id),
             _audit(customer_id, issued, service, actor, now),
         ]
@@ -105,6 +114,8 @@ def create_customer(
         outbox.put(session, customer_id=customer_id, kind="welcome", wrapped=wrapped, now=now)
     else:
         outbox.withhold(session, customer_id=customer_id, now=now)
+    if waits == CONFIRMATION:
+        send_link(service, session, customer_id, TokenPurpose.CONFIRM, now=now)
     return SignedUp(
         customer_id=customer_id,
         email=person.email,
@@ -202,7 +213,7 @@ def _tenant(
         cell=cell.name,
         instance_url=cell.url(customer_id),
         approved=spec.model_dump(mode="json"),
-        generation=1 if cell.policy.mode(ChangeKind.SIGNUP) == Mode.DIRECT else 0,
+        generation=1,
         is_bulk=is_bulk,
         status=Status.PENDING,
         status_since=now,
@@ -239,11 +250,12 @@ def _spec(
         Source.PUBLIC_KEYS: service.keyring.bundle_version(),
         Source.CUSTOMER_ID: "1",
         Source.RANDOM: "1",
+        Source.REVOCATIONS: NOTHING_REVOKED,
     }
     return TenantSpec(
         name=naming.tenant_name(key),
         customer_id=customer_id,
-        company=person.company_name,
+        company=person.company_name if service.company_in_git else customer_id,
         environment=product.environment,
         created_at=now.replace(microsecond=0),
         host=cell.host(customer_id),

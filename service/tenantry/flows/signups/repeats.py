@@ -118,6 +118,20 @@ def forget(session: Session, *, now: datetime, at_most: int) -> int:
     return len(session.scalars(forgotten.returning(IdempotencyKey.key_hash)).all())
 
 
+def forget_customer(
+    service: Service, session: Session, customer_id: str, signed_up_at: datetime
+) -> None:
+    """Delete the key under which the customer signed up, if it is still kept: its answer tells who
+    that is.
+    """
+    around = IdempotencyKey.claimed_at.between(
+        signed_up_at - TAKEN_OVER_AFTER, signed_up_at + TAKEN_OVER_AFTER
+    )
+    for row in session.scalars(select(IdempotencyKey).where(around)).all():
+        if row.wrapped and _restore(service, row.wrapped).customer_id == customer_id:
+            session.delete(row)
+
+
 def _is(claim: Claim) -> ColumnElement[bool]:
     return and_(IdempotencyKey.key_hash == claim.key_hash, IdempotencyKey.claim == claim.holder)
 

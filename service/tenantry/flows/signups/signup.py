@@ -54,7 +54,9 @@ def _store(
         with service.database.write() as session:
             if claim:
                 repeats.hold(session, claim)
-            signed_up = create_customer(service, session, request, password_hash, now=now)
+            signed_up = create_customer(
+                service, session, request, password_hash, now=now, may_wait=True
+            )
             if claim:
                 repeats.keep_answer(service, session, claim, signed_up)
     except IntegrityError:

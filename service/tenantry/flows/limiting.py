@@ -1,4 +1,4 @@
-"""Counts signups against the limits of e-mail, address and total (R8).
+"""Counts signups, logins and the like against limits by e-mail, address and in all (R8).
 
 Rows name nobody: a subject is a digest keyed by the vault, and goes (`flows.housekeeping`) once all
 of its limit is free again. A rotation of the vault's keys starts every count anew.
@@ -6,7 +6,8 @@ of its limit is free again. A rotation of the vault's keys starts every count an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import delete, select, tuple_
@@ -15,25 +16,50 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.session import insert_new, upsert
 from tenantry.adapters.database.tables import RateLimit
 from tenantry.core.errors import RateLimited
-from tenantry.core.limits import Limit, judge
-from tenantry.core.signup import SignupRequest
+from tenantry.core.limits import Limit, Limits, judge
 from tenantry.flows.service import Service
 
 Subject = tuple[str, str]  # scope and digest
 
 
-def count_attempt(
-    service: Service, session: Session, request: SignupRequest, network: str, *, now: datetime
-) -> None:
-    """Count one attempt with every limit, or with none: RateLimited, with the seconds to wait,
-    where one of them does not admit it.
+@dataclass(frozen=True)
+class Measure:
+    """Who is counted, and what of: each scope counts for itself."""
+
+    scope: str
+    who: str
+    limit: Limit
+
+
+def measures(limits: Limits, *, of: str = "", **who: str) -> Iterator[Measure]:
+    """Of the limits those that are set, for whom each counts: `email`, `address`, `total`. `of`
+    tells counts apart that have the same limits.
     """
-    limited = dict(_subjects(service, request, network))
+    for name, value in who.items():
+        limit: Limit | None = getattr(limits, name)
+        if limit:
+            yield Measure(of + name, value, limit)
+
+
+def count_attempt(
+    service: Service,
+    session: Session,
+    measured: Iterable[Measure],
+    *,
+    now: datetime,
+    refusal: type[RateLimited] = RateLimited,
+) -> None:
+    """Count one attempt with every limit, or with none: `refusal`, with the seconds to wait, where
+    one of them does not admit it.
+    """
+    limited = _subjects(service, measured)
+    if not limited:
+        return
     stored = _lock(session, sorted(limited), now)
     verdicts = {each: judge(limit, stored.get(each), now) for each, limit in limited.items()}
     wait = max(verdict.wait for verdict in verdicts.values())
     if wait:
-        raise RateLimited(retry_after=wait.total_seconds())
+        raise refusal(retry_after=wait.total_seconds())
     rows = [
         {"scope": scope, "subject": subject, "full_at": verdicts[scope, subject].full_at}
         for scope, subject in sorted(verdicts)
@@ -54,15 +80,11 @@ def forget(session: Session, *, now: datetime, at_most: int) -> int:
     return len(session.scalars(forgotten).all())
 
 
-def _subjects(
-    service: Service, request: SignupRequest, network: str
-) -> Iterator[tuple[Subject, Limit]]:
-    limits = service.signup_limits
-    values = {"address": network, "email": request.email_key, "total": ""}
-    for scope, value in values.items():
-        limit: Limit | None = getattr(limits, scope)
-        if limit:
-            yield (scope, service.vault.digest(f"limit by {scope}", value)), limit
+def _subjects(service: Service, measured: Iterable[Measure]) -> Mapping[Subject, Limit]:
+    return {
+        (each.scope, service.vault.digest(f"limit by {each.scope}", each.who)): each.limit
+        for each in measured
+    }
 
 
 def _lock(session: Session, subjects: list[Subject], now: datetime) -> dict[Subject, datetime]:

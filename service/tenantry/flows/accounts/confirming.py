@@ -1,0 +1,68 @@
+"""A customer confirms that its address is its own, by a link that a mail carries."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.vault import token_digest
+from tenantry.core.errors import TooManyAttempts
+from tenantry.core.mail import MailKind
+from tenantry.core.model import TokenPurpose
+from tenantry.flows import limiting, outbox
+from tenantry.flows.accounts import tokens
+from tenantry.flows.accounts.releasing import lock, note_confirmed
+from tenantry.flows.service import Service
+
+_PURPOSE = TokenPurpose.CONFIRM
+_PERIOD_LENGTH = 32
+
+
+def send_link(
+    service: Service, session: Session, customer_id: str, purpose: TokenPurpose, *, now: datetime
+) -> None:
+    """Make the mail due that carries a new link; none before it opens anything any more. In the
+    caller's transaction, with the tenant's row locked.
+    """
+    kind = MailKind(purpose.value)
+    token = tokens.issue(session, customer_id, purpose, now=now)
+    outbox.drop_unsent(session, customer_id, {kind}, now=now)
+    outbox.put(
+        session,
+        customer_id=customer_id,
+        kind=kind,
+        period=token_digest(token)[:_PERIOD_LENGTH],
+        wrapped=service.vault.wrap(token),
+        now=now,
+    )
+
+
+def ask_again(service: Service, customer_id: str, *, network: str, now: datetime) -> None:
+    """Send the link once more, where the address is not confirmed; TooManyAttempts where that was
+    asked too often.
+    """
+    who = {"email": customer_id, "address": network}
+    measured = limiting.measures(service.login_limits, of="confirm_", **who)
+    with service.database.write() as session:
+        limiting.count_attempt(service, session, measured, now=now, refusal=TooManyAttempts)
+        _, customer = lock(session, customer_id)
+        if customer.email_confirmed_at is None:
+            send_link(service, session, customer_id, _PURPOSE, now=now)
+
+
+def require_link(service: Service, token: str, *, now: datetime) -> None:
+    """NotFound where the link confirms nothing: it was used, is too old, or never was."""
+    with service.database.read() as session:
+        tokens.owner(session, token, _PURPOSE, now=now)
+
+
+def confirm(service: Service, token: str, *, now: datetime) -> None:
+    """Take the address as confirmed, and set the instance up if it waited for that only. NotFound
+    as `require_link`.
+    """
+    with service.database.write() as session:
+        customer_id = tokens.owner(session, token, _PURPOSE, now=now)
+        tenant, customer = lock(session, customer_id)
+        tokens.use(session, token, _PURPOSE, now=now)
+        note_confirmed(service, session, tenant, customer, now=now)

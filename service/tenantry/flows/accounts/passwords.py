@@ -1,0 +1,78 @@
+"""A customer who knows the password no more sets another, by a link that a mail carries.
+
+Nobody is told whether an address is known: what is asked for is answered and counted alike.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select
+
+from tenantry.adapters.database.tables import Audit, Customer
+from tenantry.adapters.passwords import hash_password
+from tenantry.core.errors import TooManyAttempts
+from tenantry.core.model import TokenPurpose
+from tenantry.core.signup import new_password, typed_email_key
+from tenantry.flows import limiting
+from tenantry.flows.accounts import tokens
+from tenantry.flows.accounts.confirming import send_link
+from tenantry.flows.accounts.logins import end_all_logins
+from tenantry.flows.accounts.releasing import lock, note_confirmed
+from tenantry.flows.service import Service
+
+log = structlog.get_logger()
+_PURPOSE = TokenPurpose.RESET
+
+
+def ask_reset(service: Service, email: object, *, network: str, now: datetime) -> None:
+    """Send a link to the customer with this address, if there is one; TooManyAttempts where that
+    was asked too often. The mail is a row, so this takes no longer for a customer.
+    """
+    email_key = typed_email_key(email)
+    who = {"email": email_key, "address": network}
+    measured = limiting.measures(service.login_limits, of="reset_", **who)
+    with service.database.write() as session:
+        limiting.count_attempt(service, session, measured, now=now, refusal=TooManyAttempts)
+        known = select(Customer.customer_id).where(Customer.email_key == email_key)
+        customer_id = session.scalar(known)
+        if customer_id is not None:
+            lock(session, customer_id)
+            send_link(service, session, customer_id, _PURPOSE, now=now)
+
+
+def require_link(service: Service, token: str, *, now: datetime) -> None:
+    """NotFound where the link sets no password: it was used, is too old, or never was."""
+    with service.database.read() as session:
+        tokens.owner(session, token, _PURPOSE, now=now)
+
+
+def set_password(service: Service, token: str, typed: object, *, now: datetime) -> None:
+    """Set the password by the rules of a signup, end all sessions, and take the address as
+    confirmed, since the link was sent there. InvalidInput leaves the link good; NotFound as
+    `require_link`.
+    """
+    with service.database.read() as session:
+        customer = session.get_one(Customer, tokens.owner(session, token, _PURPOSE, now=now))
+    password = new_password(
+        typed, customer.email, customer.company_name, rules=service.password_rules
+    )
+    password_hash = hash_password(password.reveal())
+    customer_id = customer.customer_id
+    with service.database.write() as session:
+        tenant, customer = lock(session, customer_id)
+        tokens.use(session, token, _PURPOSE, now=now)
+        customer.password_hash = password_hash
+        end_all_logins(session, customer_id)
+        session.add(
+            Audit(
+                at=now,
+                actor=customer_id,
+                action="customer.password_set",
+                customer_id=customer_id,
+                details={},
+            )
+        )
+        note_confirmed(service, session, tenant, customer, now=now)
+    log.info("customer.password_set", customer_id=customer_id)

@@ -1,0 +1,216 @@
+"""A new account has what it waited for, and its instance begins.
+
+Until then the customer's rows stand as any signup's, but nothing is rendered, published or reviewed
+(`waiting`). Whoever brings what was missing last starts it, once, as the signup would have; the
+days of the trial begin then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import (
+    Audit,
+    Change,
+    Customer,
+    Deployment,
+    LicenseRow,
+    Subscription,
+    Tenant,
+)
+from tenantry.core.errors import ChangeRefused, NotFound
+from tenantry.core.mail import MailKind
+from tenantry.core.model import LicenseAction, Status, TenantSpec
+from tenantry.core.review import ChangeKind, Mode, lay_on
+from tenantry.core.subscription import license_term
+from tenantry.core.trial import trial_ends_at
+from tenantry.flows import outbox, status
+from tenantry.flows.accounts.waiting import APPROVAL, CONFIRMATION, is_waiting, waits_for
+from tenantry.flows.license import issue_again
+from tenantry.flows.reviewing.changes import waiting_signup
+from tenantry.flows.rows import locked
+from tenantry.flows.service import Service
+from tenantry.flows.subscriptions.booking import booking_of
+
+log = structlog.get_logger()
+
+DECLINED = "declined"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A customer in an operator's list."""
+
+    customer_id: str
+    email: str
+    company_name: str
+    created_at: datetime
+    email_confirmed_at: datetime | None
+    approved_at: datetime | None
+    waits_for: str | None  # a reason code
+
+    def as_json(self) -> dict[str, object]:
+        """For programs."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+        }
+
+    def as_text(self) -> str:
+        """For people."""
+        facts = (f"{self.created_at:%Y-%m-%d %H:%M}", self.email, self.company_name)
+        return "  ".join((self.customer_id, *facts, self.waits_for or "-"))
+
+
+def list_accounts(service: Service, *, waiting: bool) -> Sequence[Account]:
+    """All customers, or those who wait, the oldest first; erased ones are nobody any more."""
+    rows = (
+        select(Customer, Tenant)
+        .join(Tenant, Tenant.customer_id == Customer.customer_id)
+        .where(Customer.erased_at.is_(None))
+        .order_by(Customer.created_at, Customer.customer_id)
+    )
+    if waiting:
+        rows = rows.where(Tenant.generation == 0, Tenant.reason_code.in_((CONFIRMATION, APPROVAL)))
+    with service.database.read() as session:
+        return [_account(*row) for row in session.execute(rows)]
+
+
+def approve(service: Service, customer_id: str, *, actor: str) -> bool:
+    """Note that an operator wants the customer; whether the instance is set up with that, since
+    nothing else was missing. One that was declined is taken back.
+
+    NotFound for an unknown customer, ChangeRefused where there is nothing to approve.
+    """
+    now = service.now()
+    with service.database.write() as session:
+        tenant, customer = lock(session, customer_id)
+        if not is_waiting(tenant) and not _was_declined(session, tenant):
+            raise ChangeRefused(f"{customer_id} does not wait for an approval")
+        customer.approved_at = now
+        status.report(session, tenant, Status(tenant.status), APPROVAL, detail="", now=now)
+        session.add(_audit(customer_id, "customer.approved", actor, now))
+        outbox.drop_unsent(session, customer_id, {MailKind.DECLINED}, now=now)
+        return release(service, session, tenant, customer, actor=actor, now=now)
+
+
+def decline(service: Service, customer_id: str, *, actor: str) -> None:
+    """End a signup that waits, and tell the customer. NotFound and ChangeRefused as `approve`."""
+    now = service.now()
+    with service.database.write() as session:
+        tenant, _ = lock(session, customer_id)
+        if not is_waiting(tenant):
+            raise ChangeRefused(f"{customer_id} does not wait for an approval")
+        status.report(session, tenant, Status.AWAITING_REVIEW, DECLINED, detail=actor, now=now)
+        session.add(_audit(customer_id, "customer.declined", actor, now))
+        outbox.put(session, customer_id=customer_id, kind=MailKind.DECLINED, now=now)
+
+
+def note_confirmed(
+    service: Service, session: Session, tenant: Tenant, customer: Customer, *, now: datetime
+) -> None:
+    """The customer has shown to read the mail of its address. In the caller's transaction, with
+    both rows locked.
+    """
+    if customer.email_confirmed_at is not None:
+        return
+    customer_id, customer.email_confirmed_at = customer.customer_id, now
+    session.add(_audit(customer_id, "customer.confirmed", customer_id, now))
+    release(service, session, tenant, customer, actor=customer_id, now=now)
+
+
+def release(
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    customer: Customer,
+    *,
+    actor: str,
+    now: datetime,
+) -> bool:
+    """Start a waiting tenant where nothing is missing any more; whether that is so. In the caller's
+    transaction, with the row locked. Of several who bring what was missing, the last starts it.
+    """
+    if not is_waiting(tenant):
+        return False
+    missing = waits_for(service, customer)
+    reason = missing or "pending"
+    status.report(session, tenant, Status(tenant.status), reason, detail="", now=now)
+    if missing:
+        return False
+    _begin_trial(service, session, tenant, customer, actor, now)
+    _start(service, session, tenant, actor, now)
+    session.add(_audit(customer.customer_id, "customer.released", actor, now))
+    log.info("customer.released", customer_id=customer.customer_id)
+    return True
+
+
+def lock(session: Session, customer_id: str) -> tuple[Tenant, Customer]:
+    """The customer and its tenant, locked; NotFound where there is none."""
+    for tenant in locked(session, [customer_id]):
+        return tenant, session.get_one(Customer, customer_id, with_for_update=True)
+    raise NotFound(f"there is no customer {customer_id}")
+
+
+def _was_declined(session: Session, tenant: Tenant) -> bool:
+    """Whether that was here, and not in a review of its first configuration."""
+    reviewed = select(Change.id).where(
+        Change.customer_id == tenant.customer_id, Change.kind == ChangeKind.SIGNUP
+    )
+    is_declined = tenant.generation == 0 and tenant.reason_code == DECLINED
+    return is_declined and session.scalar(reviewed.limit(1)) is None
+
+
+def _begin_trial(
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    customer: Customer,
+    actor: str,
+    now: datetime,
+) -> None:
+    """What was told of the subscription while it waited is followed at once."""
+    subscription = session.get_one(Subscription, customer.customer_id, with_for_update=True)
+    days = service.product.trial.days
+    subscription.created_at = subscription.look_at = now
+    subscription.trial_ends_at = trial_ends_at(now, days, customer.time_zone)
+    term = license_term(booking_of(subscription, customer), service.product, now)
+    has = session.get_one(LicenseRow, tenant.approved["license_id"])
+    if has.expires_at == term.dates.expires_at:
+        return
+    action, plan = LicenseAction.RENEWED, tenant.approved["plan"]
+    fields = issue_again(service, session, tenant, plan=plan, action=action, actor=actor, now=now)
+    spec = TenantSpec.model_validate(tenant.approved)
+    spec = lay_on(spec, [(ChangeKind.LICENSE, fields)], service.product)
+    tenant.approved = spec.model_dump(mode="json")
+
+
+def _start(service: Service, session: Session, tenant: Tenant, actor: str, now: datetime) -> None:
+    first = update(Deployment).where(Deployment.customer_id == tenant.customer_id)
+    session.execute(first.values(wanted_at=now))
+    if service.cells[tenant.cell].policy.mode(ChangeKind.SIGNUP) == Mode.DIRECT:
+        tenant.generation = 1
+    else:
+        session.add(waiting_signup(tenant.customer_id, actor=actor, now=now))
+
+
+def _account(customer: Customer, tenant: Tenant) -> Account:
+    return Account(
+        customer.customer_id,
+        customer.email,
+        customer.company_name,
+        customer.created_at,
+        customer.email_confirmed_at,
+        customer.approved_at,
+        tenant.reason_code if is_waiting(tenant) else None,
+    )
+
+
+def _audit(customer_id: str, action: str, actor: str, now: datetime) -> Audit:
+    return Audit(at=now, actor=actor, action=action, customer_id=customer_id, details={})

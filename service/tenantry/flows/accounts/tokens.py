@@ -1,0 +1,81 @@
+"""Links that mails carry: random, stored as a hash, good once and for a short while.
+
+Looking at one never uses it up: mail scanners open every link. A new link for the same purpose
+makes those before it void.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import AccountToken
+from tenantry.adapters.vault import token_digest
+from tenantry.core.errors import NotFound
+from tenantry.core.model import TokenPurpose
+
+LASTS = {TokenPurpose.CONFIRM: timedelta(hours=24), TokenPurpose.RESET: timedelta(hours=1)}
+_TOKEN_BYTES = 32
+
+
+def issue(session: Session, customer_id: str, purpose: TokenPurpose, *, now: datetime) -> str:
+    """A new link's token. In the caller's transaction, with the tenant's row locked."""
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    void(session, customer_id, purpose)
+    session.add(
+        AccountToken(
+            token_hash=token_digest(token),
+            customer_id=customer_id,
+            purpose=purpose,
+            created_at=now,
+            expires_at=now + LASTS[purpose],
+        )
+    )
+    return token
+
+
+def owner(session: Session, token: str, purpose: TokenPurpose, *, now: datetime) -> str:
+    """Whose link it is, still to be used; NotFound where it was, is too old or never was."""
+    mine = select(AccountToken.customer_id).where(_is_good(token, purpose, now))
+    customer_id = session.scalar(mine)
+    if customer_id is None:
+        raise NotFound
+    return customer_id
+
+
+def use(session: Session, token: str, purpose: TokenPurpose, *, now: datetime) -> None:
+    """Use the link up, in the caller's transaction; NotFound as `owner`. One of two wins."""
+    this = update(AccountToken).where(_is_good(token, purpose, now)).values(used_at=now)
+    used = this.returning(AccountToken.customer_id)
+    if session.scalar(used.execution_options(synchronize_session=False)) is None:
+        raise NotFound
+
+
+def void(session: Session, customer_id: str, purpose: TokenPurpose) -> None:
+    """Let the customer's links for the purpose open nothing."""
+    mine = and_(AccountToken.customer_id == customer_id, AccountToken.purpose == purpose)
+    session.execute(delete(AccountToken).where(mine))
+
+
+def forget(session: Session, *, now: datetime, at_most: int) -> int:
+    """Delete some links that are too old; how many."""
+    old = (
+        select(AccountToken.token_hash)
+        .where(AccountToken.expires_at <= now)
+        .limit(at_most)
+        .with_for_update(skip_locked=True)
+    )
+    forgotten = delete(AccountToken).where(AccountToken.token_hash.in_(old))
+    return len(session.scalars(forgotten.returning(AccountToken.token_hash)).all())
+
+
+def _is_good(token: str, purpose: TokenPurpose, now: datetime) -> ColumnElement[bool]:
+    return and_(
+        AccountToken.token_hash == token_digest(token),
+        AccountToken.purpose == purpose,
+        AccountToken.used_at.is_(None),
+        AccountToken.expires_at > now,
+    )

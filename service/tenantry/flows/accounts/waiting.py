@@ -1,0 +1,25 @@
+"""What a new account may have to wait for (R8): that its address is confirmed, that an operator
+approves it. Until then the tenant has generation 0, and no change of it waits for a review.
+"""
+
+from __future__ import annotations
+
+from tenantry.adapters.database.tables import Customer, Tenant
+from tenantry.flows.service import Service
+
+CONFIRMATION = "awaiting_confirmation"  # these are reason codes
+APPROVAL = "awaiting_approval"
+
+
+def waits_for(service: Service, customer: Customer) -> str | None:
+    """What a customer's instance has to wait for; None: for nothing."""
+    if service.confirm_email and customer.email_confirmed_at is None:
+        return CONFIRMATION
+    if service.approve_signups and customer.approved_at is None:
+        return APPROVAL
+    return None
+
+
+def is_waiting(tenant: Tenant) -> bool:
+    """Whether nothing of the tenant begins until what it waits for is there."""
+    return tenant.generation == 0 and tenant.reason_code in (CONFIRMATION, APPROVAL)
