@@ -16,14 +16,20 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Customer, LicenseRow, Subscription, Tenant
+from tenantry.adapters.database.tables import (
+    Customer,
+    LicenseHistory,
+    LicenseRow,
+    Subscription,
+    Tenant,
+)
 from tenantry.core.errors import DatabaseUnavailable, TenantryError
 from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
-from tenantry.core.model import State
+from tenantry.core.model import LicenseAction, State
 from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.subscription import Booking, Moment, license_term, position, renews_at
 from tenantry.flows import outbox
-from tenantry.flows.reviewing.changes import change_tenant, withdraw
+from tenantry.flows.reviewing.changes import change_tenant, waiting, withdraw
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import booking_of
@@ -93,16 +99,27 @@ def follow(
     asked = _asked(service, session, tenant, subscription, booking, stands.moment, plan, now)
     if asked:
         cell = service.cells[tenant.cell]
+        before = _license(session, tenant)
         change_tenant(
             service, session, cell, tenant, asked,
-            actor=actor, now=now, is_paid=booking.is_paid, is_bulk=is_bulk,
+            actor=actor if list(asked) == [ChangeKind.PLAN] else ACTOR,  # who may withdraw it
+            now=now, is_paid=booking.is_paid, is_bulk=is_bulk,
         )  # fmt: skip
-        if list(asked) == [ChangeKind.LICENSE] and is_bulk:
+        is_renewed = before.license_id != tenant.approved["license_id"]
+        if is_renewed and before.kind == "paid" and list(asked) == [ChangeKind.LICENSE]:
             _tell_renewal(session, tenant, now)
-    subscription.asked_state = stands.moment.state
+    _remember(subscription, stands.moment.state, is_asked=ChangeKind.STATE in asked)
     waits = _tell(session, tenant, stands.moment, now)
     moments = [stands.next_at, waits, _renewal(service, session, tenant, booking, stands.moment)]
     subscription.look_at = min((each for each in moments if each), default=None)
+
+
+def _remember(subscription: Subscription, wanted: State, *, is_asked: bool) -> None:
+    """Keep what was asked for because of the subscription. What somebody else brought about is not
+    remembered as ours, or a payment would wake a tenant that an operator suspended.
+    """
+    if is_asked or _is_better(wanted, State(subscription.asked_state)):
+        subscription.asked_state = wanted
 
 
 def _asked(
@@ -128,7 +145,9 @@ def _asked(
         ChangeKind.PLAN in asked
         and cell.policy.mode(ChangeKind.PLAN, is_paid=booking.is_paid) == Mode.DIRECT
     )
-    if not brings_license and _needs_license(service, session, tenant, booking, moment, now):
+    if brings_license:
+        withdraw(session, tenant, ChangeKind.LICENSE, by=ACTOR, now=now)  # it is of another plan
+    elif _needs_license(service, session, tenant, booking, moment, now):
         asked[ChangeKind.LICENSE] = {}
     return asked
 
@@ -143,9 +162,13 @@ def _moves(
     if wanted == last:
         return False
     withdraw(session, tenant, ChangeKind.STATE, by=ACTOR, now=now)
-    if _BETTER.index(wanted) < _BETTER.index(last):
-        return _BETTER.index(wanted) < _BETTER.index(stands)
-    return stands == last and stands != wanted
+    if _is_better(last, wanted):
+        return _is_better(stands, wanted)
+    return _is_better(wanted, stands) and not _is_better(last, stands)
+
+
+def _is_better(one: State, other: State) -> bool:
+    return _BETTER.index(one) > _BETTER.index(other)
 
 
 def _needs_license(
@@ -159,7 +182,7 @@ def _needs_license(
     """Whether what runs, or is to run, needs another license than the one that it has."""
     if moment.state != State.ACTIVE or tenant.approved["state"] == State.DELETING:
         return False
-    row = session.get_one(LicenseRow, tenant.approved["license_id"])
+    row = _license(session, tenant)
     if not booking.is_paid:
         term = license_term(booking, service.product, now)
         return row.expires_at != term.dates.expires_at
@@ -172,8 +195,20 @@ def _renewal(
     """When the license has to be renewed; None where it has not."""
     if not booking.is_paid or moment.state != State.ACTIVE:
         return None
-    row = session.get_one(LicenseRow, tenant.approved["license_id"])
-    return _renewal_of(service, row)
+    return _renewal_of(service, _license(session, tenant))
+
+
+def _license(session: Session, tenant: Tenant) -> LicenseRow:
+    """The license that was issued last: one that waits for a review, or was declined, is not asked
+    for again.
+    """
+    issued = (
+        select(LicenseRow)
+        .join(LicenseHistory, LicenseHistory.license_id == LicenseRow.license_id)
+        .where(LicenseRow.customer_id == tenant.customer_id)
+        .where(LicenseHistory.action != LicenseAction.REVOKED)
+    )
+    return session.scalars(issued.order_by(LicenseHistory.id.desc()).limit(1)).one()
 
 
 def _renewal_of(service: Service, row: LicenseRow) -> datetime:
@@ -184,20 +219,22 @@ def _tell(session: Session, tenant: Tenant, moment: Moment, now: datetime) -> da
     """Make the mail due that says where the subscription stands; or when to look again, where it
     would not be true yet.
     """
-    if moment.mail is None:
+    customer_id, kind, period = tenant.customer_id, moment.mail, moment.period
+    outbox.drop_unsent(session, customer_id, OF_SUBSCRIPTION, but=(kind, period), now=now)
+    if kind is None:
         return None
-    if moment.mail == MailKind.SUSPENDED and not _is_shown(tenant, State.SUSPENDED):
-        wanted = tenant.approved["state"] == State.SUSPENDED
-        return now + UNTIL_SHOWN if wanted else None
-    outbox.drop_unsent(session, tenant.customer_id, OF_SUBSCRIPTION - {moment.mail}, now=now)
-    outbox.put(
-        session,
-        customer_id=tenant.customer_id,
-        kind=moment.mail,
-        period=moment.period,
-        now=now,
-    )
+    if kind == MailKind.SUSPENDED and not _is_shown(tenant, State.SUSPENDED):
+        return _until_suspended(session, tenant, now)
+    outbox.put(session, customer_id=customer_id, kind=kind, period=period, now=now)
+    outbox.take_up(session, customer_id, kind, period)
     return None
+
+
+def _until_suspended(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
+    if tenant.approved["state"] == State.SUSPENDED:
+        return now + UNTIL_SHOWN
+    kinds = [change.kind for change in waiting(session, tenant.customer_id)]
+    return now + NOT_THERE_YET if ChangeKind.STATE in kinds else None
 
 
 def _is_shown(tenant: Tenant, state: State) -> bool:
