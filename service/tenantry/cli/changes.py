@@ -61,20 +61,11 @@ def decline_command(customer_id: str, as_json: bool) -> None:
 
 @click.command()
 @customer_argument
-@click.argument("plan")
-@json_option
-def plan(customer_id: str, plan: str, as_json: bool) -> None:
-    """Put a tenant on another plan, with a license of its own."""
-    _request(ChangeKind.PLAN, "plan", customer_id, plan, as_json=as_json)
-
-
-@click.command()
-@customer_argument
 @click.argument("state", type=click.Choice([state.value for state in STATES]))
 @json_option
 def state(customer_id: str, state: str, as_json: bool) -> None:
     """Suspend a tenant, let nobody write to it, or have it active again."""
-    _request(ChangeKind.STATE, "state", customer_id, state, as_json=as_json)
+    request(ChangeKind.STATE, "state", customer_id, state, as_json=as_json)
 
 
 @click.command()
@@ -87,7 +78,7 @@ def platform(customer_id: str, version: str, as_json: bool) -> None:
     def check(service: Service, cell: Cell) -> None:
         require_usable(service, cell, version)
 
-    _request(ChangeKind.PLATFORM, "platform", customer_id, version, check=check, as_json=as_json)
+    request(ChangeKind.PLATFORM, "platform", customer_id, version, check=check, as_json=as_json)
 
 
 @click.command()
@@ -101,7 +92,7 @@ def renew(customer_id: str, as_json: bool) -> None:
     _tell(done, "the license", as_json=as_json)
 
 
-def _request(
+def request(
     kind: ChangeKind,
     field: str,
     customer_id: str,
@@ -110,6 +101,7 @@ def _request(
     check: Callable[[Service, Cell], None] | None = None,
     as_json: bool,
 ) -> None:
+    """Have a field of a tenant changed, and say what became of that."""
     with opened() as service:
         cell = cell_of(service, customer_id)
         if check:

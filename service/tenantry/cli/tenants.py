@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tenantry.adapters.customer_list import count_lines, read_customers
-from tenantry.cli import changes
+from tenantry.cli import changes, subscriptions
 from tenantry.cli.bulk import Run, choose_cells, ids_argument, opened, wait_option
 from tenantry.cli.options import cell_option, json_option
 from tenantry.cli.progress import bar, stoppable
@@ -46,7 +46,10 @@ def tenants() -> None:
     """
 
 
-for command in (changes.plan, changes.state, changes.platform, changes.renew):
+for command in (
+    changes.state, changes.platform, changes.renew, subscriptions.plan_command,
+    subscriptions.cancel_command, subscriptions.resume_command, subscriptions.subscription_command,
+):  # fmt: skip
     tenants.add_command(command)
 
 

@@ -122,10 +122,10 @@ def read_plain(message: object, plans: Plans) -> Message:
     """A message of the scheme `hmac`: an object with `id`, `type`, `created`, `customer_id`, and
     for some types `plan` and `until`. NotUnderstood for anything else.
     """
-    kind, plan = dig(message, "type"), dig(message, "plan")
+    kind, plan = dig(message, "type"), word(dig(message, "plan"))
     if kind not in _PLAIN:
         raise NotUnderstood("its type is none of " + ", ".join(_PLAIN))
-    if plan is not None and plan not in plans:
+    if plan not in plans and dig(message, "plan") is not None:
         raise NotUnderstood("the product has no such plan")
     if kind == EventKind.PLAN and plan is None:
         raise NotUnderstood("it names no plan")
@@ -135,7 +135,7 @@ def read_plain(message: object, plans: Plans) -> Message:
         id=own_id,
         type=str(kind),
         at=at,
-        events=(Event(f"{own_id}/{kind}", EventKind(str(kind)), at, word(plan), until),),
+        events=(Event(f"{own_id}/{kind}", EventKind(str(kind)), at, plan, until),),
         customer_id=required_word(message, "customer_id"),
     )
 

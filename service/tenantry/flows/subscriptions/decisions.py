@@ -1,0 +1,88 @@
+"""What an operator decides about a subscription: paid by other means, cancelled, resumed (R52)."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
+
+from tenantry.adapters.database.tables import Customer, Subscription
+from tenantry.core.billing import LATEST
+from tenantry.core.errors import ChangeRefused, NotFound
+from tenantry.core.subscription import Booking, Event, EventKind
+from tenantry.core.trial import trial_ends_at
+from tenantry.flows.service import Service
+from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.events import Told, tell
+
+ACTOR = "operator"
+
+
+def pay(service: Service, customer_id: str, plan: str, until: date | datetime | None) -> None:
+    """Take a plan as paid for: to the end of that day where the customer lives, or to that moment,
+    or (None) until it is cancelled. ChangeRefused for what cannot be booked, NotFound for nobody.
+    """
+    now = service.now()
+    booking = _booking(service, customer_id)
+    if plan not in service.product.plans:
+        choice = ", ".join(service.product.plans)
+        raise ChangeRefused(f"there is no plan {plan!r}", remedy=f"choose from {choice}")
+    end = _end(until, booking.time_zone) if until else None
+    if end and end <= now:
+        raise ChangeRefused(f"{until} is over", remedy="name a day that comes, or today")
+    _tell(service, customer_id, EventKind.PAID, now, plan=plan, until=end)
+
+
+def cancel(service: Service, customer_id: str, *, at_once: bool) -> None:
+    """Cancel, with the end of what was paid for or of the trial, or (`at_once`) of today where the
+    customer lives. ChangeRefused where that is so already, or a trial; NotFound for nobody.
+    """
+    now = service.now()
+    booking = _booking(service, customer_id)
+    if at_once and not booking.is_paid:
+        raise ChangeRefused(
+            f"{customer_id} has a trial, which ends as it would",
+            remedy=f"`tenantry tenants state {customer_id} suspended` stops it now",
+        )
+    if booking.ends_at is not None and not (at_once and booking.ends_at > now):
+        raise ChangeRefused(
+            f"{customer_id} is cancelled already", remedy="see `tenantry tenants subscription`"
+        )
+    _tell(service, customer_id, EventKind.CANCELLED, now, until=now if at_once else None)
+
+
+def resume(service: Service, customer_id: str) -> None:
+    """Take a cancellation back. ChangeRefused where there is none, NotFound for nobody."""
+    if _booking(service, customer_id).cancelled_at is None:
+        raise ChangeRefused(f"{customer_id} is not cancelled", remedy="there is nothing to resume")
+    _tell(service, customer_id, EventKind.RESUMED, service.now())
+
+
+def _booking(service: Service, customer_id: str) -> Booking:
+    with service.database.read() as session:
+        customer = session.get(Customer, customer_id)
+        if customer is None:
+            raise NotFound(f"there is no customer {customer_id}")
+        return booking_of(session.get_one(Subscription, customer_id), customer)
+
+
+def _end(until: date | datetime, time_zone: str) -> datetime:
+    if until.year >= LATEST.year:
+        raise ChangeRefused(f"{until} is too far away", remedy="leave it out: until cancelled")
+    if not isinstance(until, datetime):
+        noon = datetime.combine(until, time(12), ZoneInfo(time_zone))
+        until = trial_ends_at(noon, 0, time_zone)
+    return until.astimezone(UTC)
+
+
+def _tell(
+    service: Service,
+    customer_id: str,
+    kind: EventKind,
+    now: datetime,
+    *,
+    plan: str | None = None,
+    until: datetime | None = None,
+) -> None:
+    event = Event(f"{ACTOR}:{uuid.uuid4()}", kind, now, plan, until)
+    tell(service, Told(event, f"{ACTOR}.{kind}", ACTOR, customer_id=customer_id))

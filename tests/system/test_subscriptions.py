@@ -1,0 +1,299 @@
+"""What is told of a subscription, and what comes of it in Git: once, whole, in any order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import select
+
+from tenantry.adapters.database.tables import (
+    LicenseRow,
+    Outbox,
+    Subscription,
+)
+from tenantry.cli.main import cli
+from tenantry.core.mail import MailKind
+from tenantry.core.model import State
+from tenantry.core.review import Outcome, Policy
+from tenantry.core.subscription import Event, EventKind, Stage
+from tenantry.flows import billing
+from tenantry.flows.subscriptions import events
+from tenantry.flows.subscriptions.events import Told, tell
+from tenantry.flows.subscriptions.following import follow_due
+from tests.system.reviewer import newest
+from tests.system.world import World
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+PRO = "professional"
+
+
+def told(world: World, customer_id: str, kind: EventKind, **said: Any) -> Told:
+    """Of this moment, by the payment provider."""
+    at = said.pop("at", None) or world.clock()
+    event = Event(said.pop("id", f"{kind}-{at.isoformat()}"), kind, at, **said)
+    return Told(event, f"test.{kind}", billing.ACTOR, customer_id=customer_id)
+
+
+def pay(world: World, customer_id: str, plan: str | None = None, days: int = 30) -> bool:
+    until = world.clock() + timedelta(days=days)
+    return tell(world.service, told(world, customer_id, EventKind.PAID, plan=plan, until=until))
+
+
+def stands(world: World, customer_id: str) -> tuple[Any, ...]:
+    """The subscription's row, and what main is to show."""
+    own = {"customer_id", "created_at", "trial_ends_at", "look_at"}  # of whoever has signed up
+    columns = [each for each in Subscription.__table__.columns if each.name not in own]
+    with world.service.database.read() as session:
+        row = session.execute(select(*columns).filter_by(customer_id=customer_id)).one()
+        approved = world.tenant(customer_id).approved
+        license_row = session.get_one(LicenseRow, approved["license_id"])
+        return (*row, approved["plan"], approved["state"], license_row.kind, license_row.plan)
+
+
+def subscription(world: World, customer_id: str) -> Subscription:
+    with world.service.database.read() as session:
+        return session.get_one(Subscription, customer_id)
+
+
+def mails(world: World, customer_id: str, kind: MailKind) -> int:
+    with world.service.database.read() as session:
+        rows = select(Outbox).filter_by(customer_id=customer_id, kind=kind, withheld_at=None)
+        return len(session.scalars(rows).all())
+
+
+def pass_days(world: World, days: float) -> None:
+    """What is due meanwhile happens then, day by day."""
+    for _ in range(int(days)):
+        world.wait(24 * 60)
+        follow_due(world.service, now=world.clock())
+
+
+@pytest.fixture
+def customer(world: World) -> str:
+    customer_id = world.sign_up(time_zone="Europe/Berlin").customer_id
+    world.publish()
+    return customer_id
+
+
+def test_who_pays_has_plan_sizes_and_license_in_one_commit(world: World, customer: str) -> None:
+    before = len(world.tenant_commits())
+    assert pay(world, customer, PRO)
+    world.publish()
+    assert len(world.tenant_commits()) == before + 1
+    shown = world.git("show", f"main:{world.folder_of(customer)}/kustomization.yaml")
+    assert f"plans/{PRO}" in shown
+    assert stands(world, customer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
+    assert world.tenant(customer).approved["volumes"]["postgres-data"] == "20Gi"
+    assert mails(world, customer, MailKind.PAYMENT_RECEIVED) == 1
+
+
+@on_sqlite
+@pytest.mark.parametrize(("days", "state"), [(16, State.READ_ONLY), (20, State.SUSPENDED)])
+def test_who_pays_late_is_back_in_one_commit(
+    world: World, customer: str, days: int, state: State
+) -> None:
+    pass_days(world, days)
+    assert world.tenant(customer).approved["state"] == state
+    world.publish()
+    before = len(world.tenant_commits())
+    assert pay(world, customer, PRO)
+    world.publish()
+    assert len(world.tenant_commits()) == before + 1
+    assert stands(world, customer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
+    assert subscription(world, customer).status == Stage.ACTIVE
+    assert world.publish().pushes == 0
+
+
+@on_sqlite
+def test_in_any_order_and_twice_it_ends_the_same(world: World) -> None:
+    start = world.clock()
+    story: list[dict[str, Any]] = [
+        {"kind": EventKind.PLAN, "plan": "enterprise"},
+        {"kind": EventKind.PAID, "until": start + timedelta(days=30)},
+        {"kind": EventKind.PLAN, "plan": PRO},
+        {"kind": EventKind.CANCELLED},
+    ]
+    ends = set()
+    for order in permutations(range(len(story))):
+        customer_id = world.sign_up().customer_id
+        for each in (*order, *order):
+            at = start + timedelta(minutes=each)
+            own_id = f"{customer_id}-{each}"
+            tell(world.service, told(world, customer_id, **story[each], id=own_id, at=at))
+        ends.add(stands(world, customer_id))
+    assert [end[-4:] for end in ends] == [(PRO, State.ACTIVE, "paid", PRO)], ends
+
+
+def test_two_at_once_are_both_taken_up_and_one_twice_is_one(world: World, customer: str) -> None:
+    until = world.clock() + timedelta(days=30)
+    one = told(world, customer, EventKind.PAID, id="one", until=until)
+    other = told(world, customer, EventKind.PLAN, id="other", plan=PRO)
+    said: list[bool] = []
+    barrier = Barrier(3)
+
+    def send(each: Told) -> None:
+        barrier.wait()
+        said.append(tell(world.service, each))
+
+    threads = [Thread(target=send, args=[each]) for each in (one, one, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(said) == [False, True, True]
+    assert stands(world, customer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
+    world.publish()
+
+
+def test_a_crash_leaves_nothing_behind(
+    world: World, customer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until = world.clock() + timedelta(days=30)
+    both = [
+        told(world, customer, EventKind.PLAN, id="m/plan", plan=PRO),
+        told(world, customer, EventKind.PAID, id="m/paid", until=until),
+    ]
+    before = stands(world, customer)
+
+    def crash(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(events, "follow", crash)
+        with suppress(ZeroDivisionError):
+            tell(world.service, *both)
+    assert stands(world, customer) == before
+    assert tell(world.service, *both)
+    assert stands(world, customer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
+    world.publish()
+
+
+def test_who_comes_back_under_another_name_is_known(world: World, customer: str) -> None:
+    """Messages may come before the one that says whom they mean."""
+
+    def link(name: str, minutes: int) -> None:
+        at = world.clock.time + timedelta(minutes=minutes)
+        linked = told(world, customer, EventKind.LINKED, id=f"link-{name}", at=at)
+        tell(world.service, Told(linked.event, "t", billing.ACTOR, customer, name))
+
+    def paid(name: str, number: int, plan: str) -> None:
+        until = world.clock() + timedelta(days=30 * number)
+        event = told(world, "", EventKind.PAID, id=f"paid-{number}", plan=plan, until=until).event
+        assert tell(world.service, Told(event, "t", billing.ACTOR, billing_customer=name))
+
+    paid("cus_old", 1, PRO)
+    assert stands(world, customer)[-4:] == ("starter", State.ACTIVE, "trial", "starter")
+    link("cus_new", 5)
+    link("cus_old", 1)
+    assert stands(world, customer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
+    paid("cus_new", 2, "enterprise")
+    assert world.tenant(customer).approved["plan"] == "enterprise"
+    assert subscription(world, customer).billing_customer == "cus_new"
+    assert mails(world, customer, MailKind.PAYMENT_RECEIVED) == 2
+    world.publish()
+
+
+@on_sqlite
+def test_a_plan_that_waited_goes_on_once_it_is_paid_for(world: World, customer: str) -> None:
+    tell(world.service, told(world, customer, EventKind.PLAN, plan=PRO))
+    assert world.tenant(customer).approved["plan"] == "starter"
+    pay(world, customer)
+    assert stands(world, customer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
+    assert newest(world, customer).outcome == Outcome.APPLIED
+    world.publish()
+
+
+@on_sqlite
+def test_where_all_is_reviewed_a_plan_waits_and_nobody_is_suspended(
+    world: World, customer: str
+) -> None:
+    strict = replace(world.cell, policy=Policy(everything=True))
+    reviewed = replace(world, service=replace(world.service, cells={"main": strict}))
+    assert pay(reviewed, customer, PRO)
+    assert newest(reviewed, customer).outcome is None
+    pass_days(reviewed, 25)
+    assert stands(reviewed, customer)[-4:] == ("starter", State.ACTIVE, "trial", "starter")
+    assert subscription(reviewed, customer).status == Stage.ACTIVE
+    assert subscription(reviewed, customer).asked_state == State.ACTIVE
+
+
+@on_sqlite
+def test_a_smaller_plan_keeps_its_volumes(world: World, customer: str) -> None:
+    pay(world, customer, "enterprise")
+    pay(world, customer, "starter", days=31)
+    tenant = world.tenant(customer)
+    assert tenant.approved["plan"] == "starter"
+    assert tenant.approved["volumes"]["postgres-data"] == "100Gi"
+    world.publish()
+
+
+# Commands
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(world: World, monkeypatch: pytest.MonkeyPatch) -> Run:
+    for module in ("changes", "subscriptions"):
+        opened = f"tenantry.cli.{module}.opened"
+        monkeypatch.setattr(opened, lambda: nullcontext(world.service))
+    return lambda *arguments: CliRunner().invoke(cli, ["tenants", *arguments])
+
+
+def shown(run: Run, *arguments: str) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, (result.output, result.exception)
+    found: dict[str, Any] = json.loads(result.output.splitlines()[-1])  # after what is logged
+    return found
+
+
+@on_sqlite
+def test_an_operator_books_cancels_and_resumes(world: World, customer: str, run: Run) -> None:
+    paid = shown(run, "plan", customer, PRO, "--paid", "--until", "2026-12-31")
+    assert paid["booking"]["paid_until"] == "2026-12-31T23:00:00+00:00"  # in Berlin
+    assert (paid["stage"], paid["events"][0]["actor"]) == ("active", "operator")
+    assert shown(run, "cancel", customer)["booking"]["ends_at"] == "2026-12-31T23:00:00+00:00"
+    at_once = shown(run, "cancel", customer, "--at-once")
+    assert at_once["booking"]["ends_at"] == "2026-11-23T23:00:00+00:00"
+    assert at_once["ahead"][0]["state"] == "read-only"
+    resumed = shown(run, "resume", customer)
+    assert (resumed["stage"], resumed["booking"]["cancelled_at"]) == ("active", None)
+    assert [each["kind"] for each in resumed["events"]] == [
+        "paid", "cancelled", "cancelled", "resumed"
+    ]  # fmt: skip
+    text = run("subscription", customer).output
+    assert "paid professional until 2026-12-31 23:00 UTC, by operator: operator:" in text
+
+
+REFUSED = [
+    (["plan", "{}", "huge", "--paid"], "there is no plan 'huge'"),
+    (["plan", "{}", PRO, "--paid", "--until", "2026-11-22"], "is over"),
+    (["plan", "{}", PRO, "--paid", "--until", "9999-12-31"], "too far away"),
+    (["plan", "{}", PRO, "--paid", "--until", "soon"], "is no date"),
+    (["plan", "{}", PRO, "--paid", "--until", "2026-12-31T10:00:00"], "offset"),
+    (["plan", "{}", PRO, "--until", "2026-12-31"], "--paid"),
+    (["cancel", "{}", "--at-once"], "has a trial"),
+    (["resume", "{}"], "is not cancelled"),
+    (["subscription", "cust-bcdfghjkmn"], "there is no customer"),
+    (["cancel", "cust-bcdfghjkmn"], "there is no customer"),
+]
+
+
+@on_sqlite
+def test_what_cannot_be_booked_is_refused(world: World, customer: str, run: Run) -> None:
+    before = stands(world, customer)
+    for arguments, error in REFUSED:
+        result = run(*[each.format(customer) for each in arguments])
+        assert result.exit_code != 0, arguments
+        assert error in f"{result.output} {result.exception}", arguments
+    assert stands(world, customer) == before

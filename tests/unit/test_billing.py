@@ -1,0 +1,227 @@
+"""What a payment provider's messages say, down to those that nobody would send."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenantry.core import billing
+from tenantry.core.billing import Message, read_plain
+from tenantry.core.product import Plan
+from tenantry.core.stripe import read_stripe
+from tenantry.core.subscription import Booking, Event, EventKind, add_up
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+SECONDS = int(NOW.timestamp())
+MONTH = 30 * 24 * 3600
+END = NOW + timedelta(seconds=MONTH)
+PLANS = {
+    name: Plan(title=name, features={}, limits={}, volumes={}, prices=(f"price_{name}",))
+    for name in ("small", "large")
+}
+LINE = {"price": {"id": "price_large"}, "amount": 900, "period": {"end": SECONDS + MONTH}}
+BOOKED = {
+    "customer": "cus_1",
+    "cancel_at_period_end": False,
+    "items": {"data": [{"price": {"id": "price_large"}, "current_period_end": SECONDS + MONTH}]},
+}
+
+
+def stripe(kind: str, thing: object, **data: Any) -> Message:
+    said = {"id": "evt_1", "type": kind, "created": SECONDS, "data": {"object": thing, **data}}
+    return billing.read(said, partial(read_stripe, plans=PLANS), b"{}", NOW)
+
+
+def plain(**changes: Any) -> Message:
+    said = {"id": "m-1", "type": "paid", "created": SECONDS, "customer_id": "cust-1"} | changes
+    return billing.read(said, partial(read_plain, plans=PLANS), b"{}", NOW)
+
+
+def event(kind: EventKind, plan: str | None = None, until: datetime | None = None) -> Event:
+    return Event(f"evt_1/{kind}", kind, NOW, plan, until)
+
+
+def invoice(*lines: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"customer": "cus_1", "lines": {"data": list(lines)}, **more}
+
+
+UNUSED = {"price": {"id": "price_small"}, "amount": -400, "period": {"end": SECONDS + MONTH}}
+BOTH = UNUSED | {"amount": 1}
+NEWER = {
+    "pricing": {"price_details": {"price": "price_large"}},
+    "amount": 900,
+    "period": {"end": SECONDS + MONTH},
+}
+KEYED = LINE | {"price": {"id": "price_9", "lookup_key": "price_large"}}
+BY_NAME = {"period": LINE["period"], "metadata": {"plan": "large"}}
+SHORT = LINE | {"period": {"end": SECONDS}}
+ENDING = BOOKED | {"cancel_at_period_end": True}
+WAS_ENDING = {"previous_attributes": {"cancel_at_period_end": True}}
+PAID_LARGE = [event(EventKind.PAID, "large", END)]
+PLAN_LARGE = event(EventKind.PLAN, "large")
+RESUMED = event(EventKind.RESUMED)
+CANCELLED = event(EventKind.CANCELLED, until=END)
+
+
+@pytest.mark.parametrize(
+    ("kind", "thing", "data", "events"),
+    [
+        ("invoice.paid", invoice(LINE), {}, PAID_LARGE),
+        ("invoice.payment_succeeded", invoice(NEWER), {}, PAID_LARGE),
+        ("invoice.paid", invoice(KEYED, SHORT), {}, PAID_LARGE),
+        ("invoice.paid", invoice(BY_NAME), {}, PAID_LARGE),
+        ("invoice.paid", invoice(UNUSED, LINE), {}, PAID_LARGE),
+        ("invoice.paid", invoice(LINE, BOTH), {}, [event(EventKind.PAID, None, END)]),
+        ("invoice.payment_failed", invoice(LINE), {}, [event(EventKind.PAYMENT_FAILED)]),
+        ("customer.subscription.updated", BOOKED, {}, [PLAN_LARGE]),
+        ("customer.subscription.updated", ENDING, {}, [PLAN_LARGE, CANCELLED]),
+        ("customer.subscription.updated", BOOKED, WAS_ENDING, [PLAN_LARGE, RESUMED]),
+        ("customer.subscription.updated", ENDING, {"previous_attributes": {}}, [PLAN_LARGE]),
+        (
+            "customer.subscription.updated",
+            BOOKED | {"cancel_at": SECONDS + MONTH},
+            {"previous_attributes": {"cancel_at": None}},
+            [PLAN_LARGE, CANCELLED],
+        ),
+        ("customer.subscription.deleted", BOOKED | {"ended_at": SECONDS + MONTH}, {}, [CANCELLED]),
+        ("customer.subscription.deleted", BOOKED, {}, [CANCELLED]),
+    ],
+)  # fmt: skip
+def test_what_stripe_says(
+    kind: str, thing: object, data: dict[str, Any], events: list[Event]
+) -> None:
+    said = stripe(kind, thing, **data)
+    assert (list(said.events), said.reason) == (events, None)
+    assert (said.customer_id, said.billing_customer) == (None, "cus_1")
+
+
+@pytest.mark.parametrize(("status", "plan"), [("paid", "large"), ("unpaid", None)])
+def test_a_checkout_says_who_is_whom(status: str, plan: str | None) -> None:
+    thing = {
+        "client_reference_id": "cust-1",
+        "customer": {"id": "cus_1", "email": "ada@example.com"},
+        "payment_status": status,
+        "metadata": {"plan": "large"},
+    }
+    said = stripe("checkout.session.completed", thing)
+    assert said.events == (event(EventKind.LINKED, plan),)
+    assert (said.customer_id, said.billing_customer) == ("cust-1", "cus_1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "thing"),
+    [
+        ("charge.succeeded", {"customer": "cus_1"}),
+        ("invoice.paid", invoice(LINE | {"price": {"id": "price_of_a_mug"}})),
+        ("invoice.paid", invoice(BY_NAME | {"metadata": {"plan": "huge"}})),
+        ("invoice.paid", invoice()),
+        ("invoice.paid", invoice(LINE | {"period": {"end": 10**40}})),
+        ("invoice.paid", invoice(LINE | {"period": {"end": True}})),
+        ("invoice.paid", invoice(LINE | {"period": {"end": 1e9}})),
+        ("invoice.paid", {"customer": ["cus_1"], "lines": {"data": [LINE]}}),
+        ("invoice.payment_failed", invoice(LINE | {"price": None})),
+        ("customer.subscription.deleted", BOOKED | {"items": 7}),
+        ("checkout.session.completed", {"customer": "cus_1", "client_reference_id": None}),
+    ],
+)
+def test_what_is_not_about_a_plan_is_kept(kind: str, thing: object) -> None:
+    said = stripe(kind, thing)
+    assert [(each.id, each.kind, each.at) for each in said.events] == [
+        ("evt_1/other", EventKind.OTHER, NOW)
+    ]
+    assert said.reason
+
+
+@pytest.mark.parametrize("kind", ["paid", "payment_failed", "plan", "cancelled", "resumed"])
+@pytest.mark.parametrize("created", [SECONDS, NOW.isoformat(), "2026-11-23T10:00:00+01:00"])
+def test_what_a_plain_message_says(kind: str, created: object) -> None:
+    said = plain(type=kind, created=created, plan="large", until="2026-12-23T09:00:00Z")
+    assert said.events == (Event(f"m-1/{kind}", EventKind(kind), NOW, "large", END),)
+    assert said.customer_id == "cust-1"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "linked"},
+        {"type": "plan"},
+        {"type": []},
+        {"plan": "huge"},
+        {"plan": ["large"]},
+        {"plan": {}},
+        {"id": ""},
+        {"id": "a\nb"},
+        {"customer_id": None},
+        {"created": None},
+        {"created": "yesterday"},
+        {"created": "0000-01-01"},
+        {"created": "2026-11-23T09:00:00"},
+        {"until": "99999-01-01T00:00:00Z"},
+        {"until": "9999-12-31T23:59:59-14:00"},
+        {"until": "0001-01-01T00:00:00+14:00"},
+        {"until": -(10**12)},
+        {"created": SECONDS + 86_401},
+    ],
+)
+def test_a_plain_message_that_says_something_else_is_kept(changes: dict[str, Any]) -> None:
+    said = plain(**changes)
+    assert [each.kind for each in said.events] == [EventKind.OTHER]
+    assert said.reason
+    assert said.at == NOW
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+SHAPES: list[dict[str, Any]] = [
+    {"type": "invoice.paid", "data": {"object": invoice(LINE)}},
+    {"type": "customer.subscription.updated", "data": {"object": ENDING}},
+    {"type": "checkout.session.completed", "data": {"object": {"metadata": {"plan": "large"}}}},
+    {"type": "paid", "customer_id": "cust-1", "plan": "large", "until": SECONDS},
+]
+
+
+@given(st.sampled_from(SHAPES), st.randoms(use_true_random=False), JSON)
+def test_nothing_that_is_json_is_too_strange(shape: object, chance: Any, odd: object) -> None:
+    said = {"id": "evt_1", "created": SECONDS, **json.loads(json.dumps(shape))}
+    place: Any = said
+    while isinstance(place, dict | list) and place:
+        keys = list(place) if isinstance(place, dict) else range(len(place))
+        key = chance.choice(keys)
+        if not isinstance(place[key], dict | list) or chance.random() < 0.2:
+            place[key] = odd
+            break
+        place = place[key]
+    for reader in (read_stripe, read_plain):
+        found = billing.read(said, partial(reader, plans=PLANS), b"{}", NOW)
+        assert found.events
+        assert all(each.at <= NOW + billing.AHEAD for each in found.events)
+
+
+MOMENTS = st.integers(0, 400).map(lambda days: NOW + timedelta(days=days))
+EVENTS = st.lists(
+    st.builds(
+        Event,
+        id=st.uuids().map(str),
+        kind=st.sampled_from([kind for kind in EventKind if kind != EventKind.OTHER]),
+        at=MOMENTS,
+        plan=st.none() | st.sampled_from(list(PLANS)),
+        until=st.none() | MOMENTS,
+    ),
+    max_size=8,
+)
+TRIAL = Booking(NOW, "Europe/Berlin", NOW + timedelta(days=14), "small")
+
+
+@given(EVENTS.flatmap(lambda events: st.tuples(st.just(events), st.permutations(events))))
+def test_the_order_of_arrival_does_not_matter(told: tuple[list[Event], list[Event]]) -> None:
+    in_order, otherwise = told
+    assert add_up(TRIAL, in_order) == add_up(TRIAL, otherwise)
