@@ -99,14 +99,14 @@ def follow(
     asked = _asked(service, session, tenant, subscription, booking, stands.moment, plan, now)
     if asked:
         cell = service.cells[tenant.cell]
-        before = _license(session, tenant)
+        had, was_paid = tenant.approved["license_id"], _license(session, tenant).kind == "paid"
         change_tenant(
             service, session, cell, tenant, asked,
             actor=actor if list(asked) == [ChangeKind.PLAN] else ACTOR,  # who may withdraw it
             now=now, is_paid=booking.is_paid, is_bulk=is_bulk,
         )  # fmt: skip
-        is_renewed = before.license_id != tenant.approved["license_id"]
-        if is_renewed and before.kind == "paid" and list(asked) == [ChangeKind.LICENSE]:
+        is_other = tenant.approved["license_id"] != had  # not where it waits for a review
+        if is_other and was_paid and list(asked) == [ChangeKind.LICENSE]:
             _tell_renewal(session, tenant, now)
     _remember(subscription, stands.moment.state, is_asked=ChangeKind.STATE in asked)
     waits = _tell(session, tenant, stands.moment, now)
