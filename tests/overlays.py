@@ -20,7 +20,7 @@ from tenantry.core import naming, pull_secret
 from tenantry.core.argocd_files import ArgoCDFacts, render_argocd
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.overlay import CellFacts, render
-from tenantry.core.product import Product
+from tenantry.core.product import NOTHING_REVOKED, Product
 
 CELL = CellFacts(
     ingress_class="nginx",
@@ -84,7 +84,10 @@ def spec(key: str = "bcdfghjkmn", **changes: Any) -> TenantSpec:
         "state": State.ACTIVE,
         "platform": product().platform,
         "license_id": "0190e12f-lic",
-        "secret_versions": dict.fromkeys(product().secret.keys, "1"),
+        "secret_versions": {
+            **dict.fromkeys(product().secret.keys, "1"),
+            "LICENSE_REVOCATIONS": NOTHING_REVOKED,
+        },
         "volumes": dict(product().plans[plan].volumes),
     }
     return TenantSpec(**{**fields, **changes})

@@ -79,6 +79,7 @@ class Shipped:
         by_source = {
             "license": _license(self.world.keys, tenant),
             "public-keys": self.world.keys.public_pem,
+            "revocations": "none",
             "customer-id": CUSTOMER,
             "random": "random",
         }

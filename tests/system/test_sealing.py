@@ -108,7 +108,9 @@ def stored_values(world: World, signed_up: SignedUp) -> dict[str, str]:
     (license_key,) = keys_from(world, Source.LICENSE)
     (bundle,) = keys_from(world, Source.PUBLIC_KEYS)
     (customer_id,) = keys_from(world, Source.CUSTOMER_ID)
+    (revocations,) = keys_from(world, Source.REVOCATIONS)
     return values | {
+        revocations: "none",
         license_key: signed_up.license_token,
         bundle: world.service.keyring.bundle(),
         customer_id: signed_up.customer_id,

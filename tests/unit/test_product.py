@@ -31,6 +31,7 @@ def test_sample_has_the_secret_keys_of_the_specification(product: Product) -> No
     assert found == {
         "IOTISTIC_LICENSE_KEY": (Source.LICENSE, None, None),
         "LICENSE_PUBLIC_KEY": (Source.PUBLIC_KEYS, None, None),
+        "LICENSE_REVOCATIONS": (Source.REVOCATIONS, None, None),
         "POSTGRES_PASSWORD": (random, 24, Rotation.NEVER),
         "INFLUXDB_PASSWORD": (random, 24, Rotation.NEVER),
         "MQTT_PASSWORD": (random, 24, Rotation.RESTART),

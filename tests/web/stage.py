@@ -62,6 +62,9 @@ class Stage:
     def set_up(cls, monkeypatch: pytest.MonkeyPatch) -> Stage:
         stage = cls(now=datetime.now(UTC).replace(microsecond=0))
         monkeypatch.setattr("tenantry.web.api.signup.signup", stage.signup)
+        monkeypatch.setattr(
+            "tenantry.web.ops.public_list", lambda _service: "header.list.signature"
+        )
         for module in ("api.deployment", "pages.status"):
             monkeypatch.setattr(f"tenantry.web.{module}.read_status", stage.read_status)
         monkeypatch.setattr("tenantry.web.switches.read_flags", lambda _: stage.flags)

@@ -1,7 +1,7 @@
 """`tenantry license`: what a license says, and whether it holds; for support and vendors (R15).
 
-Needs neither database nor service: given `--key` or `--jwks`, not even settings. Exit codes of
-`verify`: 0 it holds, 1 it does not, 2 wrong usage.
+To look and to verify needs neither database nor service: given `--key` or `--jwks`, not even
+settings. Exit codes of `verify`: 0 it holds, 1 it does not, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from tenantry import settings
+from tenantry.adapters.http import RequestFailed, Timeouts, make_session, send
 from tenantry.cli.options import json_option
+from tenantry.cli.revoke import revoke
 from tenantry.cli.terminal import printable
 from tenantry.core import license as licenses
 from tenantry.core.errors import LicenseInvalid, SettingsError
+from tenantry.core.product import NOTHING_REVOKED
+from tenantry.core.revocations import read_list
 
 _TIMES = ("iat", "nbf", "warn_at", "exp", "grace_until")
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -40,11 +44,14 @@ def _read_time(text: str) -> datetime:
 
 @click.group("license")
 def license_command() -> None:
-    """Licenses: look at one, or verify it.
+    """Licenses: look at one, verify it, or revoke it.
 
     TOKEN is the license itself, `@FILE`, or `-` for standard input. Other users of this machine can
     see arguments: prefer the latter two.
     """
+
+
+license_command.add_command(revoke)
 
 
 @license_command.command()
@@ -81,6 +88,9 @@ def inspect(token: str, as_json: bool) -> None:
 @click.option(
     "--at", type=_read_time, metavar="TIME", help="Verify as of this time.  [default: now]"
 )
+@click.option(
+    "--revocations", metavar="FILE|URL", help="A list of revoked licenses, that must not name it."
+)
 @click.option("--in-grace", is_flag=True, help="Also take one that ended, in its grace period.")
 @json_option
 def verify(
@@ -89,16 +99,19 @@ def verify(
     jwks_files: tuple[Path, ...],
     audience: str | None,
     at: datetime | None,
+    revocations: str | None,
     in_grace: bool,
     as_json: bool,
 ) -> None:
-    """Verify a license: signature, type, product and time."""
+    """Verify a license: signature, type, product and time, and whether it was revoked."""
     keys = _read_keys(key_files, jwks_files)
     now = at or datetime.now(UTC)
     try:
         found = licenses.verify(
             _read_token(token), keys, audience=audience, now=now, in_grace=in_grace
         )
+        if revocations is not None:
+            _require_unrevoked(found, revocations, keys)
     except LicenseInvalid as error:
         _refuse(error, as_json, {"valid": False})
     if as_json:
@@ -123,6 +136,25 @@ def _read_token(argument: str) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a file name"
         raise click.BadParameter(f"{argument[1:]!r}: {reason}", param_hint="TOKEN") from error
+
+
+def _require_unrevoked(
+    found: licenses.License, place: str, keys: Mapping[str, licenses.PublicKey]
+) -> None:
+    """LicenseInvalid where the list names it, or does not hold."""
+    text = _fetch(place) if place.startswith(("https://", "http://")) else _read_token(f"@{place}")
+    if text != NOTHING_REVOKED and found.id in read_list(text, keys):
+        raise LicenseInvalid("The license was revoked.")
+
+
+def _fetch(url: str) -> str:
+    try:
+        answer = send(make_session(), "GET", url, timeouts=Timeouts(), limit=_LONGEST)
+    except RequestFailed as error:
+        raise click.ClickException(f"{url}: {error}") from error
+    if answer.status != 200:
+        raise click.ClickException(f"{url} answered with status {answer.status}")
+    return answer.body.decode("latin-1").strip()
 
 
 def _read_keys(

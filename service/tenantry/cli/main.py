@@ -19,7 +19,9 @@ from tenantry.cli.diff import diff
 from tenantry.cli.doctor import doctor
 from tenantry.cli.flags import flags
 from tenantry.cli.init import init
+from tenantry.cli.keys import keys
 from tenantry.cli.license import license_command
+from tenantry.cli.mail import mail_command
 from tenantry.cli.platform import platform
 from tenantry.cli.repo import repo
 from tenantry.cli.serve import serve
@@ -40,8 +42,8 @@ def cli() -> None:
 
 
 for command in (
-    changes, check, customers, db, demo, dev, diff, doctor, flags, init, license_command, platform,
-    repo, serve, stats, status, synthetic, tenants, worker,
+    changes, check, customers, db, demo, dev, diff, doctor, flags, init, keys, license_command,
+    mail_command, platform, repo, serve, stats, status, synthetic, tenants, worker,
 ):  # fmt: skip
     cli.add_command(command)
 

@@ -40,6 +40,7 @@ __all__ = [
     "by_kid",
     "inspect",
     "jwks",
+    "open_signed",
     "public_bundle",
     "read_jwks",
     "read_public_bundle",
@@ -106,7 +107,7 @@ def verify(
     `keys` by `kid`. `audience` is the product's machine name and `issuer` who must have issued it;
     None: not checked. `in_grace` takes a license as valid until its grace period is over.
     """
-    header, payload = _verified(token, keys)
+    header, payload = open_signed(token, keys)
     if header.get("typ") != TYP:  # after the signature: only now is it the issuer who speaks
         raise LicenseInvalid(f"This token is no license: its type is not {TYP}.")
     found = _read(_json(payload), str(header["kid"]))
@@ -135,7 +136,8 @@ def token_hash(token: str) -> str:
 # Verification
 
 
-def _verified(token: str, keys: Mapping[str, PublicKey]) -> tuple[dict[str, Any], bytes]:
+def open_signed(token: str, keys: Mapping[str, PublicKey]) -> tuple[dict[str, Any], bytes]:
+    """Header and content of what one of the keys signed; LicenseInvalid where none did."""
     text = _text(token)
     key = _choose(text, keys)
     names = ["EdDSA", "Ed25519"] if key.algorithm == "EdDSA" else [key.algorithm]

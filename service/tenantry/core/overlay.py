@@ -175,7 +175,9 @@ def build_context(
             "tls_secret": cell.tls_secret(spec.customer_id),
             "environment": spec.environment,
             "created_at": show_time(spec.created_at),
-            "license_version": spec.license_id,
+            "license_version": product.secret.license_version(
+                spec.license_id, spec.secret_versions
+            ),
             "secrets_version": product.secret.version(spec.secret_versions),
             "volumes": dict(spec.volumes),
         },
@@ -294,6 +296,9 @@ def made_up(product: Product, plan: str, state: State, *, platform: str) -> Tena
         state=state,
         platform=platform,
         license_id="license",
-        secret_versions=dict.fromkeys(product.secret.keys, "1"),
+        secret_versions={
+            **dict.fromkeys(product.secret.keys, "1"),
+            **product.secret.complete({}),
+        },
         volumes=dict(product.plans[plan].volumes),
     )

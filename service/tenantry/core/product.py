@@ -27,6 +27,7 @@ from tenantry.core.images import ImageRef, check_names
 from tenantry.core.pull_secret import KEY as PULL_KEY
 
 _SAFE = 2**53 - 1  # beyond it, some readers of a license's JSON have another number
+NOTHING_REVOKED = "none"  # in place of a list of revocations: its value, and its version
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
@@ -62,6 +63,7 @@ class Source(StrEnum):
     PUBLIC_KEYS = "public-keys"
     CUSTOMER_ID = "customer-id"
     RANDOM = "random"
+    REVOCATIONS = "revocations"
 
 
 class Rotation(StrEnum):
@@ -189,6 +191,18 @@ class Secret(_Part):
             f"{name}={versions[name]}" for name in sorted(self.keys) if self.keys[name].restarts
         ]
         return "v" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+    def license_version(self, license_id: str, versions: Mapping[str, str]) -> str:
+        """Changes with the license and with the list of those that were revoked."""
+        known = self.complete(versions)
+        lists = {known[name] for name in self.keys_from(Source.REVOCATIONS)} - {NOTHING_REVOKED}
+        return ".".join([license_id, *sorted(lists)])
+
+    def complete(self, versions: Mapping[str, str]) -> dict[str, str]:
+        """The versions of a tenant's values. One that was made before the product had a list of
+        revocations has none.
+        """
+        return {**dict.fromkeys(self.keys_from(Source.REVOCATIONS), NOTHING_REVOKED), **versions}
 
 
 class LicenseTemplate(_Part):

@@ -45,8 +45,10 @@ class Keyring:
         return jwks(self.public.values())
 
     def bundle(self) -> str:
-        """The public keys that a tenant gets, as concatenated PEM; the signing key's first."""
-        return public_bundle(key.pem for key in self.public.values())
+        """The public keys that a tenant gets, as concatenated PEM. Which of them signs does not
+        show, so a key that was published before its use changes nothing when it is used.
+        """
+        return public_bundle(self.public[kid].pem for kid in sorted(self.public))
 
     def bundle_version(self) -> str:
         """A short name of what `bundle` holds; another set of keys has another."""
@@ -55,8 +57,8 @@ class Keyring:
 
 def load_keyring(folder: Path, *, production: bool) -> Keyring:
     """The keys of a folder; KeysMissing where one is missing, or made for development only."""
-    signing = SigningKey.from_pem(_read(folder / LICENSE_KEY, production))
-    public = read_public_bundle(_read(folder / PUBLIC_KEY, production))
+    signing = SigningKey.from_pem(read_key_file(folder / LICENSE_KEY, production))
+    public = read_public_bundle(read_key_file(folder / PUBLIC_KEY, production))
     if signing.kid not in public:
         raise KeysMissing(
             f"{folder / PUBLIC_KEY} lacks the public half of {LICENSE_KEY}",
@@ -68,7 +70,7 @@ def load_keyring(folder: Path, *, production: bool) -> Keyring:
 
 def load_vault(folder: Path, *, production: bool) -> Vault:
     """The vault of a folder of keys; KeysMissing as `load_keyring`."""
-    lines = _read(folder / VAULT_KEYS, production).splitlines()
+    lines = read_key_file(folder / VAULT_KEYS, production).splitlines()
     return Vault([line.strip() for line in lines if line.strip() and not line.startswith("#")])
 
 
@@ -78,7 +80,7 @@ def make_development_keys(folder: Path, *, algorithm: str) -> list[str]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _alone_in(folder):
+        with alone_in(folder):
             return _make_missing(folder, algorithm)
     except OSError as error:
         raise KeysMissing(
@@ -89,19 +91,19 @@ def make_development_keys(folder: Path, *, algorithm: str) -> list[str]:
 def _make_missing(folder: Path, algorithm: str) -> list[str]:
     made = []
     if not (folder / LICENSE_KEY).exists():
-        private = _license_key(algorithm)
+        private = new_license_key(algorithm)
         public = SigningKey.from_pem(private).public_pem
-        _write(folder / PUBLIC_KEY, DEVELOPMENT_MARK + public, mode=0o644)
-        _write(folder / LICENSE_KEY, DEVELOPMENT_MARK + private)
+        write_whole(folder / PUBLIC_KEY, DEVELOPMENT_MARK + public, mode=0o644)
+        write_whole(folder / LICENSE_KEY, DEVELOPMENT_MARK + private)
         made += [LICENSE_KEY, PUBLIC_KEY]
     if not (folder / VAULT_KEYS).exists():
-        _write(folder / VAULT_KEYS, f"{DEVELOPMENT_MARK}{Fernet.generate_key().decode()}\n")
+        write_whole(folder / VAULT_KEYS, f"{DEVELOPMENT_MARK}{Fernet.generate_key().decode()}\n")
         made.append(VAULT_KEYS)
     return made
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path) -> Iterator[None]:
     """Web and worker may start at once; the keys of one of them count."""
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -127,9 +129,9 @@ def make_sealing_pair(folder: Path, now: datetime) -> None:
         .not_valid_after(now.astimezone(UTC) + timedelta(days=3650))
         .sign(key, SHA256())
     )
-    _write(folder / SEALING_KEY, DEVELOPMENT_MARK + _private_pem(key))
+    write_whole(folder / SEALING_KEY, DEVELOPMENT_MARK + _private_pem(key))
     pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-    _write(folder / SEALING_CERTIFICATE, DEVELOPMENT_MARK + pem, mode=0o644)
+    write_whole(folder / SEALING_CERTIFICATE, DEVELOPMENT_MARK + pem, mode=0o644)
 
 
 def is_development_key(text: str) -> bool:
@@ -137,7 +139,8 @@ def is_development_key(text: str) -> bool:
     return DEVELOPMENT_MARK.strip() in text
 
 
-def _license_key(algorithm: str) -> str:
+def new_license_key(algorithm: str) -> str:
+    """A private key for EdDSA or RS256, as PEM."""
     if algorithm == "RS256":
         return _private_pem(rsa.generate_private_key(public_exponent=65537, key_size=3072))
     return _private_pem(ed25519.Ed25519PrivateKey.generate())
@@ -151,7 +154,7 @@ def _private_pem(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> str:
     ).decode()
 
 
-def _write(path: Path, text: str, *, mode: int = 0o600) -> None:
+def write_whole(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Written whole, or not there at all; readable by its owner only where `mode` says nothing."""
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
@@ -160,7 +163,8 @@ def _write(path: Path, text: str, *, mode: int = 0o600) -> None:
     unfinished.replace(path)
 
 
-def _read(path: Path, production: bool) -> str:
+def read_key_file(path: Path, production: bool) -> str:
+    """The text of a file of keys; KeysMissing as `load_keyring`."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:

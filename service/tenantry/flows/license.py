@@ -20,6 +20,7 @@ from tenantry.core import license as licenses
 from tenantry.core.model import LicenseAction
 from tenantry.core.product import Source
 from tenantry.core.subscription import Term, license_term
+from tenantry.flows.licensing.revocations import own_versions, revoke_other_plans
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import booking_of
 
@@ -108,7 +109,7 @@ def issue_again(
     now: datetime,
 ) -> dict[str, Any]:
     """A further license for a tenant, for as long as its subscription says; the fields of its spec
-    that name it. In the caller's transaction.
+    that name it. Its licenses for other plans are revoked. In the caller's transaction.
     """
     customer = session.get_one(Customer, tenant.customer_id)
     subscription = session.get_one(Subscription, tenant.customer_id)
@@ -123,8 +124,8 @@ def issue_again(
         actor=actor,
         now=now,
     )
-    keys = service.product.secret.keys
-    versions = {
-        name: issued.license_id for name, key in keys.items() if key.source == Source.LICENSE
-    }
+    revoke_other_plans(session, tenant.customer_id, plan, actor=actor, now=now)
+    keys = service.product.secret.keys_from(Source.LICENSE)
+    versions = dict.fromkeys(keys, issued.license_id)
+    versions |= own_versions(service, session, tenant, now)
     return {"license_id": issued.license_id, "secret_versions": versions}

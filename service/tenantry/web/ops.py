@@ -11,7 +11,8 @@ from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from tenantry.core.errors import NotFound
-from tenantry.web.api.models import Health, KeySet, Metrics, Readiness
+from tenantry.flows.licensing.revocations import public_list
+from tenantry.web.api.models import Health, KeySet, Metrics, Readiness, RevocationList
 from tenantry.web.context import current_service
 from tenantry.web.headers import cache_publicly
 from tenantry.web.metrics import write_metrics
@@ -57,6 +58,21 @@ def show_keys() -> Response:
     keys = KeySet.model_validate(current_service().keyring.jwks())
     # minutes, not days: a new key is published before its first use, and must arrive by then
     return cache_publicly(Response(keys.model_dump_json(), mimetype="application/json"), 300)
+
+
+@blueprint.get("/.well-known/license-revocations.jwt")
+@operation(
+    Operation(
+        summary="Licenses that were revoked",
+        tag="Licenses",
+        answers={200: RevocationList},
+        problems=(503,),
+        media_type="application/jwt",
+    )
+)
+def show_revocations() -> Response:
+    """A list of ids, signed as licenses are, of those that have not lapsed by themselves."""
+    return cache_publicly(Response(public_list(current_service()), mimetype="application/jwt"), 300)
 
 
 @blueprint.get("/metrics")

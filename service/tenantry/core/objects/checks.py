@@ -75,7 +75,9 @@ class Expected:
             customer_id=spec.customer_id,
             host=spec.host,
             state=spec.state,
-            license_version=spec.license_id,
+            license_version=product.secret.license_version(
+                spec.license_id, spec.secret_versions
+            ),
             secrets_version=product.secret.version(spec.secret_versions),
             volumes=spec.volumes,
         )
@@ -188,7 +190,7 @@ def _check_versions(objects: list[Item], expected: Expected, product: Product) -
     at: what reads a license or secret must restart when it changes.
     """
     secret = product.secret
-    license_keys = set(secret.keys_from(Source.LICENSE))
+    license_keys = {*secret.keys_from(Source.LICENSE), *secret.keys_from(Source.REVOCATIONS)}
     restarting = {name for name, key in secret.keys.items() if key.restarts}
     for item in objects:
         if item.kind in ("CronJob", "Job"):

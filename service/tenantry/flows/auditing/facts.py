@@ -40,7 +40,7 @@ def read_facts(
         outdated = sealer.read_outdated(session, customer_ids)
         other = [each for each in tenants if _stands_otherwise(each, places)]
         older = ledger.accepted_once(session, [each.customer_id for each in other])
-        current = read_current(session, customer_ids) if full else []
+        current = read_current(service, session, customer_ids) if full else []
     if full:
         rendered = rendered_trees(service, cell, head, current, faults)
     local_only = _same_but_local(cell, other, places)

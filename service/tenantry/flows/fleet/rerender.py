@@ -14,6 +14,7 @@ from tenantry.core import naming
 from tenantry.core.errors import OverlayRefused, ProductError
 from tenantry.core.model import TenantSpec
 from tenantry.core.overlay import LOCAL
+from tenantry.core.product import Product, Source
 from tenantry.core.pull_secret import KEY as PULL_KEY
 from tenantry.flows.change import is_behind, raise_generation
 from tenantry.flows.fleet import bulk
@@ -51,7 +52,7 @@ def mark_for_rendering(
         chosen: dict[str, int] | None = None
         if not everything:
             with service.database.read() as session:
-                current = read_current(session, page)
+                current = read_current(service, session, page)
             trees = rendered_trees(service, cell, head, current, failed)
             chosen = {
                 each.customer_id: each.generation
@@ -61,13 +62,16 @@ def mark_for_rendering(
         yield Marked(len(page), _mark(service, page, chosen), failed, last=page[-1])
 
 
-def read_current(session: Session, customer_ids: Sequence[str]) -> list[Current]:
+def read_current(service: Service, session: Session, customer_ids: Sequence[str]) -> list[Current]:
     """Those of the customers' tenants that are not behind, with the ciphertext that they have."""
     rows = select(Tenant).where(Tenant.customer_id.in_(customer_ids))
     tenants = session.scalars(rows.order_by(Tenant.customer_id)).all()
     tenants = [each for each in tenants if not is_behind(each)]
     sealed: dict[str, dict[str, str]] = {each.customer_id: {} for each in tenants}
-    versions = {each.customer_id: each.approved.get("secret_versions", {}) for each in tenants}
+    complete = service.product.secret.complete
+    versions = {
+        each.customer_id: complete(each.approved.get("secret_versions", {})) for each in tenants
+    }
     for row in session.scalars(select(SealedValue).where(SealedValue.customer_id.in_(sealed))):
         if row.key == PULL_KEY or versions[row.customer_id].get(row.key) == row.version:
             sealed[row.customer_id][row.key] = row.ciphertext
@@ -101,7 +105,7 @@ def rendered_trees(
             spec = TenantSpec.model_validate(each.wanted)
             if lacking := spec.secret_versions.keys() - each.ciphertext.keys():
                 raise OverlayRefused([f"nothing is sealed for {', '.join(sorted(lacking))}"])
-            if service.product.pull_secret and PULL_KEY not in each.ciphertext:
+            if _sealed_for_all(service.product) - each.ciphertext.keys():
                 trees[each.customer_id] = UNSEALED
                 continue
             shall = render_files(
@@ -113,6 +117,12 @@ def rendered_trees(
         except ValidationError:
             failed[each.customer_id] = "what is wanted of it is not readable"
     return trees
+
+
+def _sealed_for_all(product: Product) -> set[str]:
+    """The keys that every tenant has a value for, though its row may not say so."""
+    lists = product.secret.keys_from(Source.REVOCATIONS)
+    return {*lists, *([PULL_KEY] if product.pull_secret else [])}
 
 
 def _read_local(cell: Cell, head: str | None, customer_ids: Sequence[str]) -> dict[str, str | None]:

@@ -16,6 +16,7 @@ import structlog
 from tenantry.core import naming
 from tenantry.core.errors import (
     HandEdited,
+    KeysChanged,
     OverlayRefused,
     ProductError,
     ProgramStopped,
@@ -133,6 +134,8 @@ def _make(
 def _ciphertext(due: Due, sealed: Sealed) -> Mapping[str, str]:
     try:
         return sealed.of(due.spec)
+    except KeysChanged as error:
+        raise _NotItsFault(str(error)) from error
     except VaultError as error:
         if sealed.is_vault_whole:
             raise

@@ -41,7 +41,8 @@ def render_files(
     """
     if local == NOT_A_TREE:
         raise OverlayRefused([f"{naming.folder(spec.name)}/{LOCAL} is no folder"])
-    lacking = service.product.secret.keys.keys() - spec.secret_versions.keys()
+    secret = service.product.secret
+    lacking = secret.keys.keys() - secret.complete(spec.secret_versions).keys()
     if lacking:
         raise OverlayRefused([f"{spec.name} has no value for {', '.join(sorted(lacking))}"])
     files = render(

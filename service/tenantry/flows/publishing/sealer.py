@@ -16,6 +16,7 @@ from tenantry.adapters.database.tables import SealedValue
 from tenantry.adapters.seal import SealingCertificate
 from tenantry.adapters.vault import Vault
 from tenantry.core.model import TenantSpec
+from tenantry.core.product import Secret
 from tenantry.core.pull_secret import KEY as PULL_KEY
 from tenantry.flows.service import Cell, Service
 
@@ -27,28 +28,32 @@ class Sealer:
     certificate: SealingCertificate
     credentials: str | None = field(repr=False)  # for images; None: the product asks for none
     vault: Vault
+    secret: Secret  # of the product
 
     @classmethod
     def of(cls, service: Service, cell: Cell) -> Sealer:
         """SettingsError where certificate or credentials cannot be used."""
         credentials = cell.registry_credentials() if service.product.pull_secret else None
-        return cls(cell.certificate(), credentials, service.vault)
+        return cls(cell.certificate(), credentials, service.vault, service.product.secret)
 
     def keys(self, spec: TenantSpec) -> set[str]:
         """What must be sealed for a tenant."""
-        return {*spec.secret_versions, *([PULL_KEY] if self.credentials else [])}
+        return {
+            *self.secret.complete(spec.secret_versions),
+            *([PULL_KEY] if self.credentials else []),
+        }
 
     def version(self, spec: TenantSpec, key: str) -> str:
         """What is kept of a value, to know it again by."""
         if key == PULL_KEY and self.credentials:
             return self.vault.digest(PULL_KEY, self.credentials)
-        return spec.secret_versions[key]
+        return self.secret.complete(spec.secret_versions)[key]
 
     def is_current(self, spec: TenantSpec, key: str, version: str) -> bool:
         """Whether what was sealed as this version is what the tenant shall have."""
         if key == PULL_KEY:
             return self.knows(version)
-        return spec.secret_versions.get(key) == version
+        return self.secret.complete(spec.secret_versions).get(key) == version
 
     def knows(self, version: str) -> bool:
         """Whether this is the version of the cell's credentials."""

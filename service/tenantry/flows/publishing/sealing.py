@@ -15,18 +15,24 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.session import upsert
 from tenantry.adapters.database.tables import LicenseRow, SealedValue, Secret, Tenant
 from tenantry.adapters.seal import CORES, PlainSecret
-from tenantry.core.errors import VaultError
+from tenantry.core.errors import KeysChanged, VaultError
 from tenantry.core.model import TenantSpec
 from tenantry.core.product import Source
 from tenantry.core.pull_secret import KEY as PULL_KEY
+from tenantry.flows.licensing.revocations import Revocations, own_list, read_revoked
 from tenantry.flows.publishing.sealer import Sealer
 from tenantry.flows.rows import in_order
 from tenantry.flows.service import Cell, Service
 
 SAMPLE = 10  # licenses from either end, to try the vault with
 
-# (customer id, secret key or license id) -> wrapped value
-Wrapped = Mapping[tuple[str, str], bytes]
+
+@dataclass(frozen=True)
+class Stored:
+    """What the values to be sealed are made of."""
+
+    wrapped: Mapping[tuple[str, str], bytes]  # by customer id, and secret key or license id
+    revoked: Revocations
 
 
 @dataclass(frozen=True)
@@ -99,15 +105,15 @@ def _kept(
 def _open(
     service: Service, session: Session, missing: Sequence[Missing], sealer: Sealer
 ) -> tuple[dict[str, list[PlainSecret]], dict[str, VaultError]]:
-    """By customer: the values to seal, or why there are none. Two queries for all of them."""
-    wrapped = _wrapped(session, missing)
+    """By customer: the values to seal, or why there are none. Three queries for all of them."""
+    stored = _stored(session, missing)
     opened: dict[str, list[PlainSecret]] = {}
     refused: dict[str, VaultError] = {}
     for each in missing:
         spec = each.spec
         own = [key for key in each.keys if key != PULL_KEY]
         try:
-            values = {key: _value(service, spec, key, wrapped) for key in own}
+            values = {key: _value(service, spec, key, stored) for key in own}
         except VaultError as error:
             refused[spec.customer_id] = error
         else:
@@ -126,7 +132,7 @@ def _secrets(
     return found
 
 
-def _wrapped(session: Session, missing: Sequence[Missing]) -> Wrapped:
+def _stored(session: Session, missing: Sequence[Missing]) -> Stored:
     customer_ids = [each.spec.customer_id for each in missing]
     license_ids = [each.spec.license_id for each in missing]
     secrets = select(Secret.customer_id, Secret.key, Secret.wrapped).where(
@@ -136,21 +142,33 @@ def _wrapped(session: Session, missing: Sequence[Missing]) -> Wrapped:
         LicenseRow.license_id.in_(license_ids)
     )
     rows = [*session.execute(secrets), *session.execute(tokens)]
-    return {(customer_id, name): wrapped for customer_id, name, wrapped in rows}
+    wrapped = {(customer_id, name): wrapped for customer_id, name, wrapped in rows}
+    return Stored(wrapped, read_revoked(session, customer_ids))
 
 
-def _value(service: Service, spec: TenantSpec, key: str, wrapped: Wrapped) -> str:
+def _value(service: Service, spec: TenantSpec, key: str, stored: Stored) -> str:
     if key not in service.product.secret.keys:
         raise VaultError(f"the product has no secret {key}")
     source = service.product.secret.keys[key].source
     if source == Source.PUBLIC_KEYS:
-        return service.keyring.bundle()
+        return _bundle(service, spec.secret_versions[key])
+    if source == Source.REVOCATIONS:
+        version = service.product.secret.complete(spec.secret_versions)[key]
+        return own_list(service, stored.revoked.get(spec.customer_id, ()), version)
     if source == Source.CUSTOMER_ID:
         return spec.customer_id
-    stored = (spec.customer_id, spec.license_id if source == Source.LICENSE else key)
-    if stored not in wrapped:
+    place = (spec.customer_id, spec.license_id if source == Source.LICENSE else key)
+    if place not in stored.wrapped:
         raise VaultError(f"there is no stored value for {key}")
-    return service.vault.unwrap(wrapped[stored])
+    return service.vault.unwrap(stored.wrapped[place])
+
+
+def _bundle(service: Service, version: str) -> str:
+    """The public keys of that version; KeysChanged where they are others now."""
+    keyring = service.keyring
+    if keyring.bundle_version() != version:
+        raise KeysChanged(remedy="`tenantry keys rotate` gives all tenants the new ones")
+    return keyring.bundle()
 
 
 def _is_vault_whole(service: Service, session: Session) -> bool:

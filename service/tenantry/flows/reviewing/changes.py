@@ -6,7 +6,7 @@ Owns: the rows of `changes`. One change of a kind waits at a time: a later one t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, Change, Review, Subscription, Tenant
+from tenantry.adapters.database.tables import Audit, Change, Customer, Review, Subscription, Tenant
 from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, State, Status, TenantSpec
@@ -113,6 +113,7 @@ def change_tenant(
     `is_bulk`: the tenant is one of many.
     """
     _require_alive(session, tenant)
+    _require_owner(session, tenant, asked)
     at_once: list[Change] = []
     for kind, given in asked.items():
         fields = given
@@ -316,6 +317,14 @@ def _require_alive(session: Session, tenant: Tenant) -> None:
             f"the signup of {tenant.customer_id} was declined",
             remedy="reopen its pull request, if it shall be changed",
         )
+
+
+def _require_owner(session: Session, tenant: Tenant, asked: Collection[ChangeKind]) -> None:
+    """An instance that is nobody's any more stays as it is until it is deleted."""
+    if {ChangeKind.STATE, ChangeKind.PLAN}.isdisjoint(asked):
+        return
+    if session.get_one(Customer, tenant.customer_id).erased_at is not None:
+        raise ChangeRefused(f"{tenant.customer_id} was erased; its instance stays as it is")
 
 
 def _renewed(

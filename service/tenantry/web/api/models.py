@@ -131,5 +131,9 @@ class KeySet(Answer):
     keys: list[dict[str, str]]
 
 
+class RevocationList(RootModel[str]):
+    """A signed JWT with the claim `revoked`: a list of objects with `jti` and `at`."""
+
+
 class Metrics(RootModel[str]):
     """Metrics in the text format of Prometheus."""

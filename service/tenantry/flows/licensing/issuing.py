@@ -1,0 +1,75 @@
+"""The licenses that run are issued anew with the key that signs now (R12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Change, Customer, LicenseRow, Subscription, Tenant
+from tenantry.core.model import LicenseAction, State
+from tenantry.core.review import ChangeKind
+from tenantry.core.subscription import position
+from tenantry.flows.fleet import bulk
+from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
+from tenantry.flows.license import issue_again
+from tenantry.flows.reviewing.changes import change_tenant
+from tenantry.flows.rows import locked
+from tenantry.flows.service import Cell, Service
+from tenantry.flows.subscriptions.booking import booking_of
+
+
+def mark_for_issuing(service: Service, cell: Cell, selection: Selection) -> Iterator[Marked]:
+    """Issue anew, page by page, the licenses that another key signed than the one that signs now.
+
+    Of tenants that are to run: who reads only, or is suspended, keeps what is left of the license;
+    and one that was revoked is not made valid again.
+    """
+    for page in bulk.pages(service, cell, selection):
+        now = service.now()
+        with service.database.write() as session:
+            tenants = [each for each in locked(session, page) if is_left(service, session, each)]
+            before = {each.customer_id: each.generation for each in tenants}
+            for each in tenants:
+                _issue(service, session, cell, each, now)
+            marked = {
+                each.customer_id: each.generation
+                for each in tenants
+                if each.generation > before[each.customer_id]
+            }
+        yield Marked(len(page), marked, last=page[-1])
+
+
+def is_left(service: Service, session: Session, tenant: Tenant) -> bool:
+    """Whether the tenant's license is to be issued anew, and was not."""
+    row = session.get_one(LicenseRow, tenant.approved["license_id"])
+    if row.key_id == service.keyring.signing.kid or row.revoked_at is not None:
+        return False
+    return _is_to_run(service, session, tenant) and not _license_waits(session, tenant)
+
+
+def _is_to_run(service: Service, session: Session, tenant: Tenant) -> bool:
+    subscription = session.get_one(Subscription, tenant.customer_id)
+    customer = session.get_one(Customer, tenant.customer_id)
+    stands = position(booking_of(subscription, customer), service.product, service.now())
+    is_deleted = tenant.approved["state"] == State.DELETING
+    return stands.moment.state == State.ACTIVE and not is_deleted
+
+
+def _license_waits(session: Session, tenant: Tenant) -> bool:
+    """Whether a license waits for a review already."""
+    waiting = select(Change.id).where(
+        Change.customer_id == tenant.customer_id,
+        Change.kind == ChangeKind.LICENSE,
+        Change.outcome.is_(None),
+    )
+    return session.scalar(waiting.limit(1)) is not None
+
+
+def _issue(service: Service, session: Session, cell: Cell, tenant: Tenant, now: datetime) -> None:
+    plan, action = tenant.approved["plan"], LicenseAction.REISSUED
+    fields = issue_again(service, session, tenant, plan=plan, action=action, actor=ACTOR, now=now)
+    asked = {ChangeKind.LICENSE: fields}
+    change_tenant(service, session, cell, tenant, asked, actor=ACTOR, now=now, is_bulk=True)

@@ -1,0 +1,126 @@
+"""Revoking licenses, and the lists that name them (R13).
+
+There are two: the public one, and in each tenant's Secret its own. A license whose place another
+one takes is named by the tenant's own list at once, since both come in one commit; by the public
+one only later, so that an instance that still runs on the old one, because Git or the cluster are
+slow, is not stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import LicenseHistory, LicenseRow, Tenant
+from tenantry.core.model import LicenseAction
+from tenantry.core.product import NOTHING_REVOKED, Source
+from tenantry.core.revocations import Revocation, list_version, sign_list, time_of
+from tenantry.flows.service import Service
+
+log = structlog.get_logger()
+REPLACED_AFTER = timedelta(days=7)  # the public list names a license that another one replaced
+
+Revocations = Mapping[str, Sequence[Revocation]]  # by customer id
+
+
+def mark_revoked(
+    session: Session,
+    rows: Iterable[LicenseRow],
+    *,
+    listed_at: datetime,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Revoke these licenses, in the caller's transaction, with the tenant's row locked. One that
+    was revoked before is listed earlier, if that is what `listed_at` says.
+    """
+    for row in rows:
+        if row.revoked_at is None:
+            row.revoked_at = now.replace(microsecond=0)  # as a list says it
+            session.add(_history(row, actor, now))
+        row.listed_at = min(row.listed_at or listed_at, listed_at)
+    session.flush()
+
+
+def revoke_other_plans(
+    session: Session, customer_id: str, plan: str, *, actor: str, now: datetime
+) -> None:
+    """Revoke what is still valid of the customer's licenses for other plans; likewise."""
+    rows = select(LicenseRow).where(
+        LicenseRow.customer_id == customer_id,
+        LicenseRow.plan != plan,
+        LicenseRow.revoked_at.is_(None),
+        LicenseRow.grace_until > now,
+    )
+    others = session.scalars(rows).all()
+    mark_revoked(session, others, listed_at=now + REPLACED_AFTER, actor=actor, now=now)
+
+
+def _history(row: LicenseRow, actor: str, now: datetime) -> LicenseHistory:
+    return LicenseHistory(
+        at=now,
+        customer_id=row.customer_id,
+        license_id=row.license_id,
+        action=LicenseAction.REVOKED,
+        plan=row.plan,
+        max_devices=None,
+        license_hash=row.token_hash,
+        generated_by=actor,
+        details={"kind": row.kind, "key_id": row.key_id},
+    )
+
+
+# The tenant's own list
+
+
+def own_versions(
+    service: Service, session: Session, tenant: Tenant, now: datetime
+) -> dict[str, str]:
+    """What the tenant's own list is called now, by the keys of its Secret that hold it."""
+    names = service.product.secret.keys_from(Source.REVOCATIONS)
+    if not names:
+        return {}
+    revoked = read_revoked(session, [tenant.customer_id]).get(tenant.customer_id, ())
+    known = service.product.secret.complete(tenant.approved["secret_versions"])
+    kid = service.keyring.signing.kid
+    return {name: list_version(revoked, kid, now=now, before=known[name]) for name in names}
+
+
+def own_list(service: Service, revoked: Iterable[Revocation], version: str) -> str:
+    """The tenant's own list of that version; that word where nothing was revoked."""
+    if version == NOTHING_REVOKED:
+        return NOTHING_REVOKED
+    at = datetime.fromtimestamp(time_of(version), UTC)
+    return sign_list(revoked, service.keyring.signing, product=service.product, at=at)
+
+
+def read_revoked(session: Session, customer_ids: Iterable[str]) -> Revocations:
+    """What was ever revoked of these customers' licenses."""
+    rows = select(LicenseRow).where(
+        LicenseRow.customer_id.in_(list(customer_ids)), LicenseRow.revoked_at.is_not(None)
+    )
+    found: dict[str, list[Revocation]] = {}
+    for row in session.scalars(rows):
+        found.setdefault(row.customer_id, []).append(_revocation(row))
+    return found
+
+
+# The public list
+
+
+def public_list(service: Service) -> str:
+    """All licenses that nobody may run with any longer, signed."""
+    now = service.now()
+    rows = select(LicenseRow).where(LicenseRow.listed_at <= now, LicenseRow.grace_until > now)
+    with service.database.read() as session:
+        revoked = [_revocation(row) for row in session.scalars(rows)]
+    return sign_list(revoked, service.keyring.signing, product=service.product, at=now)
+
+
+def _revocation(row: LicenseRow) -> Revocation:
+    assert row.revoked_at is not None  # noqa: S101 - by the queries
+    return Revocation(row.license_id, row.revoked_at, row.grace_until)
