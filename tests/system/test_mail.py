@@ -205,7 +205,7 @@ def test_hostile_names_are_text_and_nothing_else(world: World, name: str) -> Non
     page = Page(body(letter, "html"))
     assert page.said.count(name) == 2
     assert page.elements <= {
-        "html", "head", "meta", "title", "body", "div", "p", "strong", "h1", "a",
+        "html", "head", "meta", "title", "style", "body", "div", "p", "strong", "h1", "a",
     }  # fmt: skip
     assert body(letter, "plain").count(name) == 2
 

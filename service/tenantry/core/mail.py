@@ -35,7 +35,7 @@ NAMES = frozenset(
         "login_url", "login_name", "status_url", "trial_days", "last_day", "status", "reason",
         "resource", "application_url", "plan", "days_left", "grace_days", "stage", "state",
         "account_url", "confirm_url", "reset_url", "was_ready", "is_paid", "paid_until",
-        "runs_until", "read_only_until", "suspended_on",
+        "runs_until", "read_only_until", "suspended_on", "estimated_time", "reason_code",
     }
 )  # fmt: skip
 

@@ -87,6 +87,7 @@ def _of_product(product: Product) -> dict[str, Any]:
     return {
         "product": product.title,
         "support": product.support,
+        "estimated_time": product.estimated_time,
         "trial_days": product.trial.days,
         "grace_days": product.trial.grace_days,
     }
@@ -108,6 +109,7 @@ def _of_tenant(product: Product, about: About) -> dict[str, Any]:
         "login_url": f"{tenant.instance_url}{bootstrap.path}" if bootstrap else None,
         "login_name": tenant.customer_id if bootstrap else None,
         "status": tenant.status,
+        "reason_code": tenant.reason_code,
         "reason": tenant.detail,
         "resource": tenant.resource,
         "application_url": about.application_url,
