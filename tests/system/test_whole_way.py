@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -208,26 +207,6 @@ def test_burst_of_signups_is_one_commit_each_and_few_pushes(tmp_path: Path) -> N
         for each in signed_up:
             running.wait_until_ready(each, within=200)
         running.check()
-
-
-@pytest.mark.timeout(240)
-def test_once_with_json_prints_one_line_and_leaves_no_process(tmp_path: Path) -> None:
-    for program in ("kubeseal", "kustomize"):
-        require(program)
-    ended = subprocess.run(
-        [sys.executable, "-m", "tenantry", "demo", "--once", "--json",
-         "--data", str(tmp_path / "demo"), "--port", str(free_port_and_next())],
-        check=False, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    result = json.loads(ended.stdout.splitlines()[-1])
-    assert result.keys() == {
-        "customer_id", "namespace", "instance_url", "commit", "repository", "status", "seconds",
-        "license",
-    }  # fmt: skip
-    assert (result["status"], result["license"]["valid"]) == ("ready", True)
-    assert result["seconds"].keys() == {"signup", "published", "synced", "ready"}
-    assert processes_with(str(tmp_path)) == []
 
 
 @pytest.mark.timeout(240)

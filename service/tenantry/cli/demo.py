@@ -124,7 +124,7 @@ def _flying(stack: Stack, parts: Parts, clock_speed: float) -> Iterator[Flight]:
 def _fly(console: Console, flight: Flight) -> NoReturn:
     tell_at = flight.now()
     while True:
-        flight.tick()
+        flight.fly()
         if (now := flight.now()) >= tell_at:
             console.print(f"  {now:%a %d %b %Y}", style="dim")
             tell_at = now + TELL_EVERY

@@ -37,7 +37,7 @@ class Flight:
         self.service = service
         self._clock = ShiftedClock(stack.clock)
         self._speed = timedelta(days=speed)
-        self._ticked = time.monotonic()
+        self._looked_at = time.monotonic()
         self._within = LONGEST_WAIT + _DAYS_SHOWN / speed
         self._check = check
 
@@ -45,22 +45,31 @@ class Flight:
         """The time of the demo."""
         return self._clock()
 
-    def tick(self) -> None:
-        """Wait a moment; where nothing is on its way, hours have passed after it."""
-        self._check()
-        time.sleep(LOOK_EVERY)
-        is_quiet_now, now = is_quiet(self.service), time.monotonic()
-        if is_quiet_now:
-            self._clock.advance(min(self._speed * (now - self._ticked), LONGEST_STEP))
-        self._ticked = now
-
     def until(self, has_come: Callable[[], bool], what: str) -> None:
         """Fly until this has come and nothing is on its way; TenantryError where it does not."""
         give_up = time.monotonic() + self._within
-        while not (has_come() and is_quiet(self.service)):
+        while not self.fly(has_come):
             if time.monotonic() > give_up:
                 raise TenantryError(f"{what} did not come within {self._within:.0f} s")
-            self.tick()
+
+    def fly(self, has_come: Callable[[], bool] = lambda: False) -> bool:
+        """Wait a moment; whether it has come, and nothing is on its way. Where it has not and
+        nothing is, hours have passed.
+        """
+        self._check()
+        time.sleep(LOOK_EVERY)
+        passed = self._real_time()
+        if not is_quiet(self.service):
+            return False
+        if has_come():
+            return True
+        self._clock.advance(min(self._speed * passed, LONGEST_STEP))
+        return False
+
+    def _real_time(self) -> float:
+        """Seconds since this was asked last."""
+        before, self._looked_at = self._looked_at, time.monotonic()
+        return self._looked_at - before
 
 
 def is_quiet(service: Service) -> bool:

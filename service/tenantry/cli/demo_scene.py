@@ -118,10 +118,10 @@ class Scene:
             return session.scalar(sent) is not None
 
     def _mails(self) -> list[Entry]:
-        """All that the customer was sent, oldest first."""
+        """All that the customer was sent, in the order in which it became due."""
         files = self._stack.mail.glob(f"*{self._customer_id}*.eml")
-        found = [_read_mail(file) for file in files]
-        return sorted(found, key=lambda entry: entry.at)
+        in_order = sorted(files, key=lambda file: int(file.stem.rpartition("-")[2]))
+        return [_read_mail(file) for file in in_order]
 
     def _commits(self) -> list[Entry]:
         """Those that touched the customer's folder on main, oldest first."""

@@ -1,0 +1,235 @@
+"""The demo in which days pass in seconds: from trial to paid with real processes, and what its time
+waits for.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from tenantry import assets, settings, wiring
+from tenantry.adapters.clock import ShiftedClock
+from tenantry.adapters.database.base import Base
+from tenantry.adapters.database.tables import Deployment, Outbox, Subscription, Tenant
+from tenantry.cli import demo_clock
+from tenantry.cli.demo_clock import LONGEST_STEP, Flight, is_quiet
+from tenantry.cli.demo_stack import Stack, settings_of
+from tenantry.cli.demo_walk import plan_to_pay
+from tenantry.core import naming
+from tenantry.core.errors import ProgramError, TenantryError
+from tenantry.core.model import Status
+from tests.invariants import check_invariants
+from tests.ports import free_port_and_next
+from tests.programs import require
+from tests.system.test_whole_way import processes_with
+from tests.system.world import World, make_world
+
+# stage, status, plan, whether the instance answers, mails, commits
+WALK = [
+    ("trialing", "ready", "starter", True, 2, 1),
+    ("trialing", "ready", "starter", True, 1, 0),  # 7 days left
+    ("trialing", "ready", "starter", True, 1, 0),  # 2 days left
+    ("read_only", "read_only", "starter", True, 1, 1),
+    ("read_only", "read_only", "starter", True, 1, 0),  # suspended tomorrow
+    ("suspended", "suspended", "starter", False, 1, 1),
+    ("active", "ready", "professional", True, 2, 1),
+]
+DAYS = [0, 7, 12, 15, 17, 18, 18]  # after the signup's; a trial ends with its day 14
+MAILS = [
+    "welcome", "is ready", "7 days left", "2 days left", "trial has ended",
+    "is suspended on", "is suspended", "payment", "plan is Professional",
+]  # fmt: skip
+STATES = [
+    ("starter", "active"),
+    ("starter", "read-only"),
+    ("starter", "suspended"),
+    ("professional", "active"),
+]
+
+
+@pytest.mark.timeout(240)
+def test_once_with_a_speed_goes_from_trial_to_paid_and_leaves_no_process(tmp_path: Path) -> None:
+    for program in ("kubeseal", "kustomize"):
+        require(program)
+    stack = Stack(tmp_path / "demo", free_port_and_next(), assets.path("tenant_templates"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "tenantry", "demo", "--once", "--json", "--clock-speed", "5",
+         "--data", str(stack.data), "--port", str(stack.port)],
+        check=False, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout.splitlines()[-1])
+    assert result.keys() == {
+        "customer_id", "namespace", "instance_url", "commit", "repository", "status", "seconds",
+        "license", "walk",
+    }  # fmt: skip
+    assert (result["status"], result["license"]["valid"]) == ("ready", True)
+    assert result["seconds"].keys() == {"signup", "published", "synced", "ready"}
+    check_steps(result["walk"]["steps"])
+    license_ = result["walk"]["license"]
+    assert [license_[name] for name in ("valid", "kind", "plan")] == [True, "paid", "professional"]
+    assert states_in_git(stack, result["customer_id"]) == STATES
+    check_all(stack)
+    assert processes_with(str(tmp_path)) == []
+
+
+def check_steps(steps: list[dict[str, Any]]) -> None:
+    """Everything came once, in its order, on its day."""
+    found = [
+        (*(each[name] for name in ("stage", "status", "plan", "answers")),
+         len(each["mails"]), len(each["commits"]))
+        for each in steps
+    ]  # fmt: skip
+    assert found == WALK
+    subjects = [mail["subject"] for step in steps for mail in step["mails"]]
+    assert all(part.lower() in said.lower() for part, said in zip(MAILS, subjects, strict=True))
+    assert max(Counter(subjects).values()) == 1
+    days = [datetime.fromisoformat(each["at"]).date() for each in steps]
+    assert [(day - days[0]).days for day in days] == DAYS
+
+
+def states_in_git(stack: Stack, customer_id: str) -> list[tuple[str, str]]:
+    """Plan and state at each commit of the customer's folder, oldest first."""
+    file = f"{naming.folder_of(customer_id)}/tenant.json"
+    shown = [
+        json.loads(git(stack, "show", f"{commit}:{file}"))
+        for commit in git(stack, "log", "--reverse", "--format=%H", "main", "--", file).split()
+    ]
+    return [(each["plan"], each["state"]) for each in shown]
+
+
+def git(stack: Stack, *arguments: str) -> str:
+    asked = ["git", f"--git-dir={stack.repository}", *arguments]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+
+
+def check_all(stack: Stack) -> None:
+    """The invariants, through a service that has the demo's own time."""
+    service = wiring.build(settings.load(**settings_of(stack)))
+    secret = stack.billing_secret.read_text()
+    check_invariants(service, canaries=[secret], logs=stack.logs)
+    service.database.close()
+
+
+# --- What time waits for ---
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """With one customer."""
+    folder = tmp_path_factory.mktemp("town")
+    world = make_world(folder, f"sqlite:///{folder}/tenantry.db")
+    world.sign_up()
+    yield world
+    world.service.database.close()
+
+
+@pytest.fixture
+def world(town: World) -> World:
+    """The same, with nothing on its way."""
+    now = town.clock()
+    calm = {"generation": 1, "published_generation": 1, "status": Status.READY}
+    set_all(town, Tenant, **calm, unsettled_since=None, set_aside=None)
+    set_all(town, Deployment, published_at=now, ready_at=now)
+    set_all(town, Outbox, sent_at=now, withheld_at=None, refused_at=None)
+    set_all(town, Subscription, look_at=now + timedelta(days=1))
+    return town
+
+
+def set_all(world: World, table: type[Base], **values: object) -> None:
+    with world.service.database.write() as session:
+        session.execute(update(table).values(**values))
+
+
+def flight(
+    world: World, stack: Stack, *, speed: float = 5, check: Callable[[], None] = lambda: None
+) -> Flight:
+    return Flight(stack, world.service, speed=speed, check=check)
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return Stack(tmp_path, 4000, tmp_path)
+
+
+def ahead(stack: Stack) -> timedelta:
+    return ShiftedClock(stack.clock)() - datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        (Subscription, {"look_at": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (Outbox, {"sent_at": None}),
+        (Tenant, {"generation": 7}),
+        (Tenant, {"status": Status.PROVISIONING}),
+        (Tenant, {"unsettled_since": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (Deployment, {"ready_at": None}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else value.__name__,
+)
+def test_time_waits_for_what_is_on_its_way(
+    world: World, stack: Stack, table: type[Base], values: dict[str, Any]
+) -> None:
+    assert is_quiet(world.service)
+    set_all(world, table, **values)
+    assert not is_quiet(world.service)
+    assert not flight(world, stack).fly(lambda: True)
+    assert not stack.clock.exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "values"),
+    [
+        (Outbox, {"sent_at": None, "withheld_at": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (Outbox, {"sent_at": None, "refused_at": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (Tenant, {"generation": 7, "set_aside": "cannot be published"}),
+        (Tenant, {"status": Status.FAILED}),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else value.__name__,
+)
+def test_time_waits_for_nothing_that_time_does_not_bring(
+    world: World, table: type[Base], values: dict[str, Any]
+) -> None:
+    set_all(world, table, **values)
+    assert is_quiet(world.service)
+
+
+def test_time_flies_in_small_steps_until_it_has_come(world: World, stack: Stack) -> None:
+    looks = iter([False, False, True])
+    flying = flight(world, stack, speed=1e6)
+    flying.until(lambda: next(looks), "the third look")
+    assert abs(ahead(stack) - 2 * LONGEST_STEP) < timedelta(hours=1)
+
+
+def test_what_does_not_come_is_named(
+    world: World, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_clock, "LONGEST_WAIT", 0.0)
+    with pytest.raises(TenantryError, match=r"^the mail did not come within"):
+        flight(world, stack, speed=1e6).until(lambda: False, "the mail")
+
+
+def test_flight_ends_with_a_part_of_the_demo(world: World, stack: Stack) -> None:
+    def end() -> None:
+        raise ProgramError("the worker has ended")
+
+    with pytest.raises(ProgramError, match="worker"):
+        flight(world, stack, check=end).until(lambda: True, "nothing")
+
+
+@pytest.mark.parametrize(("trial", "paid"), [("a", "b"), ("b", "c"), ("c", "c")])
+def test_next_plan_is_paid_for_where_there_is_one(world: World, trial: str, paid: str) -> None:
+    product = world.service.product
+    plans = dict.fromkeys("abc", next(iter(product.plans.values())))
+    rules = product.trial.model_copy(update={"plan": trial})
+    assert plan_to_pay(product.model_copy(update={"plans": plans, "trial": rules})) == paid
