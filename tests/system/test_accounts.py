@@ -40,6 +40,7 @@ from tenantry.core.trial import trial_ends_at
 from tenantry.flows import housekeeping
 from tenantry.flows.accounts import confirming, logins, passwords, releasing, tokens
 from tenantry.flows.accounts.entry import WrongLogin, log_in
+from tenantry.flows.accounts.listing import list_accounts
 from tenantry.flows.accounts.logins import LoggedIn, find_login
 from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.signups.signup import SignedUp
@@ -119,7 +120,7 @@ def ask_again(world: World, customer: SignedUp) -> None:
 
 
 def is_listed(world: World, customer: SignedUp) -> bool:
-    listed = releasing.list_accounts(world.service, waiting=True)
+    listed = list_accounts(world.service, waiting=True)
     return customer.customer_id in [each.customer_id for each in listed]
 
 

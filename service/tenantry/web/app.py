@@ -11,13 +11,17 @@ from tenantry.web.api import billing, deployment, documentation, hooks
 from tenantry.web.api import signup as signup_api
 from tenantry.web.context import bind_service, start_request
 from tenantry.web.operations import page
-from tenantry.web.pages import account, signup, status
+from tenantry.web.pages import account, confirm, reset, signup, status
+from tenantry.web.pages import login as login_page
 from tenantry.web.pages.formats import FILTERS
 
 _BLUEPRINTS = (
     signup.blueprint,
     status.blueprint,
     account.blueprint,
+    login_page.blueprint,
+    reset.blueprint,
+    confirm.blueprint,
     signup_api.blueprint,
     deployment.blueprint,
     documentation.blueprint,

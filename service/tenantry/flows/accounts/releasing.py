@@ -7,8 +7,6 @@ days of the trial begin then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import structlog
@@ -31,7 +29,7 @@ from tenantry.core.review import ChangeKind, Mode, lay_on
 from tenantry.core.subscription import license_term
 from tenantry.core.trial import trial_ends_at
 from tenantry.flows import outbox, status
-from tenantry.flows.accounts.waiting import APPROVAL, CONFIRMATION, is_waiting, waits_for
+from tenantry.flows.accounts.waiting import APPROVAL, is_waiting, waits_for
 from tenantry.flows.license import issue_again
 from tenantry.flows.reviewing.changes import waiting_signup
 from tenantry.flows.rows import locked
@@ -41,45 +39,6 @@ from tenantry.flows.subscriptions.booking import booking_of
 log = structlog.get_logger()
 
 DECLINED = "declined"
-
-
-@dataclass(frozen=True)
-class Account:
-    """A customer in an operator's list."""
-
-    customer_id: str
-    email: str
-    company_name: str
-    created_at: datetime
-    email_confirmed_at: datetime | None
-    approved_at: datetime | None
-    waits_for: str | None  # a reason code
-
-    def as_json(self) -> dict[str, object]:
-        """For programs."""
-        return {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in asdict(self).items()
-        }
-
-    def as_text(self) -> str:
-        """For people."""
-        facts = (f"{self.created_at:%Y-%m-%d %H:%M}", self.email, self.company_name)
-        return "  ".join((self.customer_id, *facts, self.waits_for or "-"))
-
-
-def list_accounts(service: Service, *, waiting: bool) -> Sequence[Account]:
-    """All customers, or those who wait, the oldest first; erased ones are nobody any more."""
-    rows = (
-        select(Customer, Tenant)
-        .join(Tenant, Tenant.customer_id == Customer.customer_id)
-        .where(Customer.erased_at.is_(None))
-        .order_by(Customer.created_at, Customer.customer_id)
-    )
-    if waiting:
-        rows = rows.where(Tenant.generation == 0, Tenant.reason_code.in_((CONFIRMATION, APPROVAL)))
-    with service.database.read() as session:
-        return [_account(*row) for row in session.execute(rows)]
 
 
 def approve(service: Service, customer_id: str, *, actor: str) -> bool:
@@ -152,9 +111,11 @@ def release(
 
 
 def lock(session: Session, customer_id: str) -> tuple[Tenant, Customer]:
-    """The customer and its tenant, locked; NotFound where there is none."""
+    """The customer and its tenant, locked; NotFound where there is none, or none any more."""
     for tenant in locked(session, [customer_id]):
-        return tenant, session.get_one(Customer, customer_id, with_for_update=True)
+        customer = session.get_one(Customer, customer_id, with_for_update=True)
+        if customer.erased_at is None:
+            return tenant, customer
     raise NotFound(f"there is no customer {customer_id}")
 
 
@@ -198,18 +159,6 @@ def _start(service: Service, session: Session, tenant: Tenant, actor: str, now: 
         tenant.generation = 1
     else:
         session.add(waiting_signup(tenant.customer_id, actor=actor, now=now))
-
-
-def _account(customer: Customer, tenant: Tenant) -> Account:
-    return Account(
-        customer.customer_id,
-        customer.email,
-        customer.company_name,
-        customer.created_at,
-        customer.email_confirmed_at,
-        customer.approved_at,
-        tenant.reason_code if is_waiting(tenant) else None,
-    )
 
 
 def _audit(customer_id: str, action: str, actor: str, now: datetime) -> Audit:

@@ -1,0 +1,73 @@
+"""Set another password (R8). The address of the second page is a secret, and good once."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response, render_template
+
+from tenantry.core.errors import InvalidInput, NotFound, RateLimited
+from tenantry.flows.accounts.passwords import ask_reset, require_link, set_password
+from tenantry.web.api.models import Problem
+from tenantry.web.bodies import read_fields
+from tenantry.web.context import current_service, requesting_network
+from tenantry.web.operations import page
+from tenantry.web.pages.answers import require_problem, show, show_again
+
+blueprint = Blueprint("reset_page", __name__)
+
+
+@blueprint.get("/reset")
+@page
+def show_request() -> Response:
+    return show(_ask())
+
+
+@blueprint.post("/reset")
+@page
+def request_link() -> Response:
+    service, email = current_service(), read_fields().get("email")
+    try:
+        ask_reset(service, email, network=requesting_network(), now=service.now())
+    except RateLimited as error:
+        problem = require_problem(error)
+        return show_again(_ask(problem=problem), problem, error)
+    return show(_ask(is_sent=True))
+
+
+@blueprint.get("/reset/<token>")
+@page
+def show_reset(token: str) -> Response:
+    service = current_service()
+    try:
+        require_link(service, token, now=service.now())
+    except NotFound:
+        return _void()
+    return show(_form())
+
+
+@blueprint.post("/reset/<token>")
+@page
+def reset(token: str) -> Response:
+    service, typed = current_service(), read_fields().get("password")
+    try:
+        set_password(service, token, typed, now=service.now())
+    except NotFound:
+        return _void()
+    except InvalidInput as error:
+        problem = require_problem(error)
+        return show_again(_form(problem), problem, error)
+    return show(render_template("reset_done.html"))
+
+
+def _void() -> Response:
+    return show(_ask(is_void=True), HTTPStatus.NOT_FOUND)
+
+
+def _ask(*, is_sent: bool = False, is_void: bool = False, problem: Problem | None = None) -> str:
+    return render_template("reset.html", is_sent=is_sent, is_void=is_void, problem=problem)
+
+
+def _form(problem: Problem | None = None) -> str:
+    rules = current_service().password_rules
+    return render_template("reset_password.html", problem=problem, rules=rules)
