@@ -69,6 +69,14 @@ def recount(session: Session, subscription: Subscription, customer: Customer) ->
     keep(subscription, add_up(trial_of(subscription, customer), events))
 
 
+def forget(session: Session, customer_id: str) -> None:
+    """Empty what was told of whom the customer is to others; kinds, plans and dates stay. In the
+    caller's transaction.
+    """
+    told = update(BillingEvent).where(BillingEvent.customer_id == customer_id)
+    session.execute(told.values(billing_customer=None, wrapped=None))
+
+
 def _who(session: Session, told: Told) -> str | None:
     if told.customer_id is not None:
         known = select(Customer.customer_id).where(Customer.customer_id == told.customer_id)
@@ -117,6 +125,9 @@ def _take_up(
     customer_id = tenant.customer_id
     subscription = session.get_one(Subscription, customer_id, with_for_update=True)
     customer = session.get_one(Customer, customer_id)
+    if customer.erased_at is not None:  # kept for people to look at; nothing follows from it
+        forget(session, customer_id)
+        return
     fresh = {each.event.id for each in told}
     known = [each for each in _events(session, customer_id) if each.id not in fresh]
     _link(session, subscription)
