@@ -11,6 +11,7 @@ from tenantry.cli.bulk import opened
 from tenantry.cli.terminal import echo
 from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.flows.accounts import releasing
+from tenantry.flows.accounts.listing import list_accounts
 from tenantry.flows.fleet.bulk import ACTOR
 from tenantry.flows.service import Service
 
@@ -30,7 +31,7 @@ def list_command(waiting: bool, as_json: bool) -> None:
     reason code of what they wait for.
     """
     with opened() as service:
-        for each in releasing.list_accounts(service, waiting=waiting):
+        for each in list_accounts(service, waiting=waiting):
             echo(json.dumps(each.as_json()) if as_json else each.as_text())
 
 
