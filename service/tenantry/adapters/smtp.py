@@ -71,9 +71,7 @@ class SmtpServer:
         with self._lock:
             connection = self._connect()
             try:
-                connection.send_message(
-                    message, from_addr=parseaddr(self._sender)[1], to_addrs=[letter.to]
-                )
+                _hand_over(connection, parseaddr(self._sender)[1], letter.to, bytes(message))
             except (smtplib.SMTPException, OSError) as error:
                 failure = _blame(error)
                 if isinstance(failure, MailUnreachable):
@@ -142,11 +140,27 @@ class SmtpServer:
             return f"{where} does not accept the user name and password: {_words(error)}"
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"{where} has a certificate that we do not trust: {error.verify_message}"
-        if isinstance(error, TimeoutError):
+        if _timed_out(error):
             return f"{where} did not answer within {self._access.timeout:g} s"
         if isinstance(error, smtplib.SMTPResponseException):
             return f"{where} answered {_words(error)}"
         return f"{where} is not usable: {error}"
+
+
+def _hand_over(connection: smtplib.SMTP, sender: str, to: str, message: bytes) -> None:
+    """As `send_message` does, which would write ">From" where a line begins with "From"."""
+    options: list[str] = []
+    if not to.isascii():
+        connection.ehlo_or_helo_if_needed()
+        if not connection.has_extn("smtputf8"):
+            raise smtplib.SMTPNotSupportedError
+        options = ["SMTPUTF8", "BODY=8BITMIME"]
+    connection.sendmail(sender, [to], message, options)
+
+
+def _timed_out(error: Exception) -> bool:
+    """Whether the server did not answer in time; smtplib says so in the cause alone."""
+    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
 
 
 def _blame(error: Exception) -> MailError:
@@ -160,7 +174,7 @@ def _blame(error: Exception) -> MailError:
         return MailError(f"the mail server does not take mail from us: {_words(error)}")
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return MailRefused("the mail server knows no addresses beyond ASCII (SMTPUTF8)")
-    if isinstance(error, TimeoutError):
+    if _timed_out(error):
         return MailUnreachable("the mail server did not answer in time")
     if isinstance(error, smtplib.SMTPResponseException):
         return MailUnreachable(f"the mail server answered {_words(error)}")
