@@ -12,18 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, expect
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tenantry.core.model import SETTLED, Status
 from tenantry.core.reasons import tell_customer
-from tests.programs import require
 from tests.web.stage import Stage
 
 expect.set_options(timeout=20_000)  # milliseconds; a busy machine is slow, not wrong
 
 SCREENSHOTS = Path(__file__).parent.parent / ".screenshots"
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PHONE = ViewportSize(width=360, height=740)
 DESK = ViewportSize(width=1280, height=800)
 WIDTHS = pytest.mark.parametrize("size", [PHONE, DESK], ids=["360", "1280"])
@@ -87,15 +85,6 @@ class Site:
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"{message.text} {message.location}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = require("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=SWITCHES)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -204,7 +193,7 @@ def test_everything_can_be_done_by_keyboard(site: Site) -> None:
         page.goto("/")
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to content")).to_be_in_viewport()
-        for _ in range(2):
+        for _ in range(3):
             page.keyboard.press("Tab")
         for text in ("test@example.com", "Test Corp", "Ada Lovelace", "SecurePass123"):
             assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
@@ -217,7 +206,7 @@ def test_everything_can_be_done_by_keyboard(site: Site) -> None:
         site.stage.make_ready(next(iter(site.stage.views)))
         link = page.get_by_role("link", name="Open Acme Monitor")
         expect(link).to_be_visible()
-        for _ in range(3):
+        for _ in range(4):
             page.keyboard.press("Tab")
         expect(link).to_be_focused()
 

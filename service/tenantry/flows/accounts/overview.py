@@ -32,6 +32,7 @@ class Offer:
     plan: Plan
     payment_link: str | None
     is_booked: bool
+    is_upgrade: bool
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,12 @@ def _license(session: Session, tenant: Tenant) -> LicenseFacts:
 def _offers(
     service: Service, customer_id: str, booking: Booking, stage: Stage
 ) -> tuple[Offer, ...]:
+    plans = service.product.plans
     runs = booking.is_paid and stage in (Stage.ACTIVE, Stage.PAST_DUE)
+    below = list(plans).index(booking.plan) if booking.plan in plans else -1
     return tuple(
-        Offer(plan, _payment_link(plan, customer_id), runs and name == booking.plan)
-        for name, plan in service.product.plans.items()
+        Offer(plan, _payment_link(plan, customer_id), runs and name == booking.plan, place > below)
+        for place, (name, plan) in enumerate(plans.items())
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from flask import Blueprint, Response, render_template, request
 
 from tenantry.core.errors import InvalidInput
@@ -14,9 +12,9 @@ from tenantry.flows.accounts.overview import read_license, read_overview
 from tenantry.web.api.models import Problem
 from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service
-from tenantry.web.errors import problem_of
-from tenantry.web.login import LoggedIn, check_form, require_login
+from tenantry.web.login import HOME, LoggedIn, check_form, require_login
 from tenantry.web.operations import page
+from tenantry.web.pages.answers import go, require_problem, show, show_again
 from tenantry.web.pages.words import (
     ANSWERING,
     STAGES,
@@ -39,7 +37,7 @@ _DONE = {
 @blueprint.get("/account")
 @page
 def show_account() -> Response:
-    return _answer(_render(require_login()))
+    return show(_render(require_login()))
 
 
 @blueprint.get("/account/license")
@@ -59,7 +57,7 @@ def ask_to_cancel() -> Response:
     if not view.can_cancel:
         return _back()
     told = tell_phases(view.if_cancelled, view.booking.time_zone, service.now())
-    return _answer(render_template("account_cancel.html", view=view, told=list(told)))
+    return show(render_template("account_cancel.html", view=view, told=list(told)))
 
 
 @blueprint.post("/account/cancel")
@@ -85,7 +83,8 @@ def change_time_zone() -> Response:
     try:
         choices.change_time_zone(current_service(), login.customer_id, zone)
     except InvalidInput as error:
-        return _answer(_render(login, problem_of(error), str(zone)), HTTPStatus.BAD_REQUEST)
+        problem = require_problem(error)
+        return show_again(_render(login, problem, str(zone)), problem, error)
     return _back("time-zone")
 
 
@@ -109,14 +108,7 @@ def _sent() -> tuple[LoggedIn, dict[str, object]]:
 
 
 def _back(done: str | None = None) -> Response:
-    path = f"/account?done={done}" if done else "/account"
-    return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path})
-
-
-def _answer(body: str, status: int = HTTPStatus.OK) -> Response:
-    answer = Response(body, status, mimetype="text/html")
-    answer.headers["X-Robots-Tag"] = "noindex, nofollow"
-    return answer
+    return go(f"{HOME}?done={done}" if done else HOME)
 
 
 def _render(login: LoggedIn, problem: Problem | None = None, zone: str | None = None) -> str:
