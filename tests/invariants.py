@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.base import Base
 from tenantry.adapters.database.tables import (
     Audit,
+    Change,
     Customer,
     Deployment,
     Event,
@@ -39,8 +40,9 @@ from tenantry.adapters.database.tables import (
     Tenant,
 )
 from tenantry.core import naming
-from tenantry.core.model import Status, TenantSpec, may_move
+from tenantry.core.model import LicenseAction, Status, TenantSpec, may_move
 from tenantry.core.overlay import render
+from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.publishing import shards
 from tenantry.flows.service import Cell, Service
 from tests.leaks import forms, plain_forms, readable
@@ -100,6 +102,9 @@ def _check_customer(service: Service, session: Session, customer: Customer) -> N
     assert session.get(Subscription, customer.customer_id) is not None
     assert tenant.name == naming.tenant_name(naming.key_of(customer.customer_id))
     assert 0 <= tenant.published_generation <= tenant.generation
+    if is_waiting(tenant):
+        changes = select(Change.id).where(Change.customer_id == customer.customer_id)
+        assert session.scalars(changes).all() == []
     _check_license(service, session, tenant)
     _check_history(session, tenant)
     _check_audit(session, tenant)
@@ -123,7 +128,10 @@ def _check_license(service: Service, session: Session, tenant: Tenant) -> None:
         tenant.customer_id, row.license_id, row.plan,
     )  # fmt: skip
     assert claims["exp"] == int(row.expires_at.timestamp())
-    history = select(LicenseHistory).where(LicenseHistory.license_id == row.license_id)
+    history = select(LicenseHistory).where(
+        LicenseHistory.license_id == row.license_id,
+        LicenseHistory.action != LicenseAction.REVOKED,
+    )
     (entry,) = session.scalars(history).all()
     assert (entry.customer_id, entry.license_hash, entry.plan) == (
         tenant.customer_id, row.token_hash, row.plan,

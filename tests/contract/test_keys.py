@@ -10,12 +10,14 @@ from pathlib import Path
 
 import jwt
 import pytest
+from structlog.testing import capture_logs
 
 from tenantry import settings, wiring
 from tenantry.core import license as licenses
 from tenantry.core.errors import KeysMissing, SettingsError, TenantryError
 from tenantry.core.keys import read_public_bundle
 from tenantry.flows import keys
+from tenantry.flows.key_folder import KeyFolder
 from tenantry.flows.keys import LICENSE_KEY, PUBLIC_KEY, SEALING_CERTIFICATE, VAULT_KEYS
 from tenantry.settings import CellSettings
 from tests.overlays import private_product
@@ -300,3 +302,67 @@ def test_production_does_not_start_without_the_credentials_that_the_product_asks
     wiring.build(configured.model_copy(update={"environment": "development"})).database.close()
     with pytest.raises(SettingsError, match="MAIN__REGISTRY_CREDENTIALS_FILE"):
         wiring.build(configured)
+
+
+# While the service runs
+
+
+@pytest.fixture
+def folder(production: Path) -> KeyFolder:
+    return KeyFolder(production, production=True)
+
+
+def test_changed_files_are_taken_up_without_a_restart(folder: KeyFolder) -> None:
+    old = folder.keyring()
+    folder.add_next()
+    between = folder.keyring()
+    assert between.signing.kid == old.signing.kid
+    following = folder.next_key()
+    assert following
+    assert set(between.public) == {old.signing.kid, following.kid}
+    folder.use_next()
+    assert folder.keyring().signing.kid == following.kid
+    assert folder.next_key() is None
+    assert folder.keyring().bundle_version() == between.bundle_version()
+    folder.drop([old.signing.kid])
+    assert list(folder.keyring().public) == [following.kid]
+    for path in folder.path.glob("*.pem"):
+        assert (path.name == PUBLIC_KEY) or path.stat().st_mode & 0o077 == 0
+
+
+def test_step_that_was_done_is_not_done_again(folder: KeyFolder) -> None:
+    folder.add_next()
+    texts = {path: path.read_bytes() for path in folder.path.glob("*.pem")}
+    folder.add_next()
+    assert {path: path.read_bytes() for path in folder.path.glob("*.pem")} == texts
+    folder.use_next()
+    signing = (folder.path / LICENSE_KEY).read_bytes()
+    folder.use_next()
+    assert (folder.path / LICENSE_KEY).read_bytes() == signing
+
+
+def test_public_half_that_a_crash_left_out_is_added(folder: KeyFolder) -> None:
+    before = (folder.path / PUBLIC_KEY).read_text()
+    folder.add_next()
+    (folder.path / PUBLIC_KEY).write_text(before)
+    folder.add_next()
+    following = folder.next_key()
+    assert following
+    assert following.kid in folder.keyring().public
+
+
+def test_files_that_cannot_be_used_leave_the_keys_as_they_were(folder: KeyFolder) -> None:
+    before = folder.keyring()
+    (folder.path / PUBLIC_KEY).write_text("nothing")
+    with capture_logs() as logs:
+        assert folder.keyring() is before
+        assert folder.keyring() is before
+    assert [entry["event"] for entry in logs] == ["keys.unusable"]
+
+
+def test_development_keys_stay_development_keys(development: Path) -> None:
+    folder = KeyFolder(development, production=False)
+    folder.add_next()
+    folder.use_next()
+    with pytest.raises(KeysMissing, match="development key"):
+        load_all(development)

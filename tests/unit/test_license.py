@@ -518,3 +518,18 @@ def test_the_python_example_of_the_documentation_works(tmp_path: Path) -> None:
             read_license(bad, bundle, "acme")
     with pytest.raises(refused):
         read_license(token(**good), bundle, "other")
+    for revoked, key, typ in (
+        ([claims(**good)["jti"]], KEY, "license-revocations+jwt"),
+        ([], KEY, "license+jwt"),
+        ([], stranger, "license-revocations+jwt"),
+    ):
+        with pytest.raises(refused):
+            read_license(token(**good), bundle, "acme", list_of(revoked, key, typ))
+    harmless = list_of(["another"], RSA_KEY, "license-revocations+jwt")
+    assert read_license(token(**good), bundle, "acme", harmless)["plan"] == "small"
+
+
+def list_of(ids: list[str], key: SigningKey, typ: str) -> str:
+    body = {"iss": "acme", "aud": "acme", "iat": 1, "revoked": [{"jti": i, "at": 1} for i in ids]}
+    headers = {"typ": typ, "kid": key.kid}
+    return jwt.encode(body, key.key, algorithm=key.algorithm, headers=headers)

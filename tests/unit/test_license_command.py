@@ -159,3 +159,36 @@ def test_a_hostile_token_is_shown_as_text() -> None:
     assert "[link=http://evil]" in result.stdout
     assert "\x1b" not in result.stdout
     assert "\u202e" not in result.stdout
+
+
+# Revoked ones
+
+
+def list_of(*ids: str, key: SigningKey = KEY) -> str:
+    claims = {"iss": "acme", "aud": "acme", "iat": 1, "revoked": [{"jti": i, "at": 1} for i in ids]}
+    headers = {"typ": "license-revocations+jwt", "kid": key.kid}
+    return jwt.encode(claims, key.key, algorithm="EdDSA", headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        (list_of("1", "2"), 1, "The license was revoked."),
+        (list_of("2"), 0, "valid"),
+        ("none", 0, "valid"),
+        (list_of("2", key=new_key()), 1, "The list of revoked licenses does not hold"),
+        ("", 1, "The list of revoked licenses does not hold"),
+    ],
+)
+def test_verify_asks_the_list_of_revoked_licenses(
+    key_file: str, tmp_path: Path, text: str, code: int, said: str
+) -> None:
+    (tmp_path / "list.jwt").write_text(text)
+    result = run("verify", token(), "--key", key_file, "--revocations", str(tmp_path / "list.jwt"))
+    assert (result.exit_code, said in result.output + result.stderr) == (code, True)
+
+
+def test_verify_without_the_list_that_was_named_says_so(key_file: str) -> None:
+    result = run("verify", token(), "--key", key_file, "--revocations", "http://127.0.0.1:1/list")
+    assert result.exit_code == 1
+    assert "connection refused" in result.stderr

@@ -114,6 +114,12 @@ def test_readiness_tells_ids_only(client: FlaskClient, stage: Stage) -> None:
     assert answer.get_json() == bad
 
 
+def test_list_of_revoked_licenses_may_be_kept_for_minutes(client: FlaskClient) -> None:
+    answer = client.get("/.well-known/license-revocations.jwt")
+    assert (answer.mimetype, answer.text) == ("application/jwt", "header.list.signature")
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+
+
 def test_public_keys_may_be_kept_for_minutes(client: FlaskClient) -> None:
     answer = client.get("/.well-known/jwks.json")
     assert answer.get_json() == {"keys": [{"kty": "OKP", "kid": "k1"}]}

@@ -27,12 +27,12 @@ from tenantry.core.errors import DatabaseUnavailable, TenantryError
 from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
 from tenantry.core.model import LicenseAction, State
 from tenantry.core.review import ChangeKind, Mode
-from tenantry.core.subscription import Booking, Moment, license_term, position, renews_at
+from tenantry.core.subscription import Booking, Moment, add_up, license_term, position, renews_at
 from tenantry.flows import outbox
 from tenantry.flows.reviewing.changes import change_tenant, waiting, withdraw
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.booking import booking_of, told_of, trial_of
 
 log = structlog.get_logger()
 ACTOR = "lifecycle"
@@ -96,6 +96,9 @@ def follow(
     if tenant.generation == 0:  # its signup waits, or was declined
         subscription.look_at = now + NOT_THERE_YET
         return
+    if booking.is_paid and _license(session, tenant).kind != "paid":
+        # all that was booked meanwhile is paid for now: what waited for a review waits no longer
+        plan = add_up(trial_of(subscription, customer), told_of(session, tenant.customer_id)).plan
     asked = _asked(service, session, tenant, subscription, booking, stands.moment, plan, now)
     if asked:
         cell = service.cells[tenant.cell]
@@ -193,7 +196,8 @@ def _renewal(
     service: Service, session: Session, tenant: Tenant, booking: Booking, moment: Moment
 ) -> datetime | None:
     """When the license has to be renewed; None where it has not."""
-    if not booking.is_paid or moment.state != State.ACTIVE:
+    is_deleted = tenant.approved["state"] == State.DELETING
+    if not booking.is_paid or moment.state != State.ACTIVE or is_deleted:
         return None
     return _renewal_of(service, _license(session, tenant))
 
