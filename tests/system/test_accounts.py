@@ -44,6 +44,7 @@ from tenantry.flows.accounts.listing import list_accounts
 from tenantry.flows.accounts.logins import LoggedIn, find_login
 from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.signups.signup import SignedUp
+from tenantry.flows.status import read_status
 from tests import migrated
 from tests.invariants import check_invariants
 from tests.system.world import PASSWORD, World, make_world
@@ -251,7 +252,7 @@ def test_reset_sets_the_password_once_and_ends_all_sessions(world: World) -> Non
     token = link(world, customer)
     with pytest.raises(InvalidInput, match="at least 8"):
         set_password(world, token, "short")
-    passwords.require_link(world.service, token, now=world.clock())
+    assert passwords.address_of(world.service, token, now=world.clock()) == customer.email
     set_password(world, token)
     assert session_of(world, session) is None
     with pytest.raises(WrongLogin):
@@ -261,7 +262,7 @@ def test_reset_sets_the_password_once_and_ends_all_sessions(world: World) -> Non
     with pytest.raises(NotFound):
         set_password(world, token, PASSWORD)
     with pytest.raises(NotFound):
-        passwords.require_link(world.service, token, now=world.clock())
+        passwords.address_of(world.service, token, now=world.clock())
 
 
 def test_racing_resets_with_one_link_set_one_password(world: World) -> None:
@@ -330,6 +331,8 @@ def test_a_signup_that_waits_publishes_nothing(world: World) -> None:
         0, "pending", "awaiting_confirmation",
     )  # fmt: skip
     assert count(world, Change, customer) == 0
+    world.wait(24 * 60)
+    assert not read_status(world.service, token=customer.status_token).late
     with pytest.raises(ChangeRefused, match="waits for its confirmation"):
         request_change(
             world.service, world.cell, customer.customer_id, ChangeKind.LICENSE, {}, actor="o"

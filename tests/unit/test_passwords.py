@@ -6,10 +6,10 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 
 from tenantry.adapters import passwords
 
@@ -64,3 +64,24 @@ def test_a_hash_is_of_its_password() -> None:
     hashed = passwords.hash_password("Kanári-€42")
     assert PasswordHasher().verify(hashed, "Kanári-€42")
     assert hashed != passwords.hash_password("Kanári-€42")
+
+
+@pytest.mark.parametrize("stored", [None, passwords.NO_PASSWORD])
+def test_an_account_that_is_not_there_takes_as_much_work(
+    monkeypatch: pytest.MonkeyPatch, stored: str | None
+) -> None:
+    against: list[str] = []
+
+    class Hasher(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
+            against.append(str(hash))
+            return super().verify(hash, password)
+
+    monkeypatch.setattr(passwords, "_HASHER", Hasher(2, 19 * 1024, 1))
+    assert not passwords.verify_password(stored, "a password")
+    (dummy,) = against
+    assert extract_parameters(dummy) == extract_parameters(passwords.hash_password("another"))
+
+
+def test_a_stored_value_that_is_no_hash_opens_nothing() -> None:
+    assert not passwords.verify_password("no hash", "no hash")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Deployment, Tenant, Watch
 from tenantry.core.model import Status
+from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.service import Service
 
 SILENCE = timedelta(seconds=60)  # without an answer, after which what was seen counts as old
@@ -43,9 +44,11 @@ def unknown_since(
 
 
 def is_late(tenant: Tenant, latest: Deployment, ready_within: timedelta, now: datetime) -> bool:
-    """Whether the tenant's latest deployment is on its way for longer than that. Time in which a
-    person reviews it does not count.
+    """Whether the tenant's latest deployment is on its way for longer than that. Time in which it
+    waits for a person does not count.
     """
+    if is_waiting(tenant):
+        return False
     if latest.outcome or tenant.status in (Status.AWAITING_REVIEW, Status.FAILED):
         return False
     return now - (latest.published_at or latest.wanted_at) > ready_within

@@ -42,9 +42,9 @@ class SeeOther(HTTPException):
 
 
 def register(app: Flask) -> None:
-    """Has every page refuse what comes from elsewhere, and templates know the session."""
+    """Has every page refuse what comes from elsewhere, and templates know `form_token`."""
     app.before_request(_refuse_other_origins)
-    app.jinja_env.globals.update(form_token=form_token, current_login=current_login)
+    app.jinja_env.globals.update(form_token=form_token)
 
 
 def current_login() -> LoggedIn | None:

@@ -42,16 +42,19 @@ def ask_reset(service: Service, email: object, *, network: str, now: datetime) -
             send_link(service, session, customer_id, _PURPOSE, now=now)
 
 
-def require_link(service: Service, token: str, *, now: datetime) -> None:
-    """NotFound where the link sets no password: it was used, is too old, or never was."""
+def address_of(service: Service, token: str, *, now: datetime) -> str:
+    """The e-mail that the link was sent to; NotFound where it sets no password: it was used, is
+    too old, or never was.
+    """
     with service.database.read() as session:
-        tokens.owner(session, token, _PURPOSE, now=now)
+        customer_id = tokens.owner(session, token, _PURPOSE, now=now)
+        return session.get_one(Customer, customer_id).email
 
 
 def set_password(service: Service, token: str, typed: object, *, now: datetime) -> None:
     """Set the password by the rules of a signup, end all sessions, and take the address as
     confirmed, since the link was sent there. InvalidInput leaves the link good; NotFound as
-    `require_link`.
+    `address_of`.
     """
     with service.database.read() as session:
         customer = session.get_one(Customer, tokens.owner(session, token, _PURPOSE, now=now))

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, render_template
 
 from tenantry.core.errors import InvalidInput, NotFound, RateLimited
-from tenantry.flows.accounts.passwords import ask_reset, require_link, set_password
+from tenantry.flows.accounts.passwords import address_of, ask_reset, set_password
 from tenantry.web.api.models import Problem
 from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service, requesting_network
@@ -40,10 +40,9 @@ def request_link() -> Response:
 def show_reset(token: str) -> Response:
     service = current_service()
     try:
-        require_link(service, token, now=service.now())
+        return show(_form(address_of(service, token, now=service.now())))
     except NotFound:
         return _void()
-    return show(_form())
 
 
 @blueprint.post("/reset/<token>")
@@ -51,12 +50,13 @@ def show_reset(token: str) -> Response:
 def reset(token: str) -> Response:
     service, typed = current_service(), read_fields().get("password")
     try:
+        email = address_of(service, token, now=service.now())
         set_password(service, token, typed, now=service.now())
     except NotFound:
         return _void()
     except InvalidInput as error:
         problem = require_problem(error)
-        return show_again(_form(problem), problem, error)
+        return show_again(_form(email, problem), problem, error)
     return show(render_template("reset_done.html"))
 
 
@@ -68,6 +68,6 @@ def _ask(*, is_sent: bool = False, is_void: bool = False, problem: Problem | Non
     return render_template("reset.html", is_sent=is_sent, is_void=is_void, problem=problem)
 
 
-def _form(problem: Problem | None = None) -> str:
+def _form(email: str, problem: Problem | None = None) -> str:
     rules = current_service().password_rules
-    return render_template("reset_password.html", problem=problem, rules=rules)
+    return render_template("reset_password.html", email=email, problem=problem, rules=rules)
