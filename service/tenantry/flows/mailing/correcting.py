@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import AccountToken, Audit, Customer, Outbox
 from tenantry.core.errors import ChangeRefused, EmailTaken, NotFound
-from tenantry.core.mail import OF_ACCOUNT, MailKind
+from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, MailKind
 from tenantry.core.signup import email_key, normalize_email
 from tenantry.flows import outbox
 from tenantry.flows.service import Service
@@ -120,15 +120,17 @@ def resend(
 
 
 def _take_up(session: Session, customer_id: str, kind: MailKind | None = None) -> int:
-    """Make due now what was not sent; how many mails."""
-    conditions: list[ColumnElement[bool]] = [
-        Outbox.customer_id == customer_id,
-        Outbox.sent_at.is_(None),
-        Outbox.withheld_at.is_(None),
-    ]
-    if kind is not None:
-        conditions.append(Outbox.kind == kind)
-    unsent = update(Outbox).where(*conditions).values(refused_at=None, retry_at=None)
+    """Make due now what was not sent, to the customer or of that kind; how many mails."""
+    unsent = (
+        update(Outbox)
+        .where(
+            Outbox.customer_id == customer_id,
+            Outbox.sent_at.is_(None),
+            Outbox.withheld_at.is_(None),
+            Outbox.kind.not_in(FOR_SUPPORT) if kind is None else Outbox.kind == kind,
+        )
+        .values(refused_at=None, retry_at=None)
+    )
     found = session.execute(unsent.execution_options(synchronize_session=False))
     return int(getattr(found, "rowcount", 0))
 

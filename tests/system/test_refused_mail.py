@@ -1,0 +1,288 @@
+"""An address that a mail server refuses for good: believed, told, corrected, written to again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from tenantry.adapters.database.tables import AccountToken, Audit, Customer, Outbox
+from tenantry.adapters.mail import Letter
+from tenantry.core.errors import (
+    ChangeRefused,
+    EmailTaken,
+    InvalidInput,
+    MailError,
+    MailRefused,
+    MailUnreachable,
+    NotFound,
+    RecipientRefused,
+)
+from tenantry.core.mail import MailKind
+from tenantry.core.model import TokenPurpose
+from tenantry.flows import outbox
+from tenantry.flows.mailing.correcting import correct_address, list_unsent, resend
+from tenantry.flows.mailing.sending import send_due
+from tenantry.flows.signups.signup import SignedUp
+from tests.system.world import World
+
+# what follows is tried on both databases where rows decide it
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+TAKEN = "right@example.com"
+
+
+@dataclass
+class Server:
+    """A mail server that answers some addresses with an error."""
+
+    errors: dict[str, MailError] = field(default_factory=dict)
+    letters: list[Letter] = field(default_factory=list)
+
+    def send(self, letter: Letter, _: datetime) -> None:
+        if letter.to in self.errors:
+            raise self.errors[letter.to]
+        self.letters.append(letter)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def server(world: World) -> Server:
+    server = Server()
+    world.service = replace(world.service, mailbox=server, support_mail="support@example.com")
+    return server
+
+
+@pytest.fixture
+def refused(world: World, server: Server) -> SignedUp:
+    """A customer whose welcome mail was refused."""
+    signed_up = world.sign_up()
+    server.errors[signed_up.email] = RecipientRefused("550 no such user")
+    assert send(world) == 0
+    return signed_up
+
+
+def send(world: World) -> int:
+    return send_due(world.service, now=world.clock())
+
+
+def put(world: World, signed_up: SignedUp, kind: MailKind) -> None:
+    with world.service.database.write() as session:
+        outbox.put(session, customer_id=signed_up.customer_id, kind=kind, now=world.clock())
+
+
+def correct(world: World, signed_up: SignedUp, address: str) -> int:
+    return correct_address(
+        world.service, signed_up.customer_id, address, actor="operator", now=world.clock()
+    )
+
+
+def again(world: World, signed_up: SignedUp, kind: MailKind | None = None) -> int:
+    return resend(world.service, signed_up.customer_id, kind, actor="operator", now=world.clock())
+
+
+def customer(world: World, signed_up: SignedUp) -> Customer:
+    with world.service.database.read() as session:
+        return session.get_one(Customer, signed_up.customer_id)
+
+
+def states(world: World) -> list[tuple[str, str]]:
+    return [(each.kind, each.state) for each in list_unsent(world.service, refused=False)]
+
+
+def forget(world: World) -> None:
+    """The world ends with a look into its mailbox, which was none of ours."""
+    with world.service.database.write() as session:
+        session.query(Outbox).delete()
+
+
+@pytest.fixture(autouse=True)
+def letters_are_not_looked_for(world: World) -> object:
+    original = world.service
+    yield
+    world.service = replace(world.service, mailbox=original.mailbox)
+    forget(world)
+
+
+def test_refused_address_is_marked_told_and_written_to_no_more(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    assert customer(world, refused).email_refused_at is not None
+    put(world, refused, MailKind.READY)
+    other = world.sign_up()
+    assert send(world) == 2  # to support, and to somebody else
+    assert [letter.to for letter in server.letters] == ["support@example.com", other.email]
+    assert refused.customer_id in server.letters[0].subject
+    assert refused.email not in server.letters[0].text
+    assert states(world) == [("welcome", "refused"), ("ready", "held")]
+    (only,) = list_unsent(world.service, refused=True)
+    assert (only.kind, only.attempts, only.last_error) == ("welcome", 1, "550 no such user")
+    world.clock.time += timedelta(days=30)
+    assert send(world) == 0
+
+
+@on_sqlite
+def test_support_is_told_of_an_address_once_a_day(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    assert correct(world, refused, refused.email) == 1  # it is right, says the operator
+    assert send(world) == 1
+    assert [letter.to for letter in server.letters] == ["support@example.com"]
+    assert states(world) == [("welcome", "refused")]
+
+
+@on_sqlite
+def test_logs_name_no_address(world: World, server: Server) -> None:
+    signed_up = world.sign_up()
+    server.errors[signed_up.email] = RecipientRefused("550 no such user")
+    with capture_logs() as entries:
+        send(world)
+    assert [entry["event"] for entry in entries] == ["mail.refused"]
+    assert signed_up.email not in str(entries)
+
+
+def test_corrected_address_gets_all_that_waits(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    put(world, refused, MailKind.READY)
+    assert correct(world, refused, " Right@EXAMPLE.com ") == 2
+    assert send(world) == 3
+    to_customer = [each for each in server.letters if each.to != "support@example.com"]
+    assert {letter.to for letter in to_customer} == {"Right@example.com"}
+    assert "/status/" in to_customer[0].text
+    assert states(world) == []
+    found = customer(world, refused)
+    assert (found.email, found.email_key) == ("Right@example.com", TAKEN)
+    assert (found.email_refused_at, found.email_confirmed_at) == (None, None)
+    with world.service.database.read() as session:
+        done = select(Audit).where(Audit.action == "customer.address_corrected")
+        assert "example.com" not in str(session.scalars(done).one().details)
+
+
+@on_sqlite
+def test_links_that_the_old_address_got_are_worth_nothing(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    with world.service.database.write() as session:
+        now = world.clock()
+        session.add(
+            AccountToken(
+                token_hash="0" * 64,
+                customer_id=refused.customer_id,
+                purpose=TokenPurpose.RESET,
+                created_at=now,
+                expires_at=now + timedelta(hours=1),
+            )
+        )
+    correct(world, refused, TAKEN)
+    with world.service.database.read() as session:
+        assert session.get_one(AccountToken, "0" * 64).used_at is not None
+
+
+def test_address_must_be_one_and_nobody_elses(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    other = world.sign_up()
+    with pytest.raises(InvalidInput):
+        correct(world, refused, "nobody")
+    with pytest.raises(EmailTaken):
+        correct(world, refused, other.email.upper())
+    with pytest.raises(NotFound):
+        correct_address(world.service, "cust-unknown", TAKEN, actor="t", now=world.clock())
+    assert customer(world, refused).email == refused.email
+
+
+@on_sqlite
+def test_address_that_was_corrected_meanwhile_is_not_blamed(world: World, server: Server) -> None:
+    signed_up = world.sign_up()
+
+    class Slow(Server):
+        def send(self, letter: Letter, now: datetime) -> None:
+            if letter.to == signed_up.email:
+                correct(world, signed_up, TAKEN)
+                raise RecipientRefused
+            super().send(letter, now)
+
+    slow = Slow()
+    world.service = replace(world.service, mailbox=slow)
+    assert send(world) == 0
+    assert customer(world, signed_up).email_refused_at is None
+    assert send(world) == 1
+    assert [letter.to for letter in slow.letters] == [TAKEN]
+
+
+@on_sqlite
+def test_letter_that_is_refused_is_not_the_address_fault(world: World, server: Server) -> None:
+    signed_up = world.sign_up()
+    server.errors[signed_up.email] = MailRefused("554 looks like spam")
+    assert send(world) == 0
+    assert customer(world, signed_up).email_refused_at is None
+    assert states(world) == [("welcome", "refused")]
+    server.errors.clear()
+    put(world, signed_up, MailKind.READY)
+    assert send(world) == 1
+    assert again(world, signed_up) == 1
+    assert send(world) == 1
+
+
+@on_sqlite
+def test_support_whose_address_is_refused_does_not_cost_the_customer_mail(
+    world: World, server: Server
+) -> None:
+    signed_up = world.sign_up()
+    server.errors["support@example.com"] = RecipientRefused("550 no such user")
+    put(world, signed_up, MailKind.SUPPORT)
+    assert send(world) == 1
+    assert customer(world, signed_up).email_refused_at is None
+    assert states(world) == [("support", "refused")]
+
+
+@on_sqlite
+def test_server_that_is_gone_lets_all_others_wait_where_they_are(
+    world: World, server: Server
+) -> None:
+    first, second = world.sign_up(), world.sign_up()
+    server.errors = dict.fromkeys((first.email, second.email), MailUnreachable("gone"))
+    with pytest.raises(MailUnreachable):
+        send(world)
+    assert [each.attempts for each in list_unsent(world.service, refused=False)] == [1, 0]
+    server.errors.clear()
+    world.wait(2)
+    assert send(world) == 2
+
+
+# Again
+
+
+@on_sqlite
+def test_mail_that_was_sent_is_sent_again_where_its_kind_is_named(
+    world: World, server: Server
+) -> None:
+    signed_up = world.sign_up()
+    send(world)
+    assert again(world, signed_up) == 0
+    assert again(world, signed_up, MailKind.WELCOME) == 1
+    assert send(world) == 1
+    first, second = server.letters
+    assert first.reference != second.reference
+    assert "/status/" not in second.text  # its link is not kept
+    assert "/account" in second.text
+
+
+@on_sqlite
+def test_what_cannot_be_sent_again_says_why(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    with pytest.raises(ChangeRefused, match="mail correct"):
+        again(world, refused)
+    other = world.sign_up()
+    with pytest.raises(NotFound, match="ready"):
+        again(world, other, MailKind.READY)
+    put(world, other, MailKind.RESET)
+    send(world)
+    with pytest.raises(ChangeRefused, match="good once"):
+        again(world, other, MailKind.RESET)
