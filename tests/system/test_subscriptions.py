@@ -8,6 +8,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
+from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
 
@@ -29,8 +30,9 @@ from tenantry.flows import billing
 from tenantry.flows.subscriptions import events
 from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import follow_due
-from tests.system.reviewer import newest
-from tests.system.world import World
+from tests.invariants import check_invariants
+from tests.system.reviewer import Person, newest, review
+from tests.system.world import World, make_world
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PRO = "professional"
@@ -224,6 +226,24 @@ def test_where_all_is_reviewed_a_plan_waits_and_nobody_is_suspended(
     assert stands(reviewed, customer)[-4:] == ("starter", State.ACTIVE, "trial", "starter")
     assert subscription(reviewed, customer).status == Stage.ACTIVE
     assert subscription(reviewed, customer).asked_state == State.ACTIVE
+
+
+@on_sqlite
+def test_who_pays_while_the_signup_waits_gets_the_plan_with_it(
+    tmp_path: Path, database_url: str
+) -> None:
+    world = make_world(tmp_path, database_url, cell={"review_signup": "review"})
+    customer_id = world.sign_up().customer_id
+    review(world)
+    assert pay(world, customer_id, PRO)
+    Person(world).merge(f"tenantry/{customer_id}")
+    review(world)
+    assert stands(world, customer_id)[-4:] == ("starter", State.ACTIVE, "trial", "starter")
+    pass_days(world, 1)
+    assert stands(world, customer_id)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
+    world.publish()
+    check_invariants(world.service)
+    world.service.database.close()
 
 
 @on_sqlite

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from tenantry.adapters.database.tables import Customer, Subscription
-from tenantry.core.subscription import Booking
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import BillingEvent, Customer, Subscription
+from tenantry.core.subscription import Booking, Event, EventKind
 
 
 def booking_of(subscription: Subscription, customer: Customer) -> Booking:
@@ -30,6 +35,17 @@ def trial_of(subscription: Subscription, customer: Customer) -> Booking:
         trial_ends_at=subscription.trial_ends_at,
         plan=subscription.plan,
     )
+
+
+def told_of(session: Session, customer_id: str) -> Sequence[Event]:
+    """What was told of the customer and understood, in no order."""
+    rows = select(BillingEvent).where(
+        BillingEvent.customer_id == customer_id, BillingEvent.kind != EventKind.OTHER
+    )
+    return [
+        Event(row.external_id, EventKind(row.kind), row.at, row.plan, row.until)
+        for row in session.scalars(rows)
+    ]
 
 
 def keep(subscription: Subscription, booking: Booking) -> None:

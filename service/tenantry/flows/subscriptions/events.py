@@ -22,7 +22,7 @@ from tenantry.core.subscription import Event, EventKind, add_up
 from tenantry.flows import outbox
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import keep, trial_of
+from tenantry.flows.subscriptions.booking import keep, told_of, trial_of
 from tenantry.flows.subscriptions.following import follow
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ def recount(session: Session, subscription: Subscription, customer: Customer) ->
     """Add up anew what was told, for a customer whose days end elsewhere. In the caller's
     transaction, with the row locked.
     """
-    events = _events(session, customer.customer_id)
+    events = told_of(session, customer.customer_id)
     keep(subscription, add_up(trial_of(subscription, customer), events))
 
 
@@ -129,9 +129,9 @@ def _take_up(
         forget(session, customer_id)
         return
     fresh = {each.event.id for each in told}
-    known = [each for each in _events(session, customer_id) if each.id not in fresh]
+    known = [each for each in told_of(session, customer_id) if each.id not in fresh]
     _link(session, subscription)
-    events = _events(session, customer_id)
+    events = told_of(session, customer_id)
     if len(events) == len(known):
         return
     session.add_all(_audit(customer_id, each, now) for each in told)
@@ -141,15 +141,13 @@ def _take_up(
     for event in events:
         if event.kind == EventKind.PAID and event not in known:
             _thank(session, customer_id, event, now)
-    # a plan that waited for a review waits no longer once it is paid for
-    is_booked = after.plan != before.plan or after.is_paid > before.is_paid
     follow(
         service,
         session,
         tenant,
         subscription,
         customer,
-        plan=after.plan if is_booked else None,
+        plan=after.plan if after.plan != before.plan else None,
         actor=told[0].actor,
         now=now,
     )
@@ -165,17 +163,6 @@ def _link(session: Session, subscription: Subscription) -> None:
             BillingEvent.billing_customer.in_(known), BillingEvent.customer_id.is_(None)
         )
         session.execute(waiting.values(customer_id=subscription.customer_id))
-
-
-def _events(session: Session, customer_id: str) -> Sequence[Event]:
-    """What was told of the customer and understood, in no order."""
-    rows = select(BillingEvent).where(
-        BillingEvent.customer_id == customer_id, BillingEvent.kind != EventKind.OTHER
-    )
-    return [
-        Event(row.external_id, EventKind(row.kind), row.at, row.plan, row.until)
-        for row in session.scalars(rows)
-    ]
 
 
 def _thank(session: Session, customer_id: str, event: Event, now: datetime) -> None:
