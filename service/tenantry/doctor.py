@@ -28,6 +28,7 @@ from tenantry.core.errors import ProductError, ProgramError, SettingsError, Tena
 from tenantry.core.gittree import folder_id
 from tenantry.core.pull_secret import check_credentials
 from tenantry.flows import keys
+from tenantry.flows.complaints import Look, look
 from tenantry.flows.platforms import records
 from tenantry.settings import CellSettings, Settings, load, unknown_variables
 
@@ -75,6 +76,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     place = "mail.server" if settings.smtp_host else "mail.folder"
     yield _try(place, partial(_mail, settings))
     yield _try("limits.address", partial(_address_limit, settings))
+    yield from _rows(settings)
     vendor = _vendor(settings)
     for name, cell in settings.cells.items():
         yield _try(f"cell.{name}.repository", partial(_repository, cell, name, settings))
@@ -154,6 +156,24 @@ def _database(settings: Settings) -> str:
         f"the database is at {revision or 'nothing'}, not at {schema.head()}",
         remedy="run `tenantry db upgrade`",
     )
+
+
+def _rows(settings: Settings) -> Iterator[Finding]:
+    """What the rows say; nothing where they cannot be read, which is a finding of its own."""
+    try:
+        looks = _look(settings)
+    except TenantryError:
+        return
+    for each in looks:
+        yield Finding(each.id, not each.remedy, each.message, each.remedy)
+
+
+def _look(settings: Settings) -> list[Look]:
+    with closing(wiring.open_database(settings)) as database:
+        if schema.current(database) != schema.head():
+            return []
+        with database.read() as session:
+            return list(look(session, datetime.now(UTC)))
 
 
 def _mail(settings: Settings) -> str:

@@ -20,6 +20,15 @@ from click.testing import CliRunner, Result
 from tenantry import assets, doctor, wiring
 from tenantry.adapters import process
 from tenantry.adapters.database import schema
+from tenantry.adapters.database.session import Database
+from tenantry.adapters.database.tables import (
+    BillingEvent,
+    Customer,
+    Flag,
+    LicenseRow,
+    Subscription,
+    Tenant,
+)
 from tenantry.adapters.git import TenantsRepository, create_bare
 from tenantry.cli.main import cli
 from tenantry.doctor import Finding, examine
@@ -35,6 +44,9 @@ IDS = [
     "keys.license", "keys.vault", "product.files", "database.reachable", "mail.folder",
     "limits.address", "cell.main.repository", "cell.main.platform", "cell.main.sealing",
     "cell.main.argocd",
+]  # fmt: skip
+ROWS = [
+    "flags", "mail.addresses", "billing.customers", "subscriptions.followed", "licenses.renewed",
 ]  # fmt: skip
 
 
@@ -476,3 +488,81 @@ def test_argo_cd_that_is_not_there_is_found(
     with argocd(GOOD) as url:
         (found,) = bad(**with_argocd(url)).values()
     assert (found.id, "mount the secret" in found.remedy) == ("cell.main.argocd", True)
+
+
+# What the rows say
+
+
+def rows_of(tmp_path: Path) -> Database:
+    """The database that the findings are about, as a service leaves it."""
+    database = Database(f"sqlite:///{tmp_path}/data/tenantry.db")
+    schema.upgrade(database)
+    return database
+
+
+def test_rows_that_are_well_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows_of(tmp_path).close()
+    found = findings()
+    told = {name: found[name].message for name in ROWS}
+    assert all(found[name].ok for name in ROWS)
+    assert told["flags"] == "every switch is where it usually is"
+    assert told["mail.addresses"] == "no customers' addresses that take no mail"
+
+
+def test_rows_that_need_a_person_are_found(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    database, now = rows_of(tmp_path), datetime.now(UTC)
+    long_ago, customer_id = now - timedelta(hours=2), "cust-0123456789"
+    flag = Flag(
+        name="publish_paused", is_on=True, set_at=now, actor="operator", note="the cluster moves"
+    )
+    with database.write() as session:
+        session.add(flag)
+        session.add(_customer(customer_id, now))
+        session.flush()
+        session.add(
+            Subscription(
+                customer_id=customer_id, plan="p", status="active", trial_ends_at=now,
+                created_at=now, look_at=long_ago,
+            )
+        )  # fmt: skip
+        session.add(
+            BillingEvent(
+                external_id="evt", billing_customer="cus", kind="paid", type="paid", at=now,
+                received_at=now, actor="billing",
+            )
+        )  # fmt: skip
+        session.add(_license(customer_id, now))
+        session.add(_tenant(customer_id, now))
+    database.close()
+    found = bad()
+    assert set(ROWS) <= found.keys()
+    said = found["flags"].message
+    assert re.fullmatch("publish_paused is on since .*Z by operator: the cluster moves", said)
+    assert "`tenantry flags set publish_paused off`" in found["flags"].remedy
+    assert all(found[name].message.startswith("1 ") for name in ROWS if name != "flags")
+
+
+def _customer(customer_id: str, now: datetime) -> Customer:
+    return Customer(
+        customer_id=customer_id, email="a@example.com", email_key="a@example.com",
+        company_name="A", time_zone="UTC", password_hash="!", status_token_hash="s",
+        created_at=now, email_refused_at=now,
+    )  # fmt: skip
+
+
+def _license(customer_id: str, now: datetime) -> LicenseRow:
+    return LicenseRow(
+        license_id="license", customer_id=customer_id, plan="p", kind="paid", key_id="k",
+        token_hash="t", wrapped=b"", issued_at=now, expires_at=now + timedelta(days=2),
+        grace_until=now + timedelta(days=2),
+    )  # fmt: skip
+
+
+def _tenant(customer_id: str, now: datetime) -> Tenant:
+    return Tenant(
+        customer_id=customer_id, name="customer-0123456789", cell="main", instance_url="",
+        approved={"license_id": "license", "state": "active"}, generation=1, status="ready",
+        status_since=now,
+    )  # fmt: skip

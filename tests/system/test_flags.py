@@ -149,7 +149,7 @@ def test_moved_switches_are_told_wherever_operators_look(world: World) -> None:
     assert (moved.exit_code, moved.output) == (0, "publish_paused is on\n")
     ready = client.get("/readyz")
     assert (ready.status_code, ready.get_json()["flags"]) == (200, ["publish_paused"])
-    told = json.loads(operator("flags", "--json").output)["flags"]
+    told = json.loads(operator("flags", "list", "--json").output)["flags"]
     assert [(each["name"], each["is_on"], each["moved"]) for each in told] == [
         ("signups_open", True, False), ("publish_paused", True, True),
         ("read_only_service", False, False),

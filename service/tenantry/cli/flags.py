@@ -16,20 +16,19 @@ from tenantry.flows.flags import Switch, read_flags, set_flag
 ACTOR = "operator"
 
 
-@click.group(invoke_without_command=True)
-@json_option
-@click.pass_context
-def flags(context: click.Context, as_json: bool) -> None:
-    """Close signups, pause publishing, or have nothing written; without a command: how they stand.
+@click.group()
+def flags() -> None:
+    """Close signups, pause publishing, or have nothing written.
 
     signups_open: new customers may sign up. publish_paused: nothing is pushed to Git.
     read_only_service: web and worker change nothing.
     """
-    if context.invoked_subcommand is None:
-        _show(as_json=as_json)
 
 
-def _show(*, as_json: bool) -> None:
+@flags.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """How the switches stand, and who moved them, when and why."""
     with opened() as service:
         found = read_flags(service)
     if as_json:
