@@ -116,7 +116,11 @@ def says_one_line(result: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["no-such-command"], ["serve", "--port", "many"], ["db"], ["demo", "--json"]],
+    [
+        *([], ["no-such-command"], ["serve", "--port", "many"], ["db"], ["demo", "--json"]),
+        *(["demo", "--clock-speed", speed] for speed in ("0", "5.1", "nan", "soon")),
+        ["demo", "--once", "--review", "--clock-speed", "2"],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_exits_with_two(installation: Installation, arguments: list[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ TELL_EVERY = timedelta(days=7)  # of the demo's own time
 @click.option(
     "--clock-speed",
     type=click.FloatRange(0, FASTEST, min_open=True),
+    callback=lambda _context, _option, days: _a_number(days),
     metavar="DAYS",
     help=f"Days that pass in a second, {FASTEST:g} at most; with --once, from trial to paid.",
 )
@@ -97,6 +99,13 @@ def demo(
         raise click.exceptions.Exit(1)
 
 
+def _a_number(days: float | None) -> float | None:
+    """A range lets NaN pass, since it is not beyond any end."""
+    if days is not None and math.isnan(days):
+        raise click.BadParameter("is not a number")
+    return days
+
+
 def _interrupt(*_: object) -> None:
     """By an exception, so that no process is left; also where a shell that put us into the
     background had Ctrl-C ignored.
@@ -107,6 +116,7 @@ def _interrupt(*_: object) -> None:
 def _go_on(console: Console, stack: Stack, parts: Parts, clock_speed: float | None) -> None:
     """Until Ctrl-C; ProgramError where a part ends before. With a speed, time flies."""
     if clock_speed:
+        console.print(f"{clock_speed:g} days pass in a second, while nothing is on its way:")
         with _flying(stack, parts, clock_speed) as flight:
             _fly(console, flight)
     while True:
