@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,12 +14,17 @@ from email.parser import BytesParser
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tenantry import assets, settings, wiring
 from tenantry.adapters.mail import Letter, MailFolder, compose
 from tenantry.adapters.product_folder import read_mail_templates
+from tenantry.cli.mail import mail_command
 from tenantry.core.errors import MailError, ProductError
+from tenantry.core.mail import MailKind
 from tenantry.flows.mailing.templates import check_templates
+from tests.mailbox import body, parse
+from tools.work import ROOT
 
 NOW = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
 SENDER = "Tenantry <no-reply@tenantry.example>"
@@ -38,15 +44,7 @@ def folder(tmp_path: Path) -> MailFolder:
 
 def read(folder: MailFolder) -> EmailMessage:
     (path,) = folder.folder.iterdir()
-    message = BytesParser(policy=policy.default).parsebytes(path.read_bytes())
-    assert isinstance(message, EmailMessage)
-    return message
-
-
-def body(message: EmailMessage, kind: str) -> str:
-    part = message.get_body((kind,))
-    assert part is not None
-    return str(part.get_content()).replace("\r\n", "\n")
+    return parse(path.read_bytes())
 
 
 def test_letter_comes_back_with_text_and_html(folder: MailFolder) -> None:
@@ -224,3 +222,38 @@ def test_service_does_not_start_with_broken_mail(tmp_path: Path) -> None:
         wiring.build(configured)
     (product / "mail" / "ready.txt").unlink()
     wiring.build(configured).database.close()  # with the sample's text
+
+
+# Commands
+
+
+def test_preview_needs_neither_database_nor_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENANTRY_DATA_DIR", str(tmp_path / "data"))
+    shown = tmp_path / "shown"
+    result = CliRunner().invoke(mail_command, ["preview", str(shown)], catch_exceptions=False)
+    assert str(shown / "index.html") in result.output
+    assert not (tmp_path / "data").exists()
+    leads_to = set(re.findall(r'href="([^"]+)"', (shown / "index.html").read_text()))
+    assert leads_to | {"index.html"} == {path.name for path in shown.iterdir()}
+    assert {f"{kind}.txt" for kind in set(MailKind) - {MailKind.TRIAL_ENDING}} <= leads_to
+
+
+def test_preview_of_a_product_has_its_words_and_ours_for_the_rest(tmp_path: Path) -> None:
+    inkwell = str(ROOT / "examples/inkwell")
+    words = ["preview", str(tmp_path), "--product", inkwell]
+    CliRunner().invoke(mail_command, words, catch_exceptions=False)
+    assert "Inkwell workspace is open" in (tmp_path / "ready.txt").read_text()
+    assert "Georgia" in (tmp_path / "suspended.html").read_text()
+    assert "Inkwell instance is suspended" in (tmp_path / "suspended.html").read_text()
+
+
+def test_letter_of_a_test_goes_where_mail_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENANTRY_MAIL_DIR", str(tmp_path))
+    result = CliRunner().invoke(mail_command, ["send-test", "you@example.com"])
+    assert result.output == "sent\n"
+    (path,) = tmp_path.glob("test-*.eml")
+    assert parse(path.read_bytes())["To"] == "you@example.com"

@@ -15,7 +15,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from tenantry import wiring
+from tenantry import doctor, wiring
 from tenantry.adapters.mail import Letter
 from tenantry.adapters.smtp import Access, Security, SmtpServer
 from tenantry.core.errors import (
@@ -338,3 +338,10 @@ def test_port_is_the_usual_one_unless_set(security: str, port: int) -> None:
         )
         assert isinstance(found, SmtpServer)
         assert found._access.port == expected
+
+
+def test_doctor_goes_and_looks(server: tuple[Answers, int]) -> None:
+    way = {"smtp_host": "127.0.0.1", "smtp_security": "none"}
+    assert doctor._mail(load(**way, smtp_port=server[1])).endswith(f":{server[1]}")
+    with pytest.raises(MailUnreachable):
+        doctor._mail(load(**way, smtp_port=free_port()))

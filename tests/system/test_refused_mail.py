@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from tenantry.adapters.database.tables import AccountToken, Audit, Customer, Outbox
 from tenantry.adapters.mail import Letter
+from tenantry.cli import mail
 from tenantry.core.errors import (
     ChangeRefused,
     EmailTaken,
@@ -286,3 +290,34 @@ def test_what_cannot_be_sent_again_says_why(
     send(world)
     with pytest.raises(ChangeRefused, match="good once"):
         again(world, other, MailKind.RESET)
+
+
+# As an operator types it
+
+
+@on_sqlite
+def test_operator_looks_corrects_and_sends_again(
+    world: World, server: Server, refused: SignedUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail, "opened", lambda: nullcontext(world.service))
+    put(world, refused, MailKind.READY)
+
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(mail.mail_command, words, catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.output
+
+    listed = [json.loads(line) for line in run("list", "--json").splitlines()]
+    assert [(each["kind"], each["state"]) for each in listed] == [
+        ("welcome", "refused"),
+        ("address_refused", "waiting"),
+        ("ready", "held"),
+    ]
+    (line,) = run("list", "--refused").splitlines()
+    assert line.split()[:3] == [refused.customer_id, "welcome", "refused"]
+    assert "550 no such user" in line
+    assert "2 mails go out now" in run("correct", refused.customer_id, TAKEN)
+    assert send(world) == 3
+    assert run("resend", refused.customer_id, "ready") == "1 mail goes out now\n"
+    assert run("list") != ""
+    assert send(world) == 1

@@ -53,14 +53,15 @@ def list_unsent(service: Service, *, refused: bool) -> list[Unsent]:
     if refused:
         rows = rows.where(Outbox.refused_at.is_not(None))
     with service.database.read() as session:
-        return [_unsent(row, held_since) for row, held_since in session.execute(rows)]
+        return [_unsent(row, refused_at) for row, refused_at in session.execute(rows)]
 
 
-def _unsent(row: Outbox, held_since: datetime | None) -> Unsent:
+def _unsent(row: Outbox, address_refused_at: datetime | None) -> Unsent:
+    is_held = address_refused_at is not None and row.kind not in FOR_SUPPORT
     return Unsent(
         customer_id=row.customer_id,
         kind=row.kind,
-        state="refused" if row.refused_at else "held" if held_since else "waiting",
+        state="refused" if row.refused_at else "held" if is_held else "waiting",
         created_at=row.created_at,
         retry_at=row.retry_at,
         attempts=row.attempts,
