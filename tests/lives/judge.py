@@ -18,7 +18,7 @@ from tests.lives.oracle import ACTIVE, STATES, SUSPENDED, Fact, Stand
 from tests.lives.stories import Story
 
 PATIENCE = 2  # looks that a mail or a change may take: a suspension is told once main shows it
-REVIEWED = 12  # with persons in between
+REVIEWED = 25  # with persons in between
 OF_STAND = {"trial_ending", "trial_ended", "payment_failed", "cancelled", "read_only",
             "read_only_over", "suspended"}  # fmt: skip
 
@@ -55,13 +55,19 @@ class Judge:
             self.had[stand.mail, stand.spell] += 1
             self.require(self.had[stand.mail, stand.spell] == 1, now, f"{kind} came twice")
 
-    def look(self, row: Row[Any], now: datetime, *, is_up: bool, is_back: bool) -> None:
-        """At what is wanted and shown; `is_back`: the clock has been further."""
+    def look(
+        self, row: Row[Any], now: datetime, *, is_up: bool, is_mute: bool, is_back: bool
+    ) -> None:
+        """At what is wanted and shown. `is_up`: the worker; `is_mute`: no mail could be sent;
+        `is_back`: the clock has been further.
+        """
         stand, state = self.stands(now), row.approved["state"]
         if not is_back:
             self._check_turn(stand, state, now)
         if is_up and not is_back:
-            self._check_lateness(stand, state, now)
+            self._wait_for("state", now, state in self._possible(stand), stand)
+            if not is_mute:
+                self._wait_for("mail", now, self._has_mail(stand, state), stand)
         if stand.state == ACTIVE and (is_up or row.approved == row.published_spec):
             self._check_license(row.published_spec, now)
         self.state = state
@@ -80,18 +86,15 @@ class Judge:
             early = STATES.index(state) < STATES.index(stand.state)
             self.require(not early, now, f"{state}, but it stands at {stand}")
 
-    def _check_lateness(self, stand: Stand, state: str, now: datetime) -> None:
-        has_mail = not stand.mail or self.had[stand.mail, stand.spell] == 1
-        self._wait_for("mail", now, has_mail or self._is_unshown(stand, state), stand)
-        self._wait_for("state", now, state in self._possible(stand), stand)
-
     def _possible(self, stand: Stand) -> set[str]:
         """What an operator suspended stays so; what one woke may be as the subscription says."""
         return {self.ordered} if self.ordered == SUSPENDED else {stand.state, self.ordered}
 
-    def _is_unshown(self, stand: Stand, state: str) -> bool:
+    def _has_mail(self, stand: Stand, state: str) -> bool:
         """Nobody is told of a suspension that is not so."""
-        return stand.mail == "suspended" and state != SUSPENDED
+        if stand.mail == "suspended" and state != SUSPENDED:
+            return True
+        return not stand.mail or self.had[stand.mail, stand.spell] == 1
 
     def _wait_for(self, what: str, now: datetime, is_there: bool, stand: Stand) -> None:
         self.waited[what] = 0 if is_there else self.waited[what] + 1

@@ -48,7 +48,7 @@ def draw(chance: random.Random, number: int) -> Story:
     story = Story(Life(started, chance.choice(ZONES)))
     facts = [fact._replace(id=f"{number}-{n}") for n, fact in enumerate(_facts(chance, started))]
     story.told = [each for fact in facts if fact.at < END for each in _tell(chance, fact)]
-    if chance.random() < 0.15:
+    if chance.random() < 0.3:
         story.orders = list(_orders(chance, started))
     return story
 
@@ -101,6 +101,6 @@ def _tell(chance: random.Random, fact: Fact) -> Iterator[tuple[datetime, Fact]]:
 
 
 def _orders(chance: random.Random, started: datetime) -> Iterator[tuple[datetime, str]]:
-    yield (at := _after(chance, started, 0, 60)), "suspended"
+    yield (at := _after(chance, started, 0, chance.choice((14, 60)))), "suspended"
     if chance.random() < 0.7:
         yield _after(chance, at, 1, 20), "active"

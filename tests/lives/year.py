@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, select, update
-from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Audit, Change, Deployment, Outbox, Tenant
 from tenantry.core.review import ChangeKind
@@ -32,7 +31,7 @@ from tests.system.world import World
 
 HASH = "$argon2id$v=19$m=65536,t=3,p=4$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"
 GAPS = (1, 5, 11, 16)  # hours between looks
-SPELLS = 6  # times a year that the worker is down, or the clock is back
+SPELLS = 6  # times a year that the worker is down, no mail can be sent, or the clock is back
 
 Happening = tuple[datetime, int, Callable[[], None]]
 
@@ -50,6 +49,7 @@ class Year:
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)  # noqa: S311 - no secret
         self.down = list(self._spells((1, 4, 9)))
+        self.mute = list(self._spells((1, 3, 6)))
         self.back = [
             (*spell, self.chance.choice((HOUR, 2 * DAY))) for spell in self._spells((1, 6))
         ]
@@ -149,48 +149,53 @@ class Year:
 
     def _look(self, at: datetime) -> None:
         now = self._set_clock(at)
-        is_up = not any(begins <= at < ends for begins, ends in self.down)
+        is_up, is_mute = not _is_in(self.down, at), _is_in(self.mute, at)
         if is_up:
-            self._work(now)
+            self._work(now, is_mute=is_mute)
         is_back = now < self.latest
         self.latest = max(now, self.latest)
         if self.has_news:
             with self.service.database.read() as session:
                 self.seen = session.execute(_SEEN).all()
-        self.has_news = self.has_news and not is_up  # what is told is published later
+        self.has_news = self.has_news and (is_mute or not is_up)  # it has to go out yet
         for row in self.seen:
-            self.judges[row.customer_id].look(row, now, is_up=is_up, is_back=is_back)
+            judge = self.judges[row.customer_id]
+            judge.look(row, now, is_up=is_up, is_mute=is_mute, is_back=is_back)
 
-    def _work(self, now: datetime) -> None:
+    def _work(self, now: datetime, *, is_mute: bool) -> None:
         if self.chance.random() < 0.1:  # two workers at once
             both = self.workers.map(lambda _: self._follow(now), range(2))
             self.has_news = any(list(both)) or self.has_news
-        self.has_news = self._follow(now) or self.has_news or self._is_review()
+        self.has_news = self._follow(now) or self.has_news
+        if self.review and self.chance.random() < 0.4:  # of all looks
+            self._merge(now)
+            self.has_news = True
         if self.has_news:
-            self._publish_and_send(now)
+            self._publish()
+            if not is_mute:
+                self._send(now)
 
     def _follow(self, now: datetime) -> bool:
         return following.follow_due(self.service, now=now) > 0
 
-    def _publish_and_send(self, now: datetime) -> None:
+    def _publish(self) -> None:
         with self.service.database.write() as session:
-            if self._is_review():
-                self._merge(session, now)
             session.execute(_PUBLISH)
+
+    def _send(self, now: datetime) -> None:
+        with self.service.database.write() as session:
             letters = session.execute(_LETTERS).all()
             session.execute(update(Outbox).where(*IS_UNSENT).values(sent_at=now))
         for letter in letters:
             self.judges[letter.customer_id].receive(letter.kind, now)
 
-    def _is_review(self) -> bool:
-        return self.review and self.chance.random() < 0.4  # of all looks
-
-    def _merge(self, session: Session, now: datetime) -> None:
+    def _merge(self, now: datetime) -> None:
         """Reviewers merge all that waits."""
-        waits = session.scalars(select(Change).where(Change.outcome.is_(None))).all()
-        for tenant in locked(session, {change.customer_id for change in waits}):
-            mine = [each for each in waits if each.customer_id == tenant.customer_id]
-            make(self.service, session, tenant, mine, by="reviewer", now=now)
+        with self.service.database.write() as session:
+            waits = session.scalars(select(Change).where(Change.outcome.is_(None))).all()
+            for tenant in locked(session, {change.customer_id for change in waits}):
+                mine = [each for each in waits if each.customer_id == tenant.customer_id]
+                make(self.service, session, tenant, mine, by="reviewer", now=now)
 
     def _settle(self) -> None:
         """What the real publisher would have written beside."""
@@ -209,6 +214,10 @@ _PUBLISH = (
     .values(published_generation=Tenant.generation, published_spec=Tenant.approved)
     .execution_options(synchronize_session=False)
 )
+
+
+def _is_in(spells: Sequence[tuple[datetime, datetime]], at: datetime) -> bool:
+    return any(begins <= at < ends for begins, ends in spells)
 
 
 def _published(row: Deployment) -> Audit:
