@@ -38,7 +38,7 @@ from tenantry.core.model import TokenPurpose
 from tenantry.core.review import ChangeKind
 from tenantry.core.trial import trial_ends_at
 from tenantry.flows import housekeeping
-from tenantry.flows.accounts import confirming, logins, passwords, releasing, tokens
+from tenantry.flows.accounts import confirming, entry, logins, passwords, releasing, tokens
 from tenantry.flows.accounts.entry import WrongLogin, log_in
 from tenantry.flows.accounts.listing import list_accounts
 from tenantry.flows.accounts.logins import LoggedIn, find_login
@@ -226,6 +226,22 @@ def test_login_makes_an_old_hash_anew(world: World) -> None:
     enter(world, customer)
     assert not is_outdated(row(world, Customer, customer.customer_id).password_hash)
     enter(world, customer)
+
+
+def test_login_by_a_password_that_is_replaced_meanwhile_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = world.sign_up()
+    token = link(world, customer)
+
+    def set_meanwhile(_: str) -> bool:
+        set_password(world, token)
+        return False
+
+    monkeypatch.setattr(entry, "is_outdated", set_meanwhile)
+    with pytest.raises(WrongLogin):
+        enter(world, customer)
+    assert count(world, Login, customer) == 0
 
 
 def test_logins_are_limited_by_address_of_either_kind(world: World) -> None:

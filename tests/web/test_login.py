@@ -216,6 +216,16 @@ def test_confirmation_is_asked_for_again_by_who_is_logged_in(
     assert mailed(world, customer, "confirm")
 
 
+def test_who_has_to_confirm_is_offered_another_mail(world: World) -> None:
+    waiting = replace(world, service=replace(world.service, confirm_email=True))
+    customer, client = waiting.sign_up(), create_app(waiting.service).test_client()
+    enter(client, customer)
+    page = client.get("/account", headers=BROWSER).get_data(as_text=True)
+    assert '<form class="plain" action="/confirm" method="post">' in page
+    status = client.get(f"/status/{customer.status_token}").get_data(as_text=True)
+    assert "Please open the link in the mail that we sent to you" in status
+
+
 @pytest.mark.parametrize("path", ["/login", "/reset", "/reset/x", "/confirm/x"])
 def test_pages_with_secrets_are_told_to_nobody(client: FlaskClient, path: str) -> None:
     headers = client.get(path, headers=BROWSER).headers
