@@ -16,7 +16,7 @@ from tenantry.adapters.database.tables import (
     Login,
 )
 from tenantry.core.subscription import EventKind, Stage
-from tenantry.flows.accounts.choices import MOVES_A_DAY
+from tenantry.flows.accounts.choices import MOVES
 from tests.web.visitor import BROWSER, COOKIE, ZONE, Visitor, bring_to
 
 TOLD = {
@@ -150,7 +150,7 @@ def test_a_wrong_time_zone_is_told_at_its_field(visitor: Visitor) -> None:
 def test_the_time_zone_changes_a_few_times_a_day(visitor: Visitor) -> None:
     zones = ["Asia/Tokyo", ZONE, "Asia/Tokyo", ZONE]
     answers = [visitor.send("/account/time-zone", time_zone=zone) for zone in zones]
-    assert [each.status_code for each in answers] == [303] * MOVES_A_DAY + [429]
+    assert [each.status_code for each in answers] == [303] * MOVES.count + [429]
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 24 * 3600
     visitor.pass_days(1)
     assert visitor.send("/account/time-zone", time_zone="Asia/Kathmandu").status_code == 303

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Subscription
-from tenantry.core.errors import RateLimited
+from tenantry.core.errors import TooManyAttempts
+from tenantry.core.limits import Limit
 from tenantry.core.signup import check_time_zone
 from tenantry.core.subscription import Event, EventKind
 from tenantry.core.trial import in_zone
 from tenantry.flows.accounts.overview import may_cancel, may_resume
+from tenantry.flows.limiting import Measure, count_attempt
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import booking_of
@@ -20,9 +21,7 @@ from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import follow
 
 ACTOR = "customer"
-_MOVED = "customer.time_zone"
-MOVES_A_DAY = 3  # of the time zone; each may bring a license, and so a commit
-_DAY = timedelta(days=1)
+MOVES = Limit(3, timedelta(days=1))  # to another time zone: each may bring a license, so a commit
 
 
 def cancel(service: Service, customer_id: str) -> bool:
@@ -55,7 +54,7 @@ def _decide(service: Service, customer_id: str, kind: EventKind) -> bool:
 def change_time_zone(service: Service, customer_id: str, time_zone: object) -> None:
     """From now on days end there. The trial's last day stays the same day; what has ended stays so.
 
-    InvalidInput for an unknown zone, RateLimited where it was changed often today.
+    InvalidInput for an unknown zone, TooManyAttempts where it was changed often today.
     """
     zone = check_time_zone(time_zone)
     now = service.now()
@@ -65,7 +64,8 @@ def change_time_zone(service: Service, customer_id: str, time_zone: object) -> N
         customer = session.get_one(Customer, customer_id)
         if customer.time_zone == zone:
             return
-        _require_few_moves(session, customer_id, now)
+        moves = Measure("time zone", customer_id, MOVES)
+        count_attempt(service, session, [moves], now=now, refusal=TooManyAttempts)
         session.add(_audit(customer, zone, now))
         _move(subscription, customer, zone, now)
         follow(service, session, tenant, subscription, customer, actor=ACTOR, now=now)
@@ -80,20 +80,11 @@ def _move(subscription: Subscription, customer: Customer, to: str, now: datetime
     customer.time_zone = to
 
 
-def _require_few_moves(session: Session, customer_id: str, now: datetime) -> None:
-    today = select(Audit.at).where(
-        Audit.customer_id == customer_id, Audit.action == _MOVED, Audit.at > now - _DAY
-    )
-    moves = session.scalars(today.order_by(Audit.at)).all()
-    if len(moves) >= MOVES_A_DAY:
-        raise RateLimited(retry_after=(moves[0] + _DAY - now).total_seconds())
-
-
 def _audit(customer: Customer, to: str, now: datetime) -> Audit:
     return Audit(
         at=now,
         actor=ACTOR,
-        action=_MOVED,
+        action="customer.time_zone",
         customer_id=customer.customer_id,
         details={"before": customer.time_zone, "after": to},
     )

@@ -45,7 +45,8 @@ blueprint = Blueprint("signup", __name__)
 def create_customer() -> Response:
     """Creates the account and its trial and starts the deployment; answers at once.
 
-    The license and `status_url` are shown here and never again: keep them. Send JSON or a form.
+    `status_url` is shown here and never again: keep it. The license can be had from the customer's
+    page, too. Send JSON or a form.
     A browser (`Accept: text/html`) is redirected to the status page.
 
     With an `Idempotency-Key` the request may be repeated: the same fields get the first answer
