@@ -8,6 +8,7 @@ import sys
 import click
 
 from tenantry.cli.bulk import opened
+from tenantry.cli.erase import erase_command
 from tenantry.cli.terminal import echo
 from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.flows.accounts import releasing
@@ -19,6 +20,9 @@ from tenantry.flows.service import Service
 @click.group()
 def customers() -> None:
     """Customers: approve those who wait, correct, erase."""
+
+
+customers.add_command(erase_command)
 
 
 @customers.command("list")

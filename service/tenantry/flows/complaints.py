@@ -32,7 +32,7 @@ def look(session: Session, now: datetime) -> Iterator[Look]:
     overdue, ending = count_overdue(session, now), count_ending(session, now)
     yield _judge(
         "mail.addresses", refused, "customers' addresses that take no mail",
-        "`tenantry mail list --refused` names them, `tenantry mail` corrects them",
+        "`tenantry mail list --refused` names them, `tenantry mail correct` mends one",
     )  # fmt: skip
     yield _judge(
         "billing.customers", nobody, "messages about payments of customers whom nobody knows",
