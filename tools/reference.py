@@ -1,4 +1,4 @@
-"""Writes the pages of docs/ that are made from the code: settings, statuses and reasons.
+"""Writes the pages of docs/ that are made from the code: settings, statuses, reasons, lives.
 
 Usage: python -m tools.reference
 """
@@ -16,6 +16,8 @@ from tenantry.core.reasons import REASONS, Reason, tell_customer
 from tenantry.devcluster.cases import CASES
 from tenantry.settings import CellSettings, Settings
 from tests.system.cases import OF_A_TENANT
+from tools.lifecycle import lifecycle_page
+from tools.tables import as_code, table
 from tools.work import ROOT
 
 SETTINGS_INTRO = """
@@ -44,7 +46,8 @@ STATUS_INTRO = """
 What runs has a status; each status has a reason code. Codes are for programs and never change their
 meaning. Sentences are for people: the operator's names what happened, the customer's says nothing
 of what runs behind. A change on its way to a tenant that runs is told apart from the status, as
-`change` (see [the API](api.md)).
+`change` (see [the API](api.md)). What becomes of a tenant as a trial or a paid time passes:
+[the life of a subscription](lifecycle.md).
 
 
 ## Statuses
@@ -102,18 +105,23 @@ def settings_page() -> str:
 def status_page() -> str:
     """docs/status.md."""
     statuses = (
-        (_code(status), MEANINGS[status], _codes(MOVES[status]), "yes" if status in SETTLED else "")
+        (
+            as_code(status),
+            MEANINGS[status],
+            _codes(MOVES[status]),
+            "yes" if status in SETTLED else "",
+        )
         for status in Status
     )
     return (
         STATUS_INTRO.lstrip()
-        + _table(("status", "meaning", "may be followed by", "rests"), statuses)
+        + table(("status", "meaning", "may be followed by", "rests"), statuses)
         + REASONS_INTRO
-        + _table(REASON_COLUMNS, _reasons())
+        + table(REASON_COLUMNS, _reasons())
         + FIXED_INTRO
-        + _table(("status", "customer"), _fixed_sentences())
+        + table(("status", "customer"), _fixed_sentences())
         + CASES_INTRO
-        + _table(("case", "what is broken", "reason"), _cases())
+        + table(("case", "what is broken", "reason"), _cases())
     )
 
 
@@ -125,6 +133,7 @@ def _cases() -> Iterable[Sequence[str]]:
 PAGES: dict[Path, Callable[[], str]] = {
     Path("docs/settings.md"): settings_page,
     Path("docs/status.md"): status_page,
+    Path("docs/lifecycle.md"): lifecycle_page,
 }
 
 
@@ -152,28 +161,28 @@ def _reasons() -> Iterable[Sequence[str]]:
 
 
 def _link_runbook(code: str, reason: Reason) -> str:
-    return f"[{_code(code)}](runbook.md#{code})" if reason.has_runbook else _code(code)
+    return f"[{as_code(code)}](runbook.md#{code})" if reason.has_runbook else as_code(code)
 
 
 def _fixed_sentences() -> Iterable[tuple[str, str]]:
     for status in Status:
         said = {tell_customer(code, status) for code in REASONS}
         if len(said) == 1:
-            yield _code(status), said.pop()
+            yield as_code(status), said.pop()
 
 
 def _settings(model: type[BaseModel], prefix: str) -> str:
     properties = model.model_json_schema()["properties"]
     rows = (
         (
-            _code(prefix + name.upper()),
+            as_code(prefix + name.upper()),
             _form(properties[name]),
             _MADE.get(name) or _default(field.default),
             (field.description or "").replace("<", "\\<"),
         )
         for name, field in model.model_fields.items()
     )
-    return _table(("variable", "value", "default", "meaning"), rows)
+    return table(("variable", "value", "default", "meaning"), rows)
 
 
 def _form(schema: dict[str, Any]) -> str:
@@ -181,7 +190,7 @@ def _form(schema: dict[str, Any]) -> str:
     choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     found = choices[0]
     if "enum" in found:
-        return " or ".join(_code(value) for value in found["enum"])
+        return " or ".join(as_code(value) for value in found["enum"])
     if found.get("type") in ("integer", "number"):
         return _range(found) if "maximum" in found else "number"
     return {"path": "path", "uri": "URL", "password": "secret"}.get(
@@ -196,20 +205,11 @@ def _range(schema: dict[str, Any]) -> str:
 
 
 def _default(value: object) -> str:
-    return _code(str(value)) if value not in (None, "", {}, ()) else "–"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n" + "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"
+    return as_code(str(value)) if value not in (None, "", {}, ()) else "–"
 
 
 def _codes(statuses: Iterable[Status]) -> str:
-    return ", ".join(_code(status) for status in sorted(statuses)) or "–"
+    return ", ".join(as_code(status) for status in sorted(statuses)) or "–"
 
 
 if __name__ == "__main__":
