@@ -11,10 +11,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from structlog.testing import capture_logs
 
-from tenantry.adapters.database.tables import LicenseRow, Outbox, Secret
+from tenantry.adapters.database.tables import Deployment, LicenseRow, Outbox, Secret, Tenant
 from tenantry.adapters.mail import Letter, MailFolder
 from tenantry.adapters.vault import Vault
 from tenantry.core.mail import NAMES
@@ -24,6 +24,7 @@ from tenantry.flows.mailing import sending
 from tenantry.flows.mailing.sending import CLAIMED_FOR, send_due
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import read_status
+from tenantry.flows.watching import record
 from tests.mailbox import body, mail_folder, read_letters
 from tests.system.world import PASSWORD, World
 
@@ -216,6 +217,22 @@ def test_mail_to_any_address_is_sent(world: World, email: str) -> None:
     assert send(world) == 1
     (path,) = mail_folder(world.service).glob("*.eml")
     assert f"\r\nTo: {signed_up.email}\r\n".encode() in path.read_bytes()
+
+
+def test_customer_is_told_of_a_first_deployment_that_fails_and_of_no_other(world: World) -> None:
+    customer_id = world.sign_up().customer_id
+
+    def told(generation: int) -> list[str]:
+        with world.service.database.write() as session:
+            tenant = session.get_one(Tenant, customer_id)
+            record._tell_of_failure(session, tenant, generation, world.clock())
+        return [row.kind for row in rows(world)]
+
+    assert told(1) == ["welcome", "support", "failed"]
+    with world.service.database.write() as session:
+        session.execute(update(Deployment).values(ready_at=world.clock()))
+        session.execute(delete(Outbox))
+    assert told(2) == ["support"]
 
 
 # When it goes wrong

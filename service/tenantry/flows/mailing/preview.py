@@ -9,7 +9,7 @@ from html import escape
 
 from tenantry.adapters.database.tables import Customer, Tenant
 from tenantry.adapters.mail import Letter
-from tenantry.core.mail import MailKind
+from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
 from tenantry.core.product import Product
 from tenantry.core.subscription import Booking, timeline
 from tenantry.core.trial import trial_ends_at
@@ -20,6 +20,7 @@ _INSTANCE = f"https://{_CUSTOMER}.example.com"
 _ZONE = "Europe/Zurich"
 _STARTED = datetime(2027, 3, 1, 9, 0, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
+_OF_PAID = {MailKind.PAYMENT_RECEIVED, MailKind.PLAN_CHANGED, MailKind.LICENSE_RENEWED}
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,30 @@ def preview(product: Product, texts: Mapping[str, str], public_url: str) -> dict
     return files | {"index.html": _index(product, letters)}
 
 
-def scenes(product: Product) -> Iterator[Scene]:
-    """Each kind at the moment at which it is due; the reminders of a trial one by one."""
+def scenes(product: Product) -> list[Scene]:
+    """Each kind at a moment at which it is due; the reminders of a trial one by one."""
+    found: dict[str, Scene] = {}
+    for scene in (*_of_time(product), *_of_events(product)):
+        found.setdefault(scene.name, scene)
+    return list(found.values())
+
+
+def _of_time(product: Product) -> Iterator[Scene]:
     trial = _trial(product)
-    seen: set[MailKind] = set()
     for booking in (trial, _past_due(trial, product), _cancelled(trial, product)):
         for moment in timeline(booking, product):
-            if moment.mail is None or moment.mail in seen - {MailKind.TRIAL_ENDING}:
-                continue
-            seen.add(moment.mail)
-            scene = Scene(moment.mail, moment.mail, booking, moment.at + _MINUTE)
-            if moment.mail == MailKind.TRIAL_ENDING:
-                scene = replace(scene, name=f"{moment.mail}-{moment.period}")
-            yield scene
+            if moment.mail is not None:
+                several = moment.mail == MailKind.TRIAL_ENDING
+                name = f"{moment.mail}-{moment.period}" if several else moment.mail
+                yield Scene(name, moment.mail, booking, moment.at + _MINUTE)
+
+
+def _of_events(product: Product) -> Iterator[Scene]:
+    trial = _trial(product)
     paid = _paid(trial, product)
     for kind in MailKind:
-        if kind not in seen:
-            is_of_paid = kind in (
-                MailKind.PAYMENT_RECEIVED, MailKind.PLAN_CHANGED, MailKind.LICENSE_RENEWED
-            )  # fmt: skip
-            booking = paid if is_of_paid else trial
+        if kind not in OF_SUBSCRIPTION:
+            booking = paid if kind in _OF_PAID else trial
             yield Scene(kind, kind, booking, (booking.paid_since or _STARTED) + _MINUTE)
 
 
