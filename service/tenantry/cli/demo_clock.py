@@ -22,8 +22,7 @@ from tenantry.flows.watching.watched import read_moving
 LOOK_EVERY = 0.05  # seconds
 FASTEST = 5.0  # days a second
 LONGEST_STEP = timedelta(hours=6)  # so that each thing comes close to its time
-LONGEST_WAIT = 60.0  # seconds, beside those in which days pass
-_DAYS_SHOWN = 20  # that may have to pass until something comes, and more
+LONGEST_WAIT = 60.0  # seconds for what is due
 
 
 class Flight:
@@ -38,19 +37,23 @@ class Flight:
         self._clock = ShiftedClock(stack.clock)
         self._speed = timedelta(days=speed)
         self._looked_at = time.monotonic()
-        self._within = LONGEST_WAIT + _DAYS_SHOWN / speed
         self._check = check
 
     def now(self) -> datetime:
         """The time of the demo."""
         return self._clock()
 
-    def until(self, has_come: Callable[[], bool], what: str) -> None:
-        """Fly until this has come and nothing is on its way; TenantryError where it does not."""
-        give_up = time.monotonic() + self._within
+    def until(
+        self, has_come: Callable[[], bool], what: str, *, due_at: datetime | None = None
+    ) -> None:
+        """Fly until this has come, which is due then, or now, and nothing is on its way;
+        TenantryError where it does not.
+        """
+        within = LONGEST_WAIT + (self._seconds_to(due_at) if due_at else 0)
+        give_up = time.monotonic() + within
         while not self.fly(has_come):
             if time.monotonic() > give_up:
-                raise TenantryError(f"{what} did not come within {self._within:.0f} s")
+                raise TenantryError(f"{what} did not come within {within:.0f} s")
 
     def fly(self, has_come: Callable[[], bool] = lambda: False) -> bool:
         """Wait a moment; whether it has come, and nothing is on its way. Where it has not and
@@ -65,6 +68,10 @@ class Flight:
             return True
         self._clock.advance(min(self._speed * passed, LONGEST_STEP))
         return False
+
+    def _seconds_to(self, due_at: datetime) -> float:
+        """That a flight there takes, and as many again, since a busy machine is slower."""
+        return 2 * max(0.0, (due_at - self.now()) / self._speed)
 
     def _real_time(self) -> float:
         """Seconds since this was asked last."""

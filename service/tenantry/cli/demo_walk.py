@@ -46,14 +46,14 @@ def walk(
     """
     scene, steps = Scene(flight.service, stack, customer_id), list[Snapshot]()
 
-    def come(has_come: Callable[[], bool], what: str) -> None:
-        flight.until(has_come, what)
+    def come(has_come: Callable[[], bool], what: str, due_at: datetime | None = None) -> None:
+        flight.until(has_come, what, due_at=due_at)
         steps.append(scene.news())
         say(steps[-1])
 
     come(scene.runs, "the running instance")
     for moment in scene.ahead():
-        come(partial(scene.was_told, moment), f"the mail {moment.mail}")
+        come(partial(scene.was_told, moment), f"the mail {moment.mail}", moment.at)
     plan = plan_to_pay(flight.service.product)
     pay(stack, customer_id, plan, flight.now())
     come(partial(scene.has_plan, plan), f"the plan {plan}, paid")
