@@ -67,6 +67,11 @@ def test_metrics_are_those_of_the_database(world: World) -> None:
     assert found["tenantry_tenants", "ready"] == 0
     assert found["tenantry_unpublished",] == 2
     assert found["tenantry_mail_waiting",] == 2
+    assert found["tenantry_mail_refused",] == 0
+    assert found["tenantry_subscriptions", "trialing"] == 2
+    assert found["tenantry_subscriptions", "cancelled"] == 0
+    assert found["tenantry_billing_events_unclear", "nobody"] == 0
+    assert found["tenantry_flag", "signups_open"] == 1
     assert found["tenantry_flaps_total",] == 0
     assert found["tenantry_watch_age_seconds", "main"] == pytest.approx(40, abs=1)
     assert found["tenantry_watch_failing", "main"] == 1
