@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import (
+    BillingEvent,
     LicenseRow,
     Outbox,
     Subscription,
@@ -202,6 +203,19 @@ def test_who_comes_back_under_another_name_is_known(world: World, customer: str)
     assert subscription(world, customer).billing_customer == "cus_new"
     assert mails(world, customer, MailKind.PAYMENT_RECEIVED) == 2
     world.publish()
+
+
+@on_sqlite
+def test_what_names_nobody_is_laid_to_nobody(world: World, customer: str) -> None:
+    linked = told(world, customer, EventKind.LINKED).event
+    tell(world.service, Told(linked, "t", billing.ACTOR, customer, "cus_1"))
+    with world.service.database.write() as session:
+        events.forget(session, customer)
+    riddle = told(world, "", EventKind.OTHER, id="riddle").event
+    assert tell(world.service, Told(riddle, "t", billing.ACTOR, wrapped=b"wrapped"))
+    with world.service.database.read() as session:
+        row = session.scalars(select(BillingEvent).filter_by(external_id="riddle")).one()
+    assert (row.customer_id, row.wrapped) == (None, b"wrapped")
 
 
 @on_sqlite

@@ -109,6 +109,9 @@ def test_stripes_signature_holds_for_five_minutes_both_ways(built: Service) -> N
         assert send(service, body, headers).status_code == 401
     rolled = by_stripe(body)["Stripe-Signature"].replace(",v1=", f",v1={'0' * 64},v0=x,v1=")
     assert send(service, body, {"Stripe-Signature": rolled}).status_code == 204
+    two_times = by_stripe(body)["Stripe-Signature"].replace("t=", "t=1,t=")
+    for odd in ("", "t=", two_times, two_times.replace("t=1,", "t=٥,")):
+        assert send(service, body, {"Stripe-Signature": odd}).status_code == 401
     row = kept(service, "evt_1/other")
     assert row is not None
     assert (row.kind, row.type) == (EventKind.OTHER, "charge.succeeded")

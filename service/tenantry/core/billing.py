@@ -37,8 +37,8 @@ class Scheme(StrEnum):
 
 @dataclass(frozen=True)
 class Message:
-    """What a message says. One of both customers is given, or none where it names nobody: ours by
-    its id, or by what the payment provider calls it. `reason`: why it was not understood.
+    """What a message says. It names our customer by its id, or by what the payment provider calls
+    it, or both, or nobody. `reason`: why it was not understood.
     """
 
     id: str

@@ -30,8 +30,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Told:
-    """An event as its source tells it. One of both customers is given: ours by its id, or by what
-    the payment provider calls it. `wrapped` is the message, kept where it was not understood.
+    """An event as its source tells it. It names our customer by its id, or by what the payment
+    provider calls it; `LINKED` both. `wrapped` is the message, kept where it was not understood.
     """
 
     event: Event
@@ -61,14 +61,6 @@ def tell(service: Service, *told: Told) -> bool:
     return bool(new)
 
 
-def recount(session: Session, subscription: Subscription, customer: Customer) -> None:
-    """Add up anew what was told, for a customer whose days end elsewhere. In the caller's
-    transaction, with the row locked.
-    """
-    events = told_of(session, customer.customer_id)
-    keep(subscription, add_up(trial_of(subscription, customer), events))
-
-
 def forget(session: Session, customer_id: str) -> None:
     """Empty what was told of whom the customer is to others; kinds, plans and dates stay. In the
     caller's transaction.
@@ -81,6 +73,8 @@ def _who(session: Session, told: Told) -> str | None:
     if told.customer_id is not None:
         known = select(Customer.customer_id).where(Customer.customer_id == told.customer_id)
         return session.scalar(known)
+    if told.billing_customer is None:
+        return None
     links = _links().where(BillingEvent.billing_customer == told.billing_customer)
     return session.scalar(links.with_only_columns(BillingEvent.customer_id).limit(1))
 
