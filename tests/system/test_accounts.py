@@ -36,6 +36,7 @@ from tenantry.core.errors import (
 from tenantry.core.limits import Limit, Limits
 from tenantry.core.model import TokenPurpose
 from tenantry.core.review import ChangeKind
+from tenantry.core.subscription import Event, EventKind
 from tenantry.core.trial import trial_ends_at
 from tenantry.flows import housekeeping
 from tenantry.flows.accounts import confirming, entry, logins, passwords, releasing, tokens
@@ -45,6 +46,8 @@ from tenantry.flows.accounts.logins import LoggedIn, find_login
 from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import read_status
+from tenantry.flows.subscriptions.events import Told, tell
+from tenantry.flows.subscriptions.following import follow_due
 from tests import migrated
 from tests.invariants import check_invariants
 from tests.system.world import PASSWORD, World, make_world
@@ -385,6 +388,19 @@ def test_the_last_that_was_missing_starts_it(world: World, order: str) -> None:
     assert customer.customer_id in world.publish().tenants
     assert not is_listed(world, customer)
     check_invariants(world.service)
+
+
+def test_what_was_paid_for_while_it_waited_is_there_with_the_release(world: World) -> None:
+    world = asking(world, approve_signups=True)
+    customer = world.sign_up()
+    paid = Event(customer.customer_id, EventKind.PAID, world.clock(), plan="professional")
+    tell(world.service, Told(paid, "paid", "operator", customer_id=customer.customer_id))
+    assert world.tenant(customer.customer_id).generation == 0
+    approve(world, customer)
+    follow_due(world.service, now=world.clock())
+    approved = world.tenant(customer.customer_id).approved
+    assert approved["plan"] == "professional"
+    assert row(world, LicenseRow, approved["license_id"]).kind == "paid"
 
 
 def secrets_of(world: World, customer_id: str) -> list[Secret]:

@@ -141,7 +141,10 @@ def _begin_trial(
     days = service.product.trial.days
     subscription.created_at = subscription.look_at = now
     subscription.trial_ends_at = trial_ends_at(now, days, customer.time_zone)
-    term = license_term(booking_of(subscription, customer), service.product, now)
+    booking = booking_of(subscription, customer)
+    if booking.is_paid:  # its license comes with what was booked
+        return
+    term = license_term(booking, service.product, now)
     has = session.get_one(LicenseRow, tenant.approved["license_id"])
     if has.expires_at == term.dates.expires_at:
         return
