@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ from tenantry.core.errors import (
 from tenantry.core.mail import MailKind
 from tenantry.core.model import TokenPurpose
 from tenantry.flows import outbox
+from tenantry.flows.accounts.confirming import confirm
 from tenantry.flows.mailing.correcting import correct_address, list_unsent, resend
 from tenantry.flows.mailing.sending import send_due
 from tenantry.flows.signups.signup import SignedUp
@@ -185,6 +187,20 @@ def test_links_that_the_old_address_got_are_worth_nothing(
     correct(world, refused, TAKEN)
     with world.service.database.read() as session:
         assert session.get_one(AccountToken, "0" * 64).used_at is not None
+
+
+@on_sqlite
+def test_where_addresses_are_confirmed_the_new_one_gets_a_link_of_its_own(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    world.service = replace(world.service, confirm_email=True)
+    correct(world, refused, TAKEN)
+    send(world)
+    (letter,) = [each for each in server.letters if each.reference.startswith("confirm-")]
+    (token,) = set(re.findall(r"/confirm/([\w-]+)", letter.text))
+    confirm(world.service, token, now=world.clock())
+    with world.service.database.read() as session:
+        assert session.get_one(Customer, refused.customer_id).email_confirmed_at is not None
 
 
 def test_address_must_be_one_and_nobody_elses(

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from tenantry import worker
 from tenantry.core.errors import ReadOnlyService, RepositoryError
+from tenantry.flows import flags
 from tenantry.flows.publishing.publish import Published
 from tenantry.settings import Settings
 from tenantry.worker import OF_LOOP, Loop, Worker
@@ -196,7 +197,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr(worker, "Reviewer", Reviewer)
     monkeypatch.setattr(worker, "follow_main", follow)
     monkeypatch.setattr(worker, "send_due", send)
-    monkeypatch.setattr(worker.flags, "require_writing", lambda _: None)
+    monkeypatch.setattr(flags, "require_writing", lambda _: None)
     monkeypatch.setattr(worker, "forget_old", forget)
     monkeypatch.setattr(worker, "follow_due", lambda *_, **__: calls.note("subscriptions"))
     monkeypatch.setattr(worker, "suspend_failed", lambda *_, **__: calls.note("suspend"))

@@ -31,11 +31,6 @@ def time_zones() -> list[str]:
     return sorted(_time_zones())
 
 
-def time_zones() -> list[str]:
-    """All of them, in the order of their names."""
-    return sorted(_time_zones())
-
-
 def trial_ends_at(started: datetime, days: int, time_zone: str) -> datetime:
     """The end (exclusive, UTC) of the trial's last day in the customer's `time_zone`.
 

@@ -75,9 +75,7 @@ class Expected:
             customer_id=spec.customer_id,
             host=spec.host,
             state=spec.state,
-            license_version=product.secret.license_version(
-                spec.license_id, spec.secret_versions
-            ),
+            license_version=product.secret.license_version(spec.license_id, spec.secret_versions),
             secrets_version=product.secret.version(spec.secret_versions),
             volumes=spec.volumes,
         )

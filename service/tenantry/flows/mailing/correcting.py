@@ -13,8 +13,11 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import AccountToken, Audit, Customer, Outbox
 from tenantry.core.errors import ChangeRefused, EmailTaken, NotFound
 from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, MailKind
+from tenantry.core.model import TokenPurpose
 from tenantry.core.signup import email_key, normalize_email
 from tenantry.flows import outbox
+from tenantry.flows.accounts.confirming import send_link
+from tenantry.flows.accounts.releasing import lock
 from tenantry.flows.service import Service
 
 
@@ -73,14 +76,17 @@ def correct_address(
     service: Service, customer_id: str, address: str, *, actor: str, now: datetime
 ) -> int:
     """Another address for a customer, by the rules of a signup; how many mails go out to it now.
-    InvalidInput, EmailTaken, or NotFound. Links that were sent to the old one are worth nothing.
+    InvalidInput, EmailTaken, or NotFound. Links that were sent to the old one are worth nothing;
+    where addresses have to be confirmed, the new one gets its own.
     """
     email = normalize_email(address)
     try:
         with service.database.write() as session:
-            customer = _customer(session, customer_id)
+            _, customer = lock(session, customer_id)
             if email != customer.email:
                 _change_address(session, customer, email, now)
+                if service.confirm_email:
+                    send_link(service, session, customer_id, TokenPurpose.CONFIRM, now=now)
             customer.email_refused_at = None
             session.add(_audit(customer_id, "customer.address_corrected", actor, {}, now))
             return _take_up(session, customer_id)

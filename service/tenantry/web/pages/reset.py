@@ -51,9 +51,15 @@ def reset(token: str) -> Response:
     service, typed = current_service(), read_fields().get("password")
     try:
         email = address_of(service, token, now=service.now())
-        set_password(service, token, typed, now=service.now())
+        return _set(token, typed, email)
     except NotFound:
         return _void()
+
+
+def _set(token: str, typed: object, email: str) -> Response:
+    service = current_service()
+    try:
+        set_password(service, token, typed, now=service.now())
     except InvalidInput as error:
         problem = require_problem(error)
         return show_again(_form(email, problem), problem, error)
