@@ -14,6 +14,7 @@ from tenantry.adapters.database.tables import (
     Customer,
     LicenseRow,
     Login,
+    Secret,
 )
 from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows.accounts.choices import MOVES
@@ -71,6 +72,19 @@ def test_the_license_is_a_file_that_nobody_keeps(visitor: Visitor) -> None:
     assert answer.get_data(as_text=True) == visitor.signed_up.license_token
     assert answer.headers["Content-Disposition"] == 'attachment; filename="license.jwt"'
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_first_login_is_shown_when_asked_for_and_that_is_on_record(visitor: Visitor) -> None:
+    answer = visitor.send("/account/first-login")
+    page = answer.get_data(as_text=True)
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    with visitor.world.service.database.read() as session:
+        row = session.get_one(Secret, (visitor.customer_id, "ADMIN_PASSWORD"))
+        shown = select(Audit.actor).where(Audit.action == "customer.first_login_shown")
+        assert session.scalars(shown).all() == [visitor.customer_id]
+    assert f"<code>{visitor.world.service.vault.unwrap(row.wrapped)}</code>" in page
+    assert f"<code>{visitor.customer_id}</code>" in page
+    assert "/login" in page
 
 
 def test_a_cancellation_says_what_happens_and_can_be_taken_back(visitor: Visitor) -> None:

@@ -62,6 +62,7 @@ CLASSES = {
     "confirm_page.send_again": Class.OWN,
     "account_page.show_account": Class.OWN,
     "account_page.download_license": Class.OWN,
+    "account_page.tell_first_login": Class.OWN,
     "account_page.ask_to_cancel": Class.OWN,
     "account_page.cancel": Class.OWN,
     "account_page.resume": Class.OWN,

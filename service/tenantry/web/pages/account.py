@@ -7,6 +7,7 @@ from flask import Blueprint, Response, render_template, request
 from tenantry.core.errors import InvalidInput
 from tenantry.core.trial import time_zones
 from tenantry.flows.accounts import choices
+from tenantry.flows.accounts.first_login import show_first_login
 from tenantry.flows.accounts.logins import end_login, end_other_logins, list_logins
 from tenantry.flows.accounts.overview import read_license, read_overview
 from tenantry.web.api.models import Problem
@@ -47,6 +48,14 @@ def download_license() -> Response:
     answer = Response(token, mimetype="application/jwt")
     answer.headers["Content-Disposition"] = 'attachment; filename="license.jwt"'
     return answer
+
+
+@blueprint.post("/account/first-login")
+@page
+def tell_first_login() -> Response:
+    login, _ = _sent()
+    found = show_first_login(current_service(), login.customer_id)
+    return show(render_template("account_first_login.html", login=found))
 
 
 @blueprint.get("/account/cancel")

@@ -1,0 +1,40 @@
+"""How a customer gets into its new instance: as its first administrator, with a password that was
+drawn at signup (R28). Shown on the customer's own page when it is asked for, and in no mail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tenantry.adapters.database.tables import Audit, Secret, Tenant
+from tenantry.core.errors import NotFound
+from tenantry.flows.service import Service
+
+_SHOWN = "customer.first_login_shown"
+
+
+@dataclass(frozen=True)
+class FirstLogin:
+    """Where to log in, and how."""
+
+    url: str
+    name: str
+    password: str = field(repr=False)
+
+
+def show_first_login(service: Service, customer_id: str) -> FirstLogin:
+    """The first administrator's login, for its own customer only; that it was shown is in the
+    audit. NotFound where the product has none.
+    """
+    bootstrap = service.product.bootstrap
+    if bootstrap is None:
+        raise NotFound
+    with service.database.write() as session:
+        tenant = session.get_one(Tenant, customer_id)
+        row = session.get(Secret, (customer_id, bootstrap.secret))
+        if row is None:  # the product has it since a later day
+            raise NotFound
+        audit = {"actor": customer_id, "action": _SHOWN, "customer_id": customer_id, "details": {}}
+        session.add(Audit(at=service.now(), **audit))
+        url = f"{tenant.instance_url}{bootstrap.path}"
+        return FirstLogin(url, customer_id, service.vault.unwrap(row.wrapped))
