@@ -91,7 +91,7 @@ def test_html_needs_no_images_and_runs_nothing(mail: str) -> None:
 def test_customer_who_may_act_is_led_to_the_account(mail: str) -> None:
     kind = mail.partition("-")[0]
     acts_nowhere = FOR_SUPPORT | {
-        MailKind.CONFIRM, MailKind.WELCOME, MailKind.DECLINED, MailKind.READY, MailKind.RESET,
+        MailKind.CONFIRM, MailKind.WELCOME, MailKind.DECLINED, MailKind.RESET,
         MailKind.PAYMENT_RECEIVED,
     }  # fmt: skip
     assert (f"{PUBLIC_URL}/account" in FILES[f"{mail}.txt"]) == (kind not in acts_nowhere)
