@@ -262,7 +262,7 @@ class Site:
             f"TENANTRY_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in self._settings().items()
         }
-        package = Path(wiring.__file__).parents[1]
+        package = Path(wiring.__file__).parents[2]
         return {
             "HOME": str(self.folder),
             "TMPDIR": str(self.folder / "tmp"),

@@ -6,7 +6,8 @@ import subprocess
 from datetime import timedelta
 
 from tenantry.core.review import ChangeKind, Mode
-from tenantry.flows.reviewing.changes import Listed, list_changes, request_change
+from tenantry.flows.reviewing.changes import request_change
+from tenantry.flows.reviewing.listing import Listed, list_changes
 from tenantry.flows.reviewing.review import Reviewer
 from tests.system.world import World
 

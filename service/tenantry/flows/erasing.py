@@ -31,7 +31,7 @@ from tenantry.core.model import State
 from tenantry.core.subscription import Stage
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.change import raise_generation
-from tenantry.flows.reviewing.changes import waiting
+from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 from tenantry.flows.signups import repeats

@@ -6,23 +6,23 @@ Owns: the rows of `changes`. One change of a kind waits at a time: a later one t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, Change, Customer, Review, Subscription, Tenant
+from tenantry.adapters.database.tables import Audit, Change, Customer, Subscription, Tenant
 from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, State, Status, TenantSpec
-from tenantry.core.review import ChangeKind, Mode, Outcome, branch_of, lay_on
+from tenantry.core.review import ChangeKind, Mode, Outcome, lay_on
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.change import raise_generation, renew_branch
 from tenantry.flows.license import issue_again
+from tenantry.flows.reviewing.waiting import branch_for, close_done, end, waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
@@ -35,43 +35,6 @@ class Requested:
     kind: ChangeKind
     mode: Mode
     generation: int  # of the tenant; raised where the change was made at once
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A change in a list for operators: ids and facts, no personal data."""
-
-    id: int
-    customer_id: str
-    kind: str
-    fields: Mapping[str, Any]
-    actor: str
-    mode: str
-    created_at: datetime
-    outcome: str | None
-    decided_by: str | None
-    decided_at: datetime | None
-    branch: str | None
-    url: str | None
-    error: str | None  # why its branch or pull request could not be brought up to it
-
-    def as_json(self) -> dict[str, object]:
-        """For programs."""
-        dates = {
-            name: moment.isoformat() if moment else None
-            for name, moment in (("created_at", self.created_at), ("decided_at", self.decided_at))
-        }
-        return {**asdict(self), **dates}
-
-    def as_text(self) -> str:
-        """For people."""
-        what = ", ".join(
-            f"{name} {value}" for name, value in self.fields.items() if _is_short(value)
-        )
-        outcome = self.outcome or f"waits on {self.url or self.branch or 'its branch'}"
-        by = f" by {self.decided_by}" if self.decided_by else ""
-        error = f"  failed: {self.error}" if self.error and not self.outcome else ""
-        return f"{self.customer_id}  {self.kind}  {what or '-'}  {outcome}{by}{error}"
 
 
 def request_change(
@@ -127,7 +90,7 @@ def change_tenant(
             at_once.append(change)
     if at_once:
         make(service, session, tenant, at_once, by=actor, now=now, is_bulk=is_bulk)
-    _tidy(session, tenant, now)
+    close_done(session, tenant, now)
 
 
 def waiting_signup(customer_id: str, *, actor: str, now: datetime) -> Change:
@@ -180,7 +143,7 @@ def approve(
     spec = lay_on(TenantSpec.model_validate(tenant.approved), laid, service.product)
     move(service, session, tenant, spec, by=by, now=now)
     for each in changes:
-        _end(each, Outcome.APPLIED, by, now)
+        end(each, Outcome.APPLIED, by, now)
 
 
 def move(
@@ -221,10 +184,10 @@ def withdraw(session: Session, tenant: Tenant, kind: ChangeKind, *, by: str, now
         if (each.kind, each.actor) == (kind, by)
     ]
     for each in moot:
-        _end(each, Outcome.WITHDRAWN, by, now)
+        end(each, Outcome.WITHDRAWN, by, now)
     if moot:
         renew_branch(session, tenant.customer_id)
-        _tidy(session, tenant, now)
+        close_done(session, tenant, now)
 
 
 def decline(service: Service, cell: Cell, customer_id: str, *, actor: str) -> int:
@@ -233,7 +196,7 @@ def decline(service: Service, cell: Cell, customer_id: str, *, actor: str) -> in
     with service.database.write() as session:
         tenant = _lock(session, cell, customer_id)
         ended = decline_changes(session, tenant, by=actor, now=now)
-        _tidy(session, tenant, now)
+        close_done(session, tenant, now)
     if not ended:
         raise ChangeRefused(f"no change of {customer_id} waits for a review")
     return ended
@@ -249,53 +212,6 @@ def decline_changes(session: Session, tenant: Tenant, *, by: str, now: datetime)
         status.report(session, tenant, Status.AWAITING_REVIEW, "declined", detail=by, now=now)
         outbox.put(session, customer_id=tenant.customer_id, kind="declined", now=now)
     return len(ended)
-
-
-def waiting(session: Session, customer_id: str) -> Sequence[Change]:
-    """The changes of a tenant that wait, as they are laid on each other."""
-    rows = select(Change).where(Change.customer_id == customer_id, Change.outcome.is_(None))
-    return session.scalars(rows.order_by(Change.id)).all()
-
-
-def waiting_on(session: Session, review_id: int) -> Sequence[str]:
-    """The customers with changes that wait on a branch."""
-    rows = select(Change.customer_id).where(Change.review_id == review_id, Change.outcome.is_(None))
-    return sorted(set(session.scalars(rows)))
-
-
-def list_changes(
-    service: Service, cell: Cell, *, open_only: bool, customer_id: str | None = None
-) -> Iterator[Listed]:
-    """The cell's changes, newest first; with `open_only` those that wait."""
-    rows = (
-        select(Change, Review)
-        .join(Tenant, Tenant.customer_id == Change.customer_id)
-        .outerjoin(Review, Review.id == Change.review_id)
-        .where(Tenant.cell == cell.name)
-        .order_by(Change.id.desc())
-    )
-    if open_only:
-        rows = rows.where(Change.outcome.is_(None))
-    if customer_id:
-        rows = rows.where(Change.customer_id == customer_id)
-    with service.database.read() as session:
-        found = [_listed(change, review) for change, review in session.execute(rows)]
-    yield from found
-
-
-def _listed(change: Change, review: Review | None) -> Listed:
-    own = {
-        name: getattr(change, name)
-        for name in Listed.__dataclass_fields__
-        if name not in ("branch", "url", "error")
-    }
-    if review is None:
-        return Listed(**own, branch=None, url=None, error=None)
-    return Listed(**own, branch=review.branch, url=review.url, error=review.last_error)
-
-
-def _is_short(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _lock(session: Session, cell: Cell, customer_id: str) -> Tenant:
@@ -369,7 +285,7 @@ def _add(
         created_at=now,
     )
     if mode == Mode.REVIEW:
-        change.review_id = _branch(session, cell, tenant, now)
+        change.review_id = branch_for(session, cell, tenant, now)
     session.add(change)
     session.add(
         Audit(
@@ -384,33 +300,6 @@ def _add(
     return change
 
 
-def _branch(session: Session, cell: Cell, tenant: Tenant, now: datetime) -> int | None:
-    """The branch that the tenant's changes wait on, to be rendered anew; None where that of its
-    signup is not chosen yet.
-    """
-    if waits := waiting(session, tenant.customer_id):
-        renew_branch(session, tenant.customer_id)
-        return waits[0].review_id
-    return open_review(session, cell, branch_of(tenant.customer_id), now).id
-
-
-def open_review(session: Session, cell: Cell, branch: str, now: datetime) -> Review:
-    """The review of a branch, to be pushed anew; a new one where none is open."""
-    known = session.scalar(
-        select(Review)
-        .where(Review.cell == cell.name, Review.branch == branch, Review.closed_at.is_(None))
-        .with_for_update()
-    )
-    if known is None:
-        known = Review(cell=cell.name, branch=branch, generation=0, created_at=now)
-        session.add(known)
-    known.generation += 1
-    if known.declined_at is not None:  # its pull request is closed: there will be another
-        known.declined_at = known.number = known.url = known.told = None
-    session.flush()
-    return known
-
-
 def _end_open(
     session: Session,
     tenant: Tenant,
@@ -421,25 +310,5 @@ def _end_open(
 ) -> list[Change]:
     ended = [each for each in waiting(session, tenant.customer_id) if each.kind in kinds]
     for each in ended:
-        _end(each, outcome, by, now)
+        end(each, outcome, by, now)
     return ended
-
-
-def _end(change: Change, outcome: Outcome, by: str, now: datetime) -> None:
-    change.outcome, change.decided_by, change.decided_at = outcome, by, now
-
-
-def _tidy(session: Session, tenant: Tenant, now: datetime) -> None:
-    """Close reviews that nothing of the tenant's, nor of others', waits on any longer."""
-    session.flush()
-    mine = select(Change.review_id).where(Change.customer_id == tenant.customer_id)
-    rows = select(Review).where(Review.id.in_(mine), Review.closed_at.is_(None))
-    for review in session.scalars(rows):
-        close_if_done(session, review, now)
-
-
-def close_if_done(session: Session, review: Review, now: datetime) -> None:
-    """Close a review that no change waits on; a declined one stays, since it may be reopened."""
-    left = select(Change.id).where(Change.review_id == review.id, Change.outcome.is_(None))
-    if session.scalar(left.limit(1)) is None and review.declined_at is None:
-        review.closed_at = now

@@ -9,8 +9,9 @@ from tenantry.adapters.database.tables import Change, Review, Tenant
 from tenantry.core.model import Status
 from tenantry.core.review import ChangeKind, Outcome
 from tenantry.flows import status
-from tenantry.flows.reviewing.changes import decline_changes, waiting
+from tenantry.flows.reviewing.changes import decline_changes
 from tenantry.flows.reviewing.standing import audit
+from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 

@@ -23,9 +23,10 @@ from tenantry.core.model import TenantSpec
 from tenantry.core.review import Outcome
 from tenantry.flows.publishing import adopted, ledger
 from tenantry.flows.publishing.ledger import Landed
-from tenantry.flows.reviewing.changes import approve, close_if_done
+from tenantry.flows.reviewing.changes import approve
 from tenantry.flows.reviewing.declining import is_taken
 from tenantry.flows.reviewing.standing import REVIEWER, follow_up, raise_for
+from tenantry.flows.reviewing.waiting import close_if_done
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 

@@ -33,7 +33,7 @@ from tenantry.flows.publishing.example import Examples
 from tenantry.flows.publishing.rendering import RenderedFiles, render_files
 from tenantry.flows.publishing.retry import OF_TENANT, may_try
 from tenantry.flows.publishing.sealing import sealed_values
-from tenantry.flows.reviewing.changes import open_review, waiting, waiting_on
+from tenantry.flows.reviewing.waiting import open_review, waiting, waiting_on
 from tenantry.flows.reviewing.wanted import Wanted, files_of, read_wanted
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service

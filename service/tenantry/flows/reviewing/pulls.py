@@ -23,9 +23,9 @@ from tenantry.adapters.forge import Draft, Forge, Pull, PullState
 from tenantry.core.errors import ForgeBusy, ForgeError, ForgeNotFound, TenantryError
 from tenantry.core.review import BRANCHES, Outcome
 from tenantry.flows.publishing.retry import OF_TENANT
-from tenantry.flows.reviewing.changes import waiting_on
 from tenantry.flows.reviewing.declining import decline_review, reopen_review
 from tenantry.flows.reviewing.describe import describe
+from tenantry.flows.reviewing.waiting import waiting_on
 from tenantry.flows.reviewing.wanted import read_wanted, subjects_at
 from tenantry.flows.service import Cell, Service
 

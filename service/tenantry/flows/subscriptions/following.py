@@ -29,7 +29,8 @@ from tenantry.core.model import LicenseAction, State
 from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.subscription import Booking, Moment, add_up, license_term, position, renews_at
 from tenantry.flows import outbox
-from tenantry.flows.reviewing.changes import change_tenant, waiting, withdraw
+from tenantry.flows.reviewing.changes import change_tenant, withdraw
+from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import booking_of, told_of, trial_of

@@ -1,11 +1,9 @@
-"""Builds the service from its settings: the one place that knows which adapter stands where."""
+"""One cell of the service from its settings."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,6 @@ from urllib.parse import urlsplit
 from tenantry import assets
 from tenantry.adapters.argocd import ArgoCD, announce_push
 from tenantry.adapters.argocd.webhook import web_url
-from tenantry.adapters.clock import ShiftedClock
-from tenantry.adapters.database import schema
 from tenantry.adapters.database.lease import Lease
 from tenantry.adapters.database.session import Database
 from tenantry.adapters.forge import Forge, make_forge
@@ -29,208 +25,37 @@ from tenantry.adapters.git import (
 )
 from tenantry.adapters.http import make_session
 from tenantry.adapters.kustomize import Kustomize
-from tenantry.adapters.mail import Mailbox, MailFolder
 from tenantry.adapters.probe import answers, read_json
 from tenantry.adapters.product_folder import (
     ProductFolder,
     read_files,
-    read_mail_templates,
-    read_product_folder,
 )
-from tenantry.adapters.seal import Kubeseal, SealingCertificate, parse_certificate
-from tenantry.adapters.smtp import PORTS, SmtpServer
-from tenantry.adapters.smtp import Access as MailAccess
+from tenantry.adapters.seal import SealingCertificate, parse_certificate
 from tenantry.core.argocd_files import PROJECT, ArgoCDFacts, render_argocd
-from tenantry.core.backoff import Backoff
 from tenantry.core.errors import KeysMissing, SettingsError
 from tenantry.core.overlay import CellFacts
 from tenantry.core.pull_secret import check_credentials
-from tenantry.core.signup import Rules
-from tenantry.core.standing import Rules as StandingRules
 from tenantry.flows import keys
-from tenantry.flows.initializing import Site
-from tenantry.flows.key_folder import KeyFolder
-from tenantry.flows.mailing.templates import check_templates
 from tenantry.flows.publishing.check import ClassChecker
-from tenantry.flows.service import Announce, Cell, Patience, PaymentProvider, Service
+from tenantry.flows.service import Announce, Cell
 from tenantry.settings import CellSettings, Settings, read_secret
 
+
+def reader(path: Path | None) -> Callable[[], str] | None:
+    """Of a secret that messages are proved with, read anew for each of them."""
+    return partial(read_secret, path) if path else None
+
+
 PROBE_WITHIN = 5.0  # seconds
-SYNC_LONGEST = timedelta(minutes=30)  # between two syncs that are asked for
+
+
 FORGE_WITHIN = 20.0  # seconds for one request
+
+
 _ARGOCD = "argocd/"
 
 
-def utc_now() -> datetime:
-    """The clock."""
-    return datetime.now(UTC)
-
-
-def clock_of(settings: Settings) -> Callable[[], datetime]:
-    """The clock; in development it may be ahead of the real time."""
-    return ShiftedClock(settings.clock_file) if settings.clock_file else utc_now
-
-
-def build(settings: Settings, *, now: Callable[[], datetime] | None = None) -> Service:
-    """The service, ready for use. In development, missing keys are made and the database's tables
-    are brought up to date; in production neither: KeysMissing or SettingsError say what to do.
-    """
-    make_data_folder(settings)
-    if not settings.is_production:
-        keys.make_development_keys(settings.keys, algorithm=settings.license_algorithm)
-    key_folder = KeyFolder(settings.keys, production=settings.is_production)
-    vault = keys.load_vault(settings.keys, production=settings.is_production)
-    folder = read_product_folder(settings.product_dir)
-    database = _database(settings)
-    cells = {
-        name: _cell(name, cell, settings, folder, database) for name, cell in settings.cells.items()
-    }
-    if settings.is_production:  # what is sealed with a development one cannot be taken back
-        for cell in cells.values():
-            cell.certificate()
-            if folder.product.pull_secret:
-                cell.registry_credentials()
-    return Service(
-        database=database,
-        vault=vault,
-        key_folder=key_folder,
-        product=folder.product,
-        templates=folder.templates,
-        platform_files=folder.platform,
-        kubeseal=Kubeseal(),
-        cells=cells,
-        mailbox=mailbox(settings),
-        mail_templates=mail_templates(settings),
-        password_rules=Rules(minimum=settings.min_password_length),
-        signup_limits=settings.signup_limits,
-        login_limits=settings.login_limits,
-        confirm_email=settings.confirm_email,
-        approve_signups=settings.approve_signups,
-        trusted_proxies=settings.trusted_proxies,
-        public_url=settings.public_url,
-        company_in_git=settings.company_in_git,
-        metrics_token=_reader(settings.metrics_token_file),
-        publish_batch=settings.publish_batch,
-        bulk_batch=settings.bulk_batch,
-        patience=_patience(settings),
-        support_mail=settings.support_mail or folder.product.support,
-        billing=_payment_provider(settings),
-        now=now or clock_of(settings),
-    )
-
-
-def _payment_provider(settings: Settings) -> PaymentProvider | None:
-    secret = _reader(settings.billing_secret_file)
-    return PaymentProvider(settings.billing_scheme, secret) if secret else None
-
-
-def _patience(settings: Settings) -> Patience:
-    is_suspended = settings.failed_policy == "suspend"
-    return Patience(
-        rules=StandingRules(
-            settle_after=timedelta(seconds=settings.settle_after),
-            ready_within=timedelta(seconds=settings.ready_within),
-            attempts=settings.sync_attempts,
-            backoff=Backoff(timedelta(seconds=settings.sync_backoff), longest=SYNC_LONGEST),
-        ),
-        list_moving=timedelta(seconds=settings.watch_poll),
-        list_idle=timedelta(seconds=settings.watch_idle),
-        probe_every=timedelta(seconds=settings.probe_poll),
-        at_once=settings.watch_requests,
-        failed_kept=timedelta(seconds=settings.failed_keep) if is_suspended else None,
-    )
-
-
-@contextmanager
-def site(settings: Settings, name: str) -> Iterator[Site]:
-    """What a cell's repository begins with: needs no keys, no sealing certificate, no Argo CD."""
-    make_data_folder(settings)
-    folder = read_product_folder(settings.product_dir)
-    database = _database(settings)
-    try:
-        cell = _cell(name, settings.cells[name], settings, folder, database)
-        yield Site(cell, folder.product.platform, folder.platform, clock_of(settings))
-    finally:
-        database.close()
-
-
-def make_data_folder(settings: Settings) -> None:
-    """The folder of the service's own data, where it is not there yet."""
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"{settings.data_dir}: {error.strerror}",
-            remedy="make it writable, or set TENANTRY_DATA_DIR",
-        ) from None
-
-
-def open_database(settings: Settings) -> Database:
-    """The database, at whatever revision; SettingsError says why it does not answer."""
-    database = Database(settings.database, pool_size=settings.web_threads + 2)
-    if reason := database.why_unavailable():
-        database.close()
-        raise SettingsError(
-            f"the database does not answer: {reason}", remedy="check TENANTRY_DATABASE_URL"
-        )
-    return database
-
-
-def _database(settings: Settings) -> Database:
-    database = open_database(settings)
-    if not settings.is_production:
-        schema.upgrade(database)
-    elif schema.current(database) != schema.head():
-        database.close()
-        raise SettingsError("the database is not up to date", remedy="run `tenantry db upgrade`")
-    return database
-
-
-def mailbox(settings: Settings) -> Mailbox:
-    """What takes mail; SettingsError where customers of production would wait for it in vain."""
-    if settings.smtp_host is None:
-        if settings.is_production and settings.mail_dir is None:
-            raise SettingsError(
-                "mail would go to files, and customers would wait for it",
-                remedy="set TENANTRY_SMTP_HOST; or TENANTRY_MAIL_DIR, where files are meant",
-            )
-        return MailFolder(settings.mail, sender=settings.mail_from)
-    return SmtpServer(_mail_access(settings, settings.smtp_host), sender=settings.mail_from)
-
-
-def _mail_access(settings: Settings, host: str) -> MailAccess:
-    if (settings.smtp_username is None) != (settings.smtp_password_file is None):
-        raise SettingsError(
-            "a mail server's user name and password come together",
-            remedy="set both TENANTRY_SMTP_USERNAME and TENANTRY_SMTP_PASSWORD_FILE, or neither",
-        )
-    if settings.smtp_username is not None and settings.smtp_security == "none":
-        raise SettingsError(
-            "the mail server's password would be sent for all to read",
-            remedy="set TENANTRY_SMTP_SECURITY to starttls or tls",
-        )
-    return MailAccess(
-        host=host,
-        port=settings.smtp_port or PORTS[settings.smtp_security],
-        security=settings.smtp_security,
-        username=settings.smtp_username,
-        password=_reader(settings.smtp_password_file),
-        ca_file=settings.smtp_ca_file,
-        timeout=settings.smtp_timeout,
-    )
-
-
-def mail_templates(settings: Settings) -> dict[str, str]:
-    """The vendor's mail, and ours where the vendor has none of a kind; checked: ProductError with
-    file, line and hint for what is not usable.
-    """
-    texts = read_mail_templates(assets.path("tenant_templates"))
-    texts |= read_mail_templates(settings.product_dir)
-    check_templates(texts)
-    return texts
-
-
-def _cell(
+def make_cell(
     name: str, cell: CellSettings, settings: Settings, folder: ProductFolder, database: Database
 ) -> Cell:
     kustomize = Kustomize("kustomize")
@@ -248,8 +73,8 @@ def _cell(
         lease=Lease(database, f"publisher/{name}"),
         policy=cell.policy,
         forge=forge(name, cell),
-        webhook_secret=_reader(cell.forge_webhook_secret_file),
-        notifications_token=_reader(cell.argocd_notifications_token_file),
+        webhook_secret=reader(cell.forge_webhook_secret_file),
+        notifications_token=reader(cell.argocd_notifications_token_file),
         shards=cell.shards,
         founding_files=_founding_files(cell),
         certificate=partial(sealing_certificate, cell, production=settings.is_production),
@@ -300,6 +125,8 @@ _GIT_FILES: dict[str, tuple[str, ...]] = {
     "https": ("git_token_file", "git_ca_file"),
     "ssh": ("git_ssh_key_file", "git_known_hosts_file"),
 }
+
+
 _GIT_HINT = {
     "git_ssh_key_file": "ssh-keygen -t ed25519, and give the host the public key as a deploy key",
     "git_known_hosts_file": KNOWN_HOSTS_REMEDY,
@@ -457,11 +284,6 @@ def _announce(cell: CellSettings) -> Announce | None:
         )
 
     return announce
-
-
-def _reader(path: Path | None) -> Callable[[], str] | None:
-    """Of a secret that messages are proved with, read anew for each of them."""
-    return partial(read_secret, path) if path else None
 
 
 def _way(cell: CellSettings, *, production: bool) -> dict[str, Any]:
