@@ -39,7 +39,7 @@ from tenantry.core.review import ChangeKind
 from tenantry.core.subscription import Event, EventKind
 from tenantry.core.trial import trial_ends_at
 from tenantry.flows import housekeeping
-from tenantry.flows.accounts import confirming, entry, logins, passwords, releasing, tokens
+from tenantry.flows.accounts import choices, confirming, entry, logins, passwords, releasing, tokens
 from tenantry.flows.accounts.entry import WrongLogin, log_in
 from tenantry.flows.accounts.listing import list_accounts
 from tenantry.flows.accounts.logins import LoggedIn, find_login
@@ -403,6 +403,20 @@ def test_what_was_paid_for_while_it_waited_is_there_with_the_release(world: Worl
     assert row(world, LicenseRow, approved["license_id"]).kind == "paid"
 
 
+def test_what_was_cancelled_while_it_waited_ends_with_the_trial_of_the_release(
+    world: World,
+) -> None:
+    world = asking(world, approve_signups=True)
+    customer = world.sign_up()
+    choices.cancel(world.service, customer.customer_id)
+    world.wait(60 * 24 * 60)
+    approve(world, customer)
+    follow_due(world.service, now=world.clock())
+    subscription = row(world, Subscription, customer.customer_id)
+    assert subscription.ends_at == subscription.trial_ends_at > world.clock()
+    assert world.tenant(customer.customer_id).approved["state"] == "active"
+
+
 def secrets_of(world: World, customer_id: str) -> list[Secret]:
     with world.service.database.read() as session:
         return [*session.scalars(select(Secret).where(Secret.customer_id == customer_id))]
@@ -442,6 +456,17 @@ def test_declined_signup_is_told_and_may_be_taken_back(world: World) -> None:
     assert approve(world, customer)
     assert customer.customer_id in world.publish().tenants
     check_invariants(world.service)
+
+
+def test_a_second_decline_is_told_where_the_first_was_not_sent(world: World) -> None:
+    world = asking(world, confirm_email=True, approve_signups=True)
+    customer = world.sign_up()
+    releasing.decline(world.service, customer.customer_id, actor="operator")
+    assert mailed(world, customer, "confirm") == []
+    assert not approve(world, customer)
+    assert mailed(world, customer, "declined") == []
+    releasing.decline(world.service, customer.customer_id, actor="operator")
+    assert len(mailed(world, customer, "declined")) == 1
 
 
 def test_confirmation_is_sent_again_until_it_is_there(world: World) -> None:

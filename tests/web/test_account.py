@@ -144,6 +144,17 @@ def test_a_cancelled_trial_ends_with_its_day_in_another_time_zone(visitor: Visit
     assert row.ends_at == row.trial_ends_at == datetime(2026, 12, 7, 15, tzinfo=UTC)
 
 
+def test_a_cancelled_plan_ends_with_its_day_in_another_time_zone(visitor: Visitor) -> None:
+    visitor.tell(EventKind.PAID, plan="professional", until=datetime(2026, 12, 23, 9, tzinfo=UTC))
+    visitor.tell(EventKind.CANCELLED)
+    visitor.send("/account/time-zone", time_zone="Asia/Tokyo")
+    assert visitor.subscription().ends_at == datetime(2026, 12, 23, 15, tzinfo=UTC)
+    visitor.world.clock.time = datetime(2026, 12, 23, 16, tzinfo=UTC)
+    visitor.log_in()
+    visitor.send("/account/time-zone", time_zone="America/New_York")
+    assert visitor.subscription().ends_at == datetime(2026, 12, 23, 15, tzinfo=UTC), "it is over"
+
+
 def test_a_trial_that_has_ended_does_not_come_back_further_west(visitor: Visitor) -> None:
     bring_to(visitor, Stage.READ_ONLY)
     before = visitor.subscription().trial_ends_at

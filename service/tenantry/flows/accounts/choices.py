@@ -5,18 +5,19 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Subscription
 from tenantry.core.errors import TooManyAttempts
 from tenantry.core.limits import Limit
 from tenantry.core.signup import check_time_zone
-from tenantry.core.subscription import Event, EventKind
+from tenantry.core.subscription import Event, EventKind, add_up
 from tenantry.core.trial import in_zone
 from tenantry.flows.accounts.overview import may_cancel, may_resume
 from tenantry.flows.limiting import Measure, count_attempt
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.booking import booking_of, keep, told_of, trial_of
 from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import follow
 
@@ -67,17 +68,20 @@ def change_time_zone(service: Service, customer_id: str, time_zone: object) -> N
         moves = Measure("time zone", customer_id, MOVES)
         count_attempt(service, session, [moves], now=now, refusal=TooManyAttempts)
         session.add(_audit(customer, zone, now))
-        _move(subscription, customer, zone, now)
+        _move(session, subscription, customer, zone, now)
         follow(service, session, tenant, subscription, customer, actor=ACTOR, now=now)
 
 
-def _move(subscription: Subscription, customer: Customer, to: str, now: datetime) -> None:
+def _move(
+    session: Session, subscription: Subscription, customer: Customer, to: str, now: datetime
+) -> None:
     before = subscription.trial_ends_at
     if before > now:
         subscription.trial_ends_at = in_zone(before, customer.time_zone, to)
-    if subscription.ends_at == before:  # the trial was cancelled
-        subscription.ends_at = subscription.trial_ends_at
     customer.time_zone = to
+    if subscription.ends_at is None or subscription.ends_at > now:
+        told = told_of(session, customer.customer_id)
+        keep(subscription, add_up(trial_of(subscription, customer), told))
 
 
 def _audit(customer: Customer, to: str, now: datetime) -> Audit:

@@ -26,7 +26,7 @@ from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, Status, TenantSpec
 from tenantry.core.review import ChangeKind, Mode, lay_on
-from tenantry.core.subscription import license_term
+from tenantry.core.subscription import add_up, license_term
 from tenantry.core.trial import trial_ends_at
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.waiting import APPROVAL, is_waiting, waits_for
@@ -34,7 +34,7 @@ from tenantry.flows.license import issue_again
 from tenantry.flows.reviewing.changes import waiting_signup
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.booking import booking_of, keep, told_of, trial_of
 
 log = structlog.get_logger()
 
@@ -68,7 +68,9 @@ def decline(service: Service, customer_id: str, *, actor: str) -> None:
             raise ChangeRefused(f"{customer_id} does not wait for an approval")
         status.report(session, tenant, Status.AWAITING_REVIEW, DECLINED, detail=actor, now=now)
         session.add(_audit(customer_id, "customer.declined", actor, now))
+        outbox.drop_unsent(session, customer_id, {MailKind.CONFIRM}, now=now)
         outbox.put(session, customer_id=customer_id, kind=MailKind.DECLINED, now=now)
+        outbox.take_up(session, customer_id, MailKind.DECLINED, "")  # after an approval
 
 
 def note_confirmed(
@@ -141,6 +143,8 @@ def _begin_trial(
     days = service.product.trial.days
     subscription.created_at = subscription.look_at = now
     subscription.trial_ends_at = trial_ends_at(now, days, customer.time_zone)
+    told = told_of(session, customer.customer_id)  # what was cancelled ends with the days now
+    keep(subscription, add_up(trial_of(subscription, customer), told))
     booking = booking_of(subscription, customer)
     if booking.is_paid:  # its license comes with what was booked
         return
