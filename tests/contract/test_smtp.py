@@ -125,6 +125,19 @@ def test_letter_arrives_as_it_was_written(answers: Answers, ours: SmtpServer) ->
     assert (body(message, "plain"), body(message, "html")) == (LETTER.text, LETTER.html)
 
 
+def test_domain_in_any_script_needs_nothing_of_the_server() -> None:
+    answers = Answers()
+    with serving(answers, enable_SMTPUTF8=False, decode_data=False) as port:
+        ours = mailbox(at(port))
+        ours.send(replace(LETTER, to="ada@bücher.example", text="Grüße\n"), NOW)
+        ours.close()
+    (envelope,) = answers.taken
+    assert envelope.rcpt_tos == ["ada@xn--bcher-kva.example"]
+    assert isinstance(envelope.content, bytes)
+    assert envelope.content.isascii()  # no 8BITMIME either
+    assert parse(envelope.content)["To"] == "ada@xn--bcher-kva.example"
+
+
 @pytest.mark.parametrize("address", ["jörg@example.com", "用户@bücher.example"])
 def test_address_in_any_script_is_written_to(
     answers: Answers, ours: SmtpServer, address: str
@@ -133,13 +146,12 @@ def test_address_in_any_script_is_written_to(
     assert answers.taken[0].rcpt_tos == [address]
 
 
-def test_server_that_knows_only_ascii_refuses_the_letter_not_the_address() -> None:
+def test_server_that_knows_only_ascii_refuses_the_address() -> None:
     with serving(Answers(), enable_SMTPUTF8=False) as port:
         ours = mailbox(at(port))
-        with pytest.raises(MailRefused, match="SMTPUTF8") as caught:
+        with pytest.raises(RecipientRefused, match="SMTPUTF8"):
             ours.send(replace(LETTER, to="jörg@example.com"), NOW)
         ours.close()
-    assert type(caught.value) is MailRefused
 
 
 def test_letters_of_one_pass_share_a_connection(answers: Answers, ours: SmtpServer) -> None:
@@ -159,7 +171,21 @@ def test_letters_of_one_pass_share_a_connection(answers: Answers, ours: SmtpServ
         ("rcpt", "553 5.1.3 bad address syntax", RecipientRefused),
         ("rcpt", "556 5.1.10 this domain takes no mail", RecipientRefused),
         ("data", "550 5.1.1 no such user", RecipientRefused),
-        ("data", "552 5.2.2 mailbox is full", RecipientRefused),
+        ("rcpt", "550 Requested action not taken: mailbox unavailable", RecipientRefused),
+        ("rcpt", "552 5.2.2 mailbox is full", MailError),
+        ("rcpt", "552 mailbox is full", MailError),
+        ("data", "552 5.2.2 mailbox is full", MailError),
+        ("data", "552 exceeded storage allocation", MailError),
+        ("rcpt", "553 5.1.8 sender's domain does not exist", MailError),
+        ("rcpt", "553 5.1.7 bad sender", MailError),
+        ("rcpt", "550 relay access denied", MailError),
+        ("rcpt", "550 Message rejected; IP 185.1.2.3 listed", MailError),
+        ("rcpt", "550 HELO does not resolve", MailError),
+        ("rcpt", "550 blocked, see spamhaus.org", MailError),
+        ("rcpt", "554 rejected", MailError),
+        ("data", "550 Message rejected; see 5.1.2", MailRefused),
+        ("data", "550 5.7.60 no permissions to send as this sender", MailError),
+        ("data", "554 Message rejected: Email address is not verified.", MailError),
         ("data", "554 5.7.1 looks like spam", MailRefused),
         ("data", "550 5.7.26 no DKIM", MailRefused),
         ("data", "552 5.3.4 too big", MailRefused),

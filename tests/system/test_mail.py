@@ -310,17 +310,23 @@ def test_mail_that_cannot_be_written_does_not_keep_the_others_back(world: World)
     assert "vault" in (rows(world)[0].last_error or "")
 
 
-def test_text_that_fails_for_one_customer_is_a_mail_error(world: World) -> None:
-    named, nameless = world.sign_up(full_name="Ann"), world.sign_up()
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [("full_name.split()[0]", "UndefinedError"), ("full_name|length", "TypeError")],
+)
+def test_text_that_fails_for_one_customer_keeps_nobody_else_back(
+    world: World, said: str, fault: str
+) -> None:
+    nameless, named = world.sign_up(), world.sign_up(full_name="Ann")
     texts = dict(world.service.mail_templates) | {
-        "welcome.txt": "Subject: Hi\n\nHello {{ full_name.split()[0] }}\n"
+        "welcome.txt": f"Subject: Hi\n\nHello {{{{ {said} }}}}\n"
     }
     service = replace(world.service, mail_templates=texts)
     assert send_due(service, now=world.clock()) == 1
     assert letters(world)[0]["To"] == named.email
-    _, row = rows(world)
+    row, _ = rows(world)
     assert row.customer_id == nameless.customer_id
-    assert "welcome.txt" in (row.last_error or "")
+    assert row.last_error == f"mail/welcome.txt cannot be filled in: {fault}"
 
 
 def test_names_that_mail_may_say_are_those_it_is_given(world: World) -> None:

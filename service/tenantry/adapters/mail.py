@@ -16,6 +16,8 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Protocol
 
+from email_validator import EmailNotValidError, validate_email
+
 from tenantry.core.errors import MailError
 
 
@@ -42,9 +44,11 @@ class Mailbox(Protocol):
 
 def compose(letter: Letter, *, sender: str, now: datetime) -> EmailMessage:
     """The message; MailError where an address or subject cannot stand in a header."""
+    to = in_ascii(letter.to)
     # only RFC 6531 has addresses beyond ASCII
-    message = EmailMessage(policy=policy.SMTP if letter.to.isascii() else policy.SMTPUTF8)
-    local, _, domain = letter.to.rpartition("@")
+    standard = policy.SMTP if to.isascii() else policy.SMTPUTF8
+    message = EmailMessage(policy=standard.clone(cte_type="7bit"))  # not all know 8BITMIME
+    local, _, domain = to.rpartition("@")
     try:
         message["From"] = sender
         message["To"] = Address(username=local, domain=domain)  # one, whatever characters it has
@@ -57,6 +61,18 @@ def compose(letter: Letter, *, sender: str, now: datetime) -> EmailMessage:
     message.set_content(letter.text)
     message.add_alternative(letter.html, subtype="html")
     return message
+
+
+def in_ascii(address: str) -> str:
+    """The address as any server knows it: its domain in ASCII. One whose local part is not is left
+    as it is, and needs SMTPUTF8.
+    """
+    if address.isascii() or not address.rpartition("@")[0].isascii():
+        return address
+    try:
+        return validate_email(address, check_deliverability=False).ascii_email or address
+    except EmailNotValidError:
+        return address
 
 
 class MailFolder:

@@ -19,7 +19,7 @@ from email.utils import parseaddr
 from pathlib import Path
 from typing import Literal
 
-from tenantry.adapters.mail import Letter, compose
+from tenantry.adapters.mail import Letter, compose, in_ascii
 from tenantry.core.errors import (
     MailError,
     MailRefused,
@@ -33,11 +33,15 @@ PORTS: dict[Security, int] = {"starttls": 587, "tls": 465, "none": 25}
 
 _LONGEST = 300  # characters of what a server says
 _ADDRESS = re.compile(r"<?[^\s<>]+@[^\s<>]+>?")
-_ENHANCED = re.compile(r"[245]\.(\d{1,3})\.\d{1,3}\b")
-_MAILBOX = frozenset({"1", "2"})  # of an enhanced code: it is about the address or its mailbox
-_POLICY = "7"  # about who may send what to whom
-# of a server that takes no recipient, since it wants something of us first
-_OF_PROTOCOL = frozenset({500, 501, 502, 503, 504, 530, 534, 535, 538})
+_ENHANCED = re.compile(r"\d{3} ([245]\.\d{1,3}\.\d{1,3})\b")
+# the address or its domain is not there, is not one, or takes no mail
+_NOBODY_THERE = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1", "5.4.1"})
+_NO_MAILBOX = frozenset({550, 551, 553})  # of a recipient, from a server without enhanced codes
+_OF_US = re.compile(
+    r"relay|sender|block|spam|helo|ehlo|\bip\b|polic|reputation|authenti|denied", re.IGNORECASE
+)
+_MAY_NOT_SEND = re.compile(r"send ?as\b|sendasdenied|not verified", re.IGNORECASE)
+_FULL = "5.2.2"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class SmtpServer:
         with self._lock:
             connection = self._connect()
             try:
-                _hand_over(connection, parseaddr(self._sender)[1], letter.to, bytes(message))
+                sender, to = parseaddr(self._sender)[1], in_ascii(letter.to)
+                _hand_over(connection, sender, to, bytes(message))
             except (smtplib.SMTPException, OSError) as error:
                 failure = _blame(error)
                 if isinstance(failure, MailUnreachable):
@@ -173,7 +178,7 @@ def _blame(error: Exception) -> MailError:
     if isinstance(error, smtplib.SMTPSenderRefused):
         return MailError(f"the mail server does not take mail from us: {_words(error)}")
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return MailRefused("the mail server knows no addresses beyond ASCII (SMTPUTF8)")
+        return RecipientRefused("the mail server knows no addresses beyond ASCII (SMTPUTF8)")
     if _timed_out(error):
         return MailUnreachable("the mail server did not answer in time")
     if isinstance(error, smtplib.SMTPResponseException):
@@ -184,22 +189,29 @@ def _blame(error: Exception) -> MailError:
 def _of_recipient(code: int, words: str) -> MailError:
     if code < 500:
         return MailError(f"the mail server takes it later: {words}")
-    if code in _OF_PROTOCOL or _subject(words) == _POLICY:
-        return MailError(f"the mail server does not let us send there: {words}")
-    return RecipientRefused(f"the mail server refused the address: {words}")
+    enhanced = _enhanced(words)
+    says_nobody = code in _NO_MAILBOX and not _OF_US.search(words)
+    if enhanced in _NOBODY_THERE or (enhanced is None and says_nobody):
+        return RecipientRefused(f"the mail server refused the address: {words}")
+    return MailError(f"the mail server does not let us send there: {words}")
 
 
 def _of_data(code: int, words: str) -> MailError:
     if code < 500:
         return MailError(f"the mail server takes it later: {words}")
-    if 550 <= code <= 553 and _subject(words) in _MAILBOX:
+    enhanced = _enhanced(words)
+    if _MAY_NOT_SEND.search(words):
+        return MailError(f"the mail server does not let us send that: {words}")
+    if enhanced == _FULL or (enhanced is None and code == 552):
+        return MailError(f"the mail server has no room for it: {words}")
+    if enhanced in _NOBODY_THERE:
         return RecipientRefused(f"the mail server refused the address: {words}")
     return MailRefused(f"the mail server refused the letter: {words}")
 
 
-def _subject(words: str) -> str | None:
-    """The middle of an enhanced status code: what it is about."""
-    found = _ENHANCED.search(words)
+def _enhanced(words: str) -> str | None:
+    """The enhanced status code (RFC 3463) that the reply begins with."""
+    found = _ENHANCED.match(words)
     return found[1] if found else None
 
 

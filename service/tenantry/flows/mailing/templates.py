@@ -9,7 +9,6 @@ from jinja2 import (
     DictLoader,
     Environment,
     StrictUndefined,
-    TemplateError,
     TemplateSyntaxError,
     meta,
     nodes,
@@ -57,8 +56,9 @@ def fill(texts: Mapping[str, str], name: str, says: Mapping[str, Any]) -> str:
     """A text with its names filled in; MailError where that is not possible for this customer."""
     try:
         return _environment(texts).get_template(name).render(says)
-    except TemplateError as error:
-        raise MailError(f"mail/{name} cannot be filled in: {error}") from error
+    except Exception as error:  # a template may do anything, and must stop nobody else's mail
+        said = type(error).__name__  # its words may quote the customer's
+        raise MailError(f"mail/{name} cannot be filled in: {said}") from error
 
 
 def _environment(texts: Mapping[str, str]) -> Environment:
