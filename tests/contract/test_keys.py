@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,11 +15,20 @@ from structlog.testing import capture_logs
 
 from tenantry import settings, wiring
 from tenantry.core import license as licenses
-from tenantry.core.errors import KeysMissing, SettingsError, TenantryError
+from tenantry.core.errors import ChangeRefused, KeysMissing, SettingsError, TenantryError
 from tenantry.core.keys import read_public_bundle
 from tenantry.flows import keys
-from tenantry.flows.key_folder import KeyFolder
-from tenantry.flows.keys import LICENSE_KEY, PUBLIC_KEY, SEALING_CERTIFICATE, VAULT_KEYS
+from tenantry.flows.key_folder import NEXT_KEY, KeyFolder
+from tenantry.flows.keys import (
+    LICENSE_KEY,
+    PUBLIC_KEY,
+    SEALING_CERTIFICATE,
+    VAULT_KEYS,
+    write_whole,
+)
+from tenantry.flows.licensing import rotation
+from tenantry.flows.licensing.census import Census, KeyUse
+from tenantry.flows.licensing.rotation import Step
 from tenantry.settings import CellSettings
 from tests.overlays import private_product
 from tests.programs import require
@@ -349,6 +359,30 @@ def test_public_half_that_a_crash_left_out_is_added(folder: KeyFolder) -> None:
     following = folder.next_key()
     assert following
     assert following.kid in folder.keyring().public
+
+
+def test_key_that_is_not_published_never_signs(folder: KeyFolder) -> None:
+    write_whole(folder.path / NEXT_KEY, keys.new_license_key("EdDSA"))
+    signing = folder.keyring().signing.kid
+    with pytest.raises(ChangeRefused, match="the next key is not published"):
+        folder.use_next()
+    folder.add_next()
+    folder.use_next()
+    assert KeyFolder(folder.path, production=True).keyring().signing.kid != signing
+
+
+@pytest.mark.parametrize(
+    ("is_published", "lacking"), [(False, 0), (False, 1), (True, 0), (True, 1)]
+)
+def test_force_waives_only_the_tenants_that_lack_the_next_key(
+    is_published: bool, lacking: int
+) -> None:
+    found = KeyUse("next", "next", is_published, 0, 0, None)
+    census = Census((found,), tenants=1, lacking=lacking, left=0)
+    with nullcontext() if is_published else pytest.raises(ChangeRefused, match="not published"):
+        rotation.require_possible(Step.USE, census, force=True)
+    with nullcontext() if is_published and not lacking else pytest.raises(ChangeRefused):
+        rotation.require_possible(Step.USE, census)
 
 
 def test_files_that_cannot_be_used_leave_the_keys_as_they_were(folder: KeyFolder) -> None:

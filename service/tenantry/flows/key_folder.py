@@ -14,8 +14,8 @@ from pathlib import Path
 
 import structlog
 
-from tenantry.core.errors import SettingsError
-from tenantry.core.keys import SigningKey, public_bundle
+from tenantry.core.errors import ChangeRefused, SettingsError
+from tenantry.core.keys import SigningKey, public_bundle, read_public_bundle
 from tenantry.flows.keys import (
     DEVELOPMENT_MARK,
     LICENSE_KEY,
@@ -83,10 +83,16 @@ class KeyFolder:
                 self._write_public(public + found.public_pem)
 
     def use_next(self) -> None:
-        """Let the next key sign from now on; the one that did is gone."""
+        """Let the next key sign from now on; the one that did is gone. ChangeRefused where its
+        public half is not among those in the folder: nobody could use such a folder any more.
+        """
         with alone_in(self.path):
-            if self.next_key() is not None:
-                (self.path / NEXT_KEY).replace(self.path / LICENSE_KEY)
+            found = self.next_key()
+            if found is None:
+                return
+            if found.kid not in read_public_bundle(self._read_public()):
+                raise not_published()
+            (self.path / NEXT_KEY).replace(self.path / LICENSE_KEY)
 
     def drop(self, kids: Collection[str]) -> None:
         """Forget the public halves of these earlier keys."""
@@ -112,6 +118,11 @@ class KeyFolder:
 
     def _look(self) -> Stamp:
         return tuple(_stamp(self.path / name) for name in (LICENSE_KEY, PUBLIC_KEY))
+
+
+def not_published() -> ChangeRefused:
+    """Why a next key cannot sign yet."""
+    return ChangeRefused("the next key is not published", remedy="first --step publish")
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -17,9 +17,10 @@ from tenantry.adapters.database.tables import (
     Tenant,
 )
 from tenantry.core import license as licenses
-from tenantry.core.model import LicenseAction
+from tenantry.core.model import LicenseAction, State
 from tenantry.core.product import Source
 from tenantry.core.subscription import Term, license_term
+from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.revocations import own_versions, revoke_other_plans
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import booking_of
@@ -109,7 +110,8 @@ def issue_again(
     now: datetime,
 ) -> dict[str, Any]:
     """A further license for a tenant, for as long as its subscription says; the fields of its spec
-    that name it. Its licenses for other plans are revoked. In the caller's transaction.
+    that name it, and the keys that verify it. Its licenses for other plans are revoked. In the
+    caller's transaction.
     """
     customer = session.get_one(Customer, tenant.customer_id)
     subscription = session.get_one(Subscription, tenant.customer_id)
@@ -119,7 +121,12 @@ def issue_again(
         customer_id=tenant.customer_id,
         tenant=tenant.name,
         plan=plan,
-        term=license_term(booking_of(subscription, customer), service.product, now),
+        term=license_term(
+            booking_of(subscription, customer),
+            service.product,
+            now,
+            runs=tenant.approved["state"] == State.ACTIVE,
+        ),
         action=action,
         actor=actor,
         now=now,
@@ -127,5 +134,5 @@ def issue_again(
     revoke_other_plans(session, tenant.customer_id, plan, actor=actor, now=now)
     keys = service.product.secret.keys_from(Source.LICENSE)
     versions = dict.fromkeys(keys, issued.license_id)
-    versions |= own_versions(service, session, tenant, now)
+    versions |= own_versions(service, session, tenant, now) | bundle_versions(service)
     return {"license_id": issued.license_id, "secret_versions": versions}

@@ -13,9 +13,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import LicenseRow, Tenant
-from tenantry.core.product import Source
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import Selection
+from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.issuing import is_left
 from tenantry.flows.service import Service
 
@@ -106,5 +106,4 @@ def _keys_of(session: Session, tenants: Sequence[Tenant]) -> Sequence[str]:
 def _has_keys(service: Service, tenant: Tenant) -> bool:
     """Whether main shows the tenant with the public keys as they are now."""
     shown = (tenant.published_spec or {}).get("secret_versions", {})
-    names = service.product.secret.keys_from(Source.PUBLIC_KEYS)
-    return all(shown.get(name) == service.keyring.bundle_version() for name in names)
+    return bundle_versions(service).items() <= shown.items()

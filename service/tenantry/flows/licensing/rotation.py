@@ -15,15 +15,18 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Tenant
 from tenantry.core.errors import ChangeRefused
-from tenantry.core.product import Source
 from tenantry.flows.change import raise_generation, renew_branch
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
+from tenantry.flows.key_folder import not_published
+from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.census import Census
 from tenantry.flows.licensing.issuing import mark_for_issuing
+from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
@@ -55,10 +58,10 @@ def due_step(census: Census) -> Step | None:
 
 def require_possible(step: Step, census: Census, *, force: bool = False) -> None:
     """ChangeRefused where the step would leave an instance with a license that it cannot verify;
-    `force` uses a key that not all tenants have.
+    `force` uses a published key that not all tenants have.
     """
-    if step == Step.USE and census.of("next") and not force:
-        _require_published(census)
+    if step == Step.USE and census.of("next"):
+        _require_published(census, force=force)
     if step == Step.RETIRE and not _can_retire(census):
         dates = [each.needed_until for each in census.of("earlier") if each.needed_until]
         when = f"the last of its licenses lapses on {min(dates):%Y-%m-%d}" if dates else ""
@@ -67,10 +70,10 @@ def require_possible(step: Step, census: Census, *, force: bool = False) -> None
         )
 
 
-def _require_published(census: Census) -> None:
+def _require_published(census: Census, *, force: bool) -> None:
     if not census.of("next")[0].is_published:
-        raise ChangeRefused("the next key is not published", remedy="first --step publish")
-    if census.lacking:
+        raise not_published()
+    if census.lacking and not force:
         raise ChangeRefused(
             f"{census.lacking} of {census.tenants} tenants do not have the next key yet",
             remedy="wait until main shows them all; `tenantry tenants list --behind` names them",
@@ -110,13 +113,11 @@ def mark_for_bundle(service: Service, cell: Cell, selection: Selection) -> Itera
     """Give the cell's tenants the public keys as they are now, page by page; those that have
     them already stay as they are.
     """
-    version = service.keyring.bundle_version()
-    names = service.product.secret.keys_from(Source.PUBLIC_KEYS)
-    wanted = dict.fromkeys(names, version)
+    wanted = bundle_versions(service)
     for page in bulk.pages(service, cell, selection):
         now = service.now()
         with service.database.write() as session:
-            tenants = [each for each in locked(session, page) if _takes(each, wanted)]
+            tenants = [each for each in locked(session, page) if _takes(session, each, wanted)]
             for each in tenants:
                 raise_generation(
                     session, each, action="tenant.keys", actor=ACTOR, now=now, is_bulk=True
@@ -134,12 +135,18 @@ def _give_to_waiting(service: Service, cell: Cell, wanted: dict[str, str]) -> No
     for customer_id in waiting:
         with service.database.write() as session:
             for tenant in locked(session, [customer_id]):
-                if _takes(tenant, wanted):
+                if _takes(session, tenant, wanted):
                     renew_branch(session, customer_id)
 
 
-def _takes(tenant: Tenant, wanted: dict[str, str]) -> bool:
-    """Want these versions for the tenant; whether that is a change."""
+def _takes(session: Session, tenant: Tenant, wanted: dict[str, str]) -> bool:
+    """Want these versions for the tenant, and of the license that waits, if one does; whether that
+    is a change.
+    """
+    for change in waiting(session, tenant.customer_id):
+        if "secret_versions" in change.fields:
+            named = {**change.fields["secret_versions"], **wanted}
+            change.fields = {**change.fields, "secret_versions": named}
     versions = tenant.approved["secret_versions"]
     if versions == {**versions, **wanted}:
         return False
