@@ -123,8 +123,9 @@ class Settings(BaseSettings):
     )
     login_limit_email: str | None = Field(
         None,
-        description="logins for one e-mail, and the same of mails to set a password; default: "
-        "10/hour in production, none in development",
+        description="logins for one e-mail from one network, and the same of mails to set a "
+        "password; ten times that from anywhere; default: 10/hour in production, none in "
+        "development",
     )
     login_limit_address: str | None = Field(
         None,

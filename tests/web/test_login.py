@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from tenantry.adapters.database.tables import Outbox
+from tenantry.adapters.database.tables import Customer, Outbox
 from tenantry.core.limits import Limits, parse_limit
 from tenantry.core.model import TokenPurpose
 from tenantry.flows.accounts.confirming import send_link
@@ -53,6 +53,13 @@ def mailed(world: World, customer: SignedUp, kind: str) -> str:
         wrapped = session.scalars(mine.order_by(Outbox.id.desc())).first()
     assert wrapped
     return world.service.vault.unwrap(wrapped)
+
+
+def send_confirmation(world: World, customer: SignedUp) -> None:
+    with world.service.database.write() as session:
+        lock(session, customer.customer_id)
+        now = world.clock()
+        send_link(world.service, session, customer.customer_id, TokenPurpose.CONFIRM, now=now)
 
 
 def is_in(client: FlaskClient) -> bool:
@@ -141,6 +148,7 @@ def test_login_leads_to_no_other_site(client: FlaskClient, customer: SignedUp, n
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
         {"Origin": "https://evil.example"},
+        {"Origin": "http://["},
     ],
 )
 def test_form_from_elsewhere_is_refused(
@@ -184,9 +192,14 @@ def test_reset_by_mail(world: World, client: FlaskClient, customer: SignedUp) ->
     short = client.post(path, data={"password": "short"}, headers=BROWSER)
     assert short.status_code == 400
     assert "at least 8 characters" in short.get_data(as_text=True)
-    done = client.post(path, data={"password": ANOTHER}, headers=BROWSER)
-    assert "Your password is set" in done.get_data(as_text=True)
-    assert not is_in(client)
+    other = create_app(world.service).test_client()
+    enter(other, customer)
+    for _ in range(2):  # as by a double click
+        done = client.post(path, data={"password": ANOTHER}, headers=BROWSER)
+        assert (done.status_code, done.location) == (303, "/account?done=password")
+        page = client.get(done.location, headers=BROWSER).get_data(as_text=True)
+        assert "Your password is set" in page
+    assert not is_in(other)
     assert enter(client, customer, ANOTHER).status_code == 303
     for again in (client.get(path), client.post(path, data={"password": PASSWORD})):
         assert again.status_code == 404
@@ -194,15 +207,59 @@ def test_reset_by_mail(world: World, client: FlaskClient, customer: SignedUp) ->
 
 
 def test_confirmation_by_mail(world: World, client: FlaskClient, customer: SignedUp) -> None:
-    with world.service.database.write() as session:
-        lock(session, customer.customer_id)
-        now = world.clock()
-        send_link(world.service, session, customer.customer_id, TokenPurpose.CONFIRM, now=now)
+    send_confirmation(world, customer)
     path = f"/confirm/{mailed(world, customer, 'confirm')}"
     for _ in range(2):
         assert "Yes, it is mine" in client.get(path, headers=BROWSER).get_data(as_text=True)
     assert "is confirmed" in client.post(path, headers=BROWSER).get_data(as_text=True)
-    assert client.post(path, headers=BROWSER).status_code == 404
+    for again in (client.post(path, headers=BROWSER), client.get(path, headers=BROWSER)):
+        assert again.status_code == 200
+        assert "is confirmed" in again.get_data(as_text=True)
+
+
+def test_link_of_an_address_that_was_corrected_confirms_nothing(
+    world: World, client: FlaskClient, customer: SignedUp
+) -> None:
+    send_confirmation(world, customer)
+    path = f"/confirm/{mailed(world, customer, 'confirm')}"
+    client.post(path, headers=BROWSER)
+    with world.service.database.write() as session:
+        session.get_one(Customer, customer.customer_id).email_confirmed_at = None
+    for again in (client.post(path, headers=BROWSER), client.get(path, headers=BROWSER)):
+        assert again.status_code == 404
+
+
+def test_mail_that_was_asked_for_too_often_says_when(world: World, customer: SignedUp) -> None:
+    limits = Limits(email=parse_limit("1/hour"))
+    client = create_app(replace(world.service, login_limits=limits)).test_client()
+    enter(client, customer)
+    form = {"form": form_of(client)}
+    sent, refused = (client.post("/confirm", data=form, headers=BROWSER) for _ in range(2))
+    assert (sent.status_code, refused.status_code) == (200, 429)
+    page = refused.get_data(as_text=True)
+    assert "The mail was sent several times. Too many attempts; please try again" in page
+    assert "confirms nothing" not in page
+
+
+@pytest.mark.parametrize("session", ["\0", "0" * 63, "É" * 64, "\ud800", 7, None])
+def test_session_that_cannot_be_one_ends_none(
+    client: FlaskClient, customer: SignedUp, session: object
+) -> None:
+    enter(client, customer)
+    fields = {"form": form_of(client), "session": session}
+    answer = client.post("/account/sessions/end", json=fields, headers=BROWSER)
+    assert (answer.status_code, answer.location) == (303, "/account?done=sessions")
+    assert is_in(client)
+
+
+def test_text_that_cannot_be_sent_is_shown_as_far_as_it_can(
+    client: FlaskClient, customer: SignedUp
+) -> None:
+    enter(client, customer)
+    fields = {"form": form_of(client), "time_zone": "Mars\ud800"}
+    answer = client.post("/account/time-zone", json=fields, headers=BROWSER)
+    assert answer.status_code == 400
+    assert 'value="Mars?"' in answer.get_data(as_text=True)
 
 
 def test_confirmation_is_asked_for_again_by_who_is_logged_in(

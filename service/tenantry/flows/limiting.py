@@ -7,7 +7,7 @@ of its limit is free again. A rotation of the vault's keys starts every count an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import delete, select, tuple_
@@ -20,6 +20,7 @@ from tenantry.core.limits import Limit, Limits, judge
 from tenantry.flows.service import Service
 
 Subject = tuple[str, str]  # scope and digest
+_ANYWHERE = 10  # times what one network may
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ def measures(limits: Limits, *, of: str = "", **who: str) -> Iterator[Measure]:
         limit: Limit | None = getattr(limits, name)
         if limit:
             yield Measure(of + name, value, limit)
+
+
+def login_measures(limits: Limits, *, of: str, email: str, network: str) -> Iterator[Measure]:
+    """How logins, and mails that somebody asks for, are limited. By e-mail strictly from one
+    network only: from anywhere, strangers could keep the owner out; so that is less strict.
+    """
+    if limits.email:
+        lax = replace(limits.email, count=limits.email.count * _ANYWHERE)
+        yield Measure(of + "email_network", f"{email} {network}", limits.email)
+        yield Measure(of + "email", email, lax)
+    yield from measures(limits, of=of, address=network)
 
 
 def count_attempt(

@@ -137,4 +137,8 @@ def _is_own_origin() -> bool:
         return True
     if origin == "null":
         return not _is_https()
-    return urlsplit(origin).netloc in (request.host, urlsplit(current_service().public_url).netloc)
+    try:
+        host = urlsplit(origin).netloc
+    except ValueError:  # such as http://[
+        return False
+    return host in (request.host, urlsplit(current_service().public_url).netloc)

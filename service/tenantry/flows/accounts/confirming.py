@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from tenantry.adapters.database.tables import Customer
 from tenantry.adapters.vault import token_digest
 from tenantry.core.errors import TooManyAttempts
 from tenantry.core.mail import MailKind
@@ -22,7 +23,7 @@ _PERIOD_LENGTH = 32
 def send_link(
     service: Service, session: Session, customer_id: str, purpose: TokenPurpose, *, now: datetime
 ) -> None:
-    """Make the mail due that carries a new link; none before it opens anything any more. In the
+    """Make the mail due that carries a new link, in place of one that was not sent yet. In the
     caller's transaction, with the tenant's row locked.
     """
     kind = MailKind(purpose.value)
@@ -42,8 +43,8 @@ def ask_again(service: Service, customer_id: str, *, network: str, now: datetime
     """Send the link once more, where the address is not confirmed; TooManyAttempts where that was
     asked too often.
     """
-    who = {"email": customer_id, "address": network}
-    measured = limiting.measures(service.login_limits, of="confirm_", **who)
+    who = {"email": customer_id, "network": network}
+    measured = limiting.login_measures(service.login_limits, of="confirm_", **who)
     with service.database.write() as session:
         limiting.count_attempt(service, session, measured, now=now, refusal=TooManyAttempts)
         _, customer = lock(session, customer_id)
@@ -51,18 +52,25 @@ def ask_again(service: Service, customer_id: str, *, network: str, now: datetime
             send_link(service, session, customer_id, _PURPOSE, now=now)
 
 
-def require_link(service: Service, token: str, *, now: datetime) -> None:
-    """NotFound where the link confirms nothing: it was used, is too old, or never was."""
+def has_confirmed(service: Service, token: str, *, now: datetime) -> bool:
+    """Whether what the link confirms is confirmed already; NotFound where it confirms nothing: it
+    is too old, void, or never was.
+    """
     with service.database.read() as session:
-        tokens.owner(session, token, _PURPOSE, now=now)
+        customer_id = tokens.owner(session, token, _PURPOSE, now=now, even_used=True)
+        is_confirmed = session.get_one(Customer, customer_id).email_confirmed_at is not None
+        if not is_confirmed:
+            tokens.owner(session, token, _PURPOSE, now=now)
+        return is_confirmed
 
 
 def confirm(service: Service, token: str, *, now: datetime) -> None:
-    """Take the address as confirmed, and set the instance up if it waited for that only. NotFound
-    as `require_link`.
+    """Take the address as confirmed, and set the instance up if it waited for that only; nothing
+    where it is confirmed already, such as by a first click of two. NotFound as `has_confirmed`.
     """
     with service.database.write() as session:
-        customer_id = tokens.owner(session, token, _PURPOSE, now=now)
+        customer_id = tokens.owner(session, token, _PURPOSE, now=now, even_used=True)
         tenant, customer = lock(session, customer_id)
-        tokens.use(session, token, _PURPOSE, now=now)
-        note_confirmed(service, session, tenant, customer, now=now)
+        if customer.email_confirmed_at is None:
+            tokens.use(session, token, _PURPOSE, now=now)
+            note_confirmed(service, session, tenant, customer, now=now)

@@ -69,9 +69,8 @@ def log_in(
 
 
 def _count(service: Service, email_key: str, network: str, now: datetime) -> None:
-    measured = list(
-        limiting.measures(service.login_limits, of="login_", email=email_key, address=network)
-    )
+    who = {"email": email_key, "network": network}
+    measured = list(limiting.login_measures(service.login_limits, of="login_", **who))
     if measured:
         with service.database.write() as session:
             limiting.count_attempt(service, session, measured, now=now, refusal=TooManyAttempts)

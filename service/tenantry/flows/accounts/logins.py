@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,6 +17,8 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Login
 from tenantry.adapters.vault import token_digest
+from tenantry.core.errors import DatabaseUnavailable, ReadOnlyService
+from tenantry.flows.flags import require_writing
 from tenantry.flows.service import Service
 
 LASTS = timedelta(days=14)
@@ -58,9 +61,15 @@ def find_login(service: Service, token: str, *, now: datetime) -> LoggedIn | Non
     if login is None:
         return None
     if now - login.seen_at >= NOTED_EVERY:
-        with service.database.write() as session:
-            session.execute(update(Login).where(this).values(seen_at=now))
+        with suppress(DatabaseUnavailable, ReadOnlyService):  # noted later, if it still is in use
+            _note_use(service, this, now)
     return LoggedIn(login.customer_id, token_hash)
+
+
+def _note_use(service: Service, this: ColumnElement[bool], now: datetime) -> None:
+    require_writing(service)
+    with service.database.write() as session:
+        session.execute(update(Login).where(this).values(seen_at=now))
 
 
 def list_logins(service: Service, customer_id: str, *, now: datetime) -> Sequence[Login]:

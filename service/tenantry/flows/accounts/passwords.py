@@ -12,13 +12,14 @@ from sqlalchemy import select
 
 from tenantry.adapters.database.tables import Audit, Customer
 from tenantry.adapters.passwords import hash_password
-from tenantry.core.errors import TooManyAttempts
+from tenantry.core.errors import NotFound, TooManyAttempts
 from tenantry.core.model import TokenPurpose
 from tenantry.core.signup import new_password, typed_email_key
 from tenantry.flows import limiting
 from tenantry.flows.accounts import tokens
 from tenantry.flows.accounts.confirming import send_link
-from tenantry.flows.accounts.logins import end_all_logins
+from tenantry.flows.accounts.entry import WrongLogin, log_in
+from tenantry.flows.accounts.logins import end_all_logins, start_login
 from tenantry.flows.accounts.releasing import lock, note_confirmed
 from tenantry.flows.service import Service
 
@@ -31,8 +32,8 @@ def ask_reset(service: Service, email: object, *, network: str, now: datetime) -
     was asked too often. The mail is a row, so this takes no longer for a customer.
     """
     email_key = typed_email_key(email)
-    who = {"email": email_key, "address": network}
-    measured = limiting.measures(service.login_limits, of="reset_", **who)
+    who = {"email": email_key, "network": network}
+    measured = limiting.login_measures(service.login_limits, of="reset_", **who)
     with service.database.write() as session:
         limiting.count_attempt(service, session, measured, now=now, refusal=TooManyAttempts)
         known = select(Customer.customer_id).where(Customer.email_key == email_key)
@@ -51,10 +52,29 @@ def address_of(service: Service, token: str, *, now: datetime) -> str:
         return session.get_one(Customer, customer_id).email
 
 
-def set_password(service: Service, token: str, typed: object, *, now: datetime) -> None:
-    """Set the password by the rules of a signup, end all sessions, and take the address as
-    confirmed, since the link was sent there. InvalidInput leaves the link good; NotFound as
-    `address_of`.
+def enter_anew(
+    service: Service, token: str, typed: object, *, network: str, agent: str, now: datetime
+) -> str:
+    """Set the password as `set_password`. Sent twice, as by a double click, it is a login with the
+    password that was set: NotFound with another, and TooManyAttempts.
+    """
+    try:
+        return set_password(service, token, typed, agent=agent, now=now)
+    except NotFound:
+        with service.database.read() as session:
+            used_by = tokens.owner(session, token, _PURPOSE, now=now, even_used=True)
+            email = session.get_one(Customer, used_by).email
+    try:
+        return log_in(service, email, typed, network=network, agent=agent, now=now)
+    except WrongLogin:
+        raise NotFound from None
+
+
+def set_password(service: Service, token: str, typed: object, *, agent: str, now: datetime) -> str:
+    """Set the password by the rules of a signup, end all sessions and void all links for this, and
+    take the address as confirmed, since the link was sent there. The token of a new session: who
+    has the link need not log in, which others may have used up. InvalidInput leaves the link good;
+    NotFound as `address_of`.
     """
     with service.database.read() as session:
         customer = session.get_one(Customer, tokens.owner(session, token, _PURPOSE, now=now))
@@ -66,6 +86,7 @@ def set_password(service: Service, token: str, typed: object, *, now: datetime) 
     with service.database.write() as session:
         tenant, customer = lock(session, customer_id)
         tokens.use(session, token, _PURPOSE, now=now)
+        tokens.void(session, customer_id, _PURPOSE)
         customer.password_hash = password_hash
         end_all_logins(session, customer_id)
         session.add(
@@ -78,4 +99,6 @@ def set_password(service: Service, token: str, typed: object, *, now: datetime) 
             )
         )
         note_confirmed(service, session, tenant, customer, now=now)
+        started = start_login(session, customer_id, agent=agent, now=now)
     log.info("customer.password_set", customer_id=customer_id)
+    return started

@@ -1,7 +1,8 @@
 """Links that mails carry: random, stored as a hash, good once and for a short while.
 
-Looking at one never uses it up: mail scanners open every link. A new link for the same purpose
-makes those before it void.
+Looking at one never uses it up: mail scanners open every link. A new link that confirms makes
+those before it void. One that sets a password does not, since anybody may ask for it: using one
+does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _TOKEN_BYTES = 32
 def issue(session: Session, customer_id: str, purpose: TokenPurpose, *, now: datetime) -> str:
     """A new link's token. In the caller's transaction, with the tenant's row locked."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    void(session, customer_id, purpose)
+    if purpose == TokenPurpose.CONFIRM:
+        void(session, customer_id, purpose)
     session.add(
         AccountToken(
             token_hash=token_digest(token),
@@ -37,10 +39,12 @@ def issue(session: Session, customer_id: str, purpose: TokenPurpose, *, now: dat
     return token
 
 
-def owner(session: Session, token: str, purpose: TokenPurpose, *, now: datetime) -> str:
-    """Whose link it is, still to be used; NotFound where it was, is too old or never was."""
-    mine = select(AccountToken.customer_id).where(_is_good(token, purpose, now))
-    customer_id = session.scalar(mine)
+def owner(
+    session: Session, token: str, purpose: TokenPurpose, *, now: datetime, even_used: bool = False
+) -> str:
+    """Whose link it is, still to be used; NotFound where it was, is too old, void or never was."""
+    is_it = _is_young(token, purpose, now) if even_used else _is_good(token, purpose, now)
+    customer_id = session.scalar(select(AccountToken.customer_id).where(is_it))
     if customer_id is None:
         raise NotFound
     return customer_id
@@ -55,9 +59,13 @@ def use(session: Session, token: str, purpose: TokenPurpose, *, now: datetime) -
 
 
 def void(session: Session, customer_id: str, purpose: TokenPurpose) -> None:
-    """Let the customer's links for the purpose open nothing."""
-    mine = and_(AccountToken.customer_id == customer_id, AccountToken.purpose == purpose)
-    session.execute(delete(AccountToken).where(mine))
+    """Let the customer's links for the purpose open nothing; what was used stays on record."""
+    unused = delete(AccountToken).where(
+        AccountToken.customer_id == customer_id,
+        AccountToken.purpose == purpose,
+        AccountToken.used_at.is_(None),
+    )
+    session.execute(unused)
 
 
 def forget(session: Session, *, now: datetime, at_most: int) -> int:
@@ -73,9 +81,12 @@ def forget(session: Session, *, now: datetime, at_most: int) -> int:
 
 
 def _is_good(token: str, purpose: TokenPurpose, now: datetime) -> ColumnElement[bool]:
+    return and_(_is_young(token, purpose, now), AccountToken.used_at.is_(None))
+
+
+def _is_young(token: str, purpose: TokenPurpose, now: datetime) -> ColumnElement[bool]:
     return and_(
         AccountToken.token_hash == token_digest(token),
         AccountToken.purpose == purpose,
-        AccountToken.used_at.is_(None),
         AccountToken.expires_at > now,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flask import Blueprint, Response, render_template, request
 
 from tenantry.core.errors import InvalidInput
@@ -15,7 +17,7 @@ from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service
 from tenantry.web.login import HOME, LoggedIn, check_form, require_login
 from tenantry.web.operations import page
-from tenantry.web.pages.answers import go, require_problem, show, show_again
+from tenantry.web.pages.answers import go, require_problem, show, show_again, typed_again
 from tenantry.web.pages.words import (
     ANSWERING,
     STAGES,
@@ -27,11 +29,14 @@ from tenantry.web.pages.words import (
 
 blueprint = Blueprint("account_page", __name__)
 
+_SESSION = re.compile("[0-9a-f]{64}")
+
 _DONE = {
     "cancelled": "Your subscription is cancelled.",
     "kept": "Your subscription goes on.",
     "time-zone": "Your time zone is saved.",
     "sessions": "The session is ended.",
+    "password": "Your password is set, and all other sessions are ended.",
 }
 
 
@@ -93,7 +98,7 @@ def change_time_zone() -> Response:
         choices.change_time_zone(current_service(), login.customer_id, zone)
     except InvalidInput as error:
         problem = require_problem(error)
-        return show_again(_render(login, problem, str(zone)), problem, error)
+        return show_again(_render(login, problem, typed_again(zone)), problem, error)
     return _back("time-zone")
 
 
@@ -102,10 +107,10 @@ def change_time_zone() -> Response:
 def end_session() -> Response:
     """One session, or without one all but this."""
     service, (login, fields) = current_service(), _sent()
-    if isinstance(session := fields.get("session"), str):
-        end_login(service, login.customer_id, session)
-    else:
+    if "session" not in fields:
         end_other_logins(service, login)
+    elif _SESSION.fullmatch(session := typed_again(fields["session"])):
+        end_login(service, login.customer_id, session)
     return _back("sessions")
 
 

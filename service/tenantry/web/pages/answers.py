@@ -31,6 +31,13 @@ def require_problem(error: TenantryError) -> Problem:
     return problem
 
 
+def typed_again(text: object) -> str:
+    """What was typed into a field, for the page that shows it again: always text that can be
+    sent, which JSON may not hold.
+    """
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
+
+
 def go(path: str) -> Response:
     """Sends the browser on; relative, so that it stays on the host that it came by."""
     return Response(status=HTTPStatus.SEE_OTHER, headers={"Location": path})

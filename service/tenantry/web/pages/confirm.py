@@ -22,10 +22,10 @@ blueprint = Blueprint("confirm_page", __name__)
 def show_confirm(token: str) -> Response:
     service = current_service()
     try:
-        confirming.require_link(service, token, now=service.now())
+        is_done = confirming.has_confirmed(service, token, now=service.now())
     except NotFound:
         return show(_render("void"), HTTPStatus.NOT_FOUND)
-    return show(_render("asked"))
+    return show(_render("done" if is_done else "asked"))
 
 
 @blueprint.post("/confirm/<token>")
@@ -49,7 +49,7 @@ def send_again() -> Response:
         confirming.ask_again(service, login.customer_id, network=network, now=now)
     except RateLimited as error:
         problem = require_problem(error)
-        return show_again(_render("void", problem.message), problem, error)
+        return show_again(_render("later", problem.message), problem, error)
     return show(_render("sent"))
 
 

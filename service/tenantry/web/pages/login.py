@@ -13,7 +13,7 @@ from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service, requesting_network
 from tenantry.web.login import check_form, current_login, drop_cookie, own_path, set_cookie
 from tenantry.web.operations import page
-from tenantry.web.pages.answers import go, require_problem, show, show_again
+from tenantry.web.pages.answers import go, require_problem, show, show_again, typed_again
 
 blueprint = Blueprint("login_page", __name__)
 
@@ -61,5 +61,4 @@ def leave() -> Response:
 
 
 def _render(back: str, email: object = "", problem: Problem | None = None) -> str:
-    typed = email.encode("utf-8", "replace").decode() if isinstance(email, str) else ""
-    return render_template("login.html", back=back, email=typed, problem=problem)
+    return render_template("login.html", back=back, email=typed_again(email), problem=problem)

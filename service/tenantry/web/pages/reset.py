@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response, render_template, request
 
 from tenantry.core.errors import InvalidInput, NotFound, RateLimited
-from tenantry.flows.accounts.passwords import address_of, ask_reset, set_password
+from tenantry.flows.accounts.passwords import address_of, ask_reset, enter_anew
+from tenantry.web.agents import in_words
 from tenantry.web.api.models import Problem
 from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service, requesting_network
+from tenantry.web.login import HOME, set_cookie
 from tenantry.web.operations import page
-from tenantry.web.pages.answers import require_problem, show, show_again
+from tenantry.web.pages.answers import go, require_problem, show, show_again
 
 blueprint = Blueprint("reset_page", __name__)
 
@@ -49,21 +51,31 @@ def show_reset(token: str) -> Response:
 @page
 def reset(token: str) -> Response:
     service, typed = current_service(), read_fields().get("password")
+    who = {
+        "network": requesting_network(),
+        "agent": in_words(request.headers.get("User-Agent", "")),
+    }
     try:
-        email = address_of(service, token, now=service.now())
-        return _set(token, typed, email)
+        session = enter_anew(service, token, typed, **who, now=service.now())
     except NotFound:
         return _void()
+    except InvalidInput as error:
+        return _correct(token, require_problem(error), error)
+    except RateLimited as error:
+        problem = require_problem(error)
+        return show_again(_ask(problem=problem), problem, error)
+    answer = go(f"{HOME}?done=password")
+    set_cookie(answer, session)
+    return answer
 
 
-def _set(token: str, typed: object, email: str) -> Response:
+def _correct(token: str, problem: Problem, error: InvalidInput) -> Response:
     service = current_service()
     try:
-        set_password(service, token, typed, now=service.now())
-    except InvalidInput as error:
-        problem = require_problem(error)
-        return show_again(_form(email, problem), problem, error)
-    return show(render_template("reset_done.html"))
+        email = address_of(service, token, now=service.now())
+    except NotFound:
+        return _void()
+    return show_again(_form(email, problem), problem, error)
 
 
 def _void() -> Response:
