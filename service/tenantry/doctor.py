@@ -189,14 +189,16 @@ def _mail(settings: Settings) -> str:
 
 def _address_limit(settings: Settings) -> str:
     """Nobody can tell from here what stands in front; so it is said, and never wrong."""
-    limit, trusted = settings.signup_limits.address, settings.trusted_proxies
-    if limit is None:
-        return "signups are not limited by address"
+    limits = {"signups": settings.signup_limits, "logins": settings.login_limits}
+    limited = " and ".join(name for name, each in limits.items() if each.address)
+    trusted = settings.trusted_proxies
+    if not limited:
+        return "neither signups nor logins are limited by address"
     if trusted:
-        return f"signups are limited by the address that the outermost of {trusted} proxies saw"
+        return f"{limited} are limited by the address that the outermost of {trusted} proxies saw"
     return (
-        "signups are limited by the connection's own address; behind proxies all customers share "
-        "one: set TENANTRY_TRUSTED_PROXIES there"
+        f"{limited} are limited by the connection's own address; behind proxies all customers "
+        "share one: set TENANTRY_TRUSTED_PROXIES there"
     )
 
 

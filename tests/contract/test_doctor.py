@@ -333,7 +333,13 @@ def test_database_that_does_not_answer_is_found_and_its_password_not_shown(url: 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({}, "not limited by address"),
+        ({}, "neither signups nor logins are limited by address"),
+        ({"signup_limit_address": "1/hour"}, "signups are limited by the connection"),
+        ({"login_limit_address": "1/hour"}, "logins are limited by the connection"),
+        (
+            {"signup_limit_address": "1/hour", "login_limit_address": "1/hour"},
+            "signups and logins are limited",
+        ),
         ({"signup_limit_address": "1/hour"}, "set TENANTRY_TRUSTED_PROXIES there"),
         ({"signup_limit_address": "1/hour", "trusted_proxies": 2}, "the outermost of 2 proxies"),
     ],
