@@ -67,8 +67,11 @@ class Life:
     def _add_up(self, facts: Iterable[Fact]) -> Account:
         account = Account()
         for fact in sorted(facts, key=lambda one: (one.at, _IN_ONE_SECOND.index(one.kind), one.id)):
+            if self._is_moot(account, fact):
+                continue
             if fact.kind == "paid":
-                until = max(filter(None, (fact.until, account.until)), default=None)
+                carried = None if account.cancelled_at else account.until
+                until = max(filter(None, (fact.until, carried)), default=None)
                 first = account.first_paid or fact.at
                 account = Account(first, fact.at, until if fact.until else None)
             elif fact.kind == "payment_failed":
@@ -77,8 +80,15 @@ class Life:
                 account.cancelled_at = account.cancelled_at or fact.at
                 account.last_day = self._last_day(account, fact)
             elif fact.kind == "resumed":
-                account.cancelled_at = None
+                account.cancelled_at = account.last_day = None
         return account
+
+    def _is_moot(self, account: Account, fact: Fact) -> bool:
+        """Who has cancelled does not cancel once more when it is over, nor pays for what was."""
+        if fact.kind == "cancelled":
+            return account.last_day is not None and self.day(fact.at) > account.last_day
+        is_over = fact.until is not None and fact.until <= fact.at
+        return fact.kind == "paid" and is_over and account.cancelled_at is not None
 
     def _last_day(self, account: Account, fact: Fact) -> date:
         if account.paid_at is None:

@@ -17,7 +17,7 @@ from tenantry.adapters.database.tables import Audit, Change, Deployment, Outbox,
 from tenantry.core.review import ChangeKind
 from tenantry.core.signup import Person
 from tenantry.core.subscription import Event, EventKind
-from tenantry.flows.outbox import IS_UNSENT
+from tenantry.flows.outbox import IS_WAITING
 from tenantry.flows.reviewing.changes import make, request_change
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
@@ -113,7 +113,8 @@ class Year:
         return happen
 
     def _telling(self, fact: Fact, ids: list[str]) -> Callable[[], None]:
-        event = Event(fact.id, EventKind(fact.kind), fact.at, fact.plan, fact.until)
+        kind = EventKind(fact.kind)
+        event = Event(fact.id, kind, fact.at, fact.plan, fact.until, receipt=fact.id)
 
         def happen() -> None:
             told = Told(event, f"test.{fact.kind}", "billing", customer_id=ids[0])
@@ -185,7 +186,7 @@ class Year:
     def _send(self, now: datetime) -> None:
         with self.service.database.write() as session:
             letters = session.execute(_LETTERS).all()
-            session.execute(update(Outbox).where(*IS_UNSENT).values(sent_at=now))
+            session.execute(update(Outbox).where(*IS_WAITING).values(sent_at=now))
         for letter in letters:
             self.judges[letter.customer_id].receive(letter.kind, now)
 
@@ -207,7 +208,7 @@ class Year:
 
 
 _SEEN = select(Tenant.customer_id, Tenant.approved, Tenant.published_spec, Tenant.generation)
-_LETTERS = select(Outbox.customer_id, Outbox.kind).where(*IS_UNSENT).order_by(Outbox.id)
+_LETTERS = select(Outbox.customer_id, Outbox.kind).where(*IS_WAITING).order_by(Outbox.id)
 _PUBLISH = (
     update(Tenant)
     .where(Tenant.published_generation < Tenant.generation)

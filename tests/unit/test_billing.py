@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -27,7 +28,9 @@ PLANS = {
 }
 LINE = {"price": {"id": "price_large"}, "amount": 900, "period": {"end": SECONDS + MONTH}}
 BOOKED = {
+    "id": "sub_1",
     "customer": "cus_1",
+    "status": "active",
     "cancel_at_period_end": False,
     "items": {"data": [{"price": {"id": "price_large"}, "current_period_end": SECONDS + MONTH}]},
 }
@@ -44,11 +47,17 @@ def plain(**changes: Any) -> Message:
 
 
 def event(kind: EventKind, plan: str | None = None, until: datetime | None = None) -> Event:
-    return Event(f"evt_1/{kind}", kind, NOW, plan, until)
+    receipt = "in_1" if kind == EventKind.PAID else None
+    return Event(f"evt_1/{kind}", kind, NOW, plan, until, "sub_1", receipt)
 
 
 def invoice(*lines: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"customer": "cus_1", "lines": {"data": list(lines)}, **more}
+    lines_of = {"lines": {"data": list(lines)}}
+    return {"id": "in_1", "customer": "cus_1", "subscription": "sub_1", **lines_of, **more}
+
+
+def paid(*lines: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return invoice(*lines, amount_paid=900, **more)
 
 
 UNUSED = {"price": {"id": "price_small"}, "amount": -400, "period": {"end": SECONDS + MONTH}}
@@ -63,6 +72,12 @@ BY_NAME = {"period": LINE["period"], "metadata": {"plan": "large"}}
 SHORT = LINE | {"period": {"end": SECONDS}}
 ENDING = BOOKED | {"cancel_at_period_end": True}
 WAS_ENDING = {"previous_attributes": {"cancel_at_period_end": True}}
+COPIED = BOOKED | {"metadata": {"plan": "small"}}  # from its checkout, before a change of plan
+LATER = {"period": {"end": SECONDS + 2 * MONTH}}
+NEWER_PLACE = {
+    "subscription": None,
+    "parent": {"subscription_details": {"subscription": "sub_1"}},
+}
 PAID_LARGE = [event(EventKind.PAID, "large", END)]
 PLAN_LARGE = event(EventKind.PLAN, "large")
 RESUMED = event(EventKind.RESUMED)
@@ -72,14 +87,18 @@ CANCELLED = event(EventKind.CANCELLED, until=END)
 @pytest.mark.parametrize(
     ("kind", "thing", "data", "events"),
     [
-        ("invoice.paid", invoice(LINE), {}, PAID_LARGE),
-        ("invoice.payment_succeeded", invoice(NEWER), {}, PAID_LARGE),
-        ("invoice.paid", invoice(KEYED, SHORT), {}, PAID_LARGE),
-        ("invoice.paid", invoice(BY_NAME), {}, PAID_LARGE),
-        ("invoice.paid", invoice(UNUSED, LINE), {}, PAID_LARGE),
-        ("invoice.paid", invoice(LINE, BOTH), {}, [event(EventKind.PAID, None, END)]),
+        ("invoice.paid", paid(LINE), {}, PAID_LARGE),
+        ("invoice.payment_succeeded", paid(NEWER, **NEWER_PLACE), {}, PAID_LARGE),
+        ("invoice.paid", paid(KEYED, SHORT), {}, PAID_LARGE),
+        ("invoice.paid", paid(BY_NAME), {}, PAID_LARGE),
+        ("invoice.paid", paid(LINE, metadata={"plan": "small"}), {}, PAID_LARGE),
+        ("invoice.paid", paid(UNUSED, LINE), {}, PAID_LARGE),
+        ("invoice.paid", paid(UNUSED | LATER, LINE), {}, PAID_LARGE),
+        ("invoice.paid", paid(LINE, BOTH), {}, [event(EventKind.PAID, None, END)]),
+        ("invoice.paid", invoice(LINE, amount_paid=0), {}, [replace(PAID_LARGE[0], receipt=None)]),
         ("invoice.payment_failed", invoice(LINE), {}, [event(EventKind.PAYMENT_FAILED)]),
         ("customer.subscription.updated", BOOKED, {}, [PLAN_LARGE]),
+        ("customer.subscription.updated", COPIED, {}, [PLAN_LARGE]),
         ("customer.subscription.updated", ENDING, {}, [PLAN_LARGE, CANCELLED]),
         ("customer.subscription.updated", BOOKED, WAS_ENDING, [PLAN_LARGE, RESUMED]),
         ("customer.subscription.updated", ENDING, {"previous_attributes": {}}, [PLAN_LARGE]),
@@ -106,6 +125,7 @@ def test_a_checkout_says_who_is_whom(status: str, plan: str | None) -> None:
     thing = {
         "client_reference_id": "cust-1",
         "customer": {"id": "cus_1", "email": "ada@example.com"},
+        "subscription": "sub_1",
         "payment_status": status,
         "metadata": {"plan": "large"},
     }
@@ -121,6 +141,12 @@ def test_a_checkout_says_who_is_whom(status: str, plan: str | None) -> None:
         ("invoice.paid", invoice(LINE | {"price": {"id": "price_of_a_mug"}})),
         ("invoice.paid", invoice(BY_NAME | {"metadata": {"plan": "huge"}})),
         ("invoice.paid", invoice()),
+        ("invoice.paid", invoice(UNUSED)),
+        *[
+            ("customer.subscription.updated", BOOKED | {"status": status})
+            for status in ("incomplete", "incomplete_expired", "unpaid", "canceled", "paused")
+        ],
+        ("customer.subscription.updated", BOOKED | {"id": None}),
         ("invoice.paid", invoice(LINE | {"period": {"end": 10**40}})),
         ("invoice.paid", invoice(LINE | {"period": {"end": True}})),
         ("invoice.paid", invoice(LINE | {"period": {"end": 1e9}})),
@@ -142,7 +168,8 @@ def test_what_is_not_about_a_plan_is_kept(kind: str, thing: object) -> None:
 @pytest.mark.parametrize("created", [SECONDS, NOW.isoformat(), "2026-11-23T10:00:00+01:00"])
 def test_what_a_plain_message_says(kind: str, created: object) -> None:
     said = plain(type=kind, created=created, plan="large", until="2026-12-23T09:00:00Z")
-    assert said.events == (Event(f"m-1/{kind}", EventKind(kind), NOW, "large", END),)
+    expected = Event(f"m-1/{kind}", EventKind(kind), NOW, "large", END, receipt="m-1")
+    assert said.events == (expected,)
     assert said.customer_id == "cust-1"
 
 
@@ -215,6 +242,7 @@ EVENTS = st.lists(
         at=MOMENTS,
         plan=st.none() | st.sampled_from(list(PLANS)),
         until=st.none() | MOMENTS,
+        subscription=st.sampled_from([None, "sub_1", "sub_2", "sub_3"]),
     ),
     max_size=8,
 )
@@ -225,3 +253,62 @@ TRIAL = Booking(NOW, "Europe/Berlin", NOW + timedelta(days=14), "small")
 def test_the_order_of_arrival_does_not_matter(told: tuple[list[Event], list[Event]]) -> None:
     in_order, otherwise = told
     assert add_up(TRIAL, in_order) == add_up(TRIAL, otherwise)
+
+
+def day(number: int) -> datetime:
+    return NOW + timedelta(days=number)
+
+
+def told(kind: EventKind, at: int, until: int | None, of: str | None, plan: str = "") -> Event:
+    end = None if until is None else day(until)
+    return Event(f"{kind}-{at}-{of}", kind, day(at), plan or None, end, of)
+
+
+OLD = [
+    told(EventKind.PAID, 5, 35, "sub_old", "small"),
+    told(EventKind.CANCELLED, 35, 35, "sub_old"),
+]
+NEW = told(EventKind.PAID, 20, 50, "sub_new", "large")
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        OLD[1],
+        told(EventKind.PAYMENT_FAILED, 36, None, "sub_old"),
+        told(EventKind.PLAN, 22, None, "sub_old", "small"),
+        told(EventKind.PAID, 35, 365, "sub_old", "small"),
+        told(EventKind.PAYMENT_FAILED, 21, None, "sub_never_paid"),
+        told(EventKind.CANCELLED, 21, 21, "sub_never_paid"),
+    ],
+)
+def test_a_subscription_that_was_booked_anew_is_the_one_that_counts(late: Event) -> None:
+    after = add_up(TRIAL, [late, NEW, OLD[0]])
+    assert (after.plan, after.paid_until) == ("large", day(50))
+    assert (after.cancelled_at, after.past_due_since) == (None, None)
+
+
+def test_what_operators_and_customers_say_counts_for_each() -> None:
+    cancelled = told(EventKind.CANCELLED, 21, None, None)
+    assert add_up(TRIAL, [*OLD, NEW, cancelled]).cancelled_at == day(21)
+
+
+def test_a_year_that_was_given_back_is_not_kept() -> None:
+    year = told(EventKind.PAID, 0, 365, "sub_1")
+    ended = told(EventKind.CANCELLED, 10, 10, "sub_1")
+    month = told(EventKind.PAID, 12, 42, "sub_1")
+    assert add_up(TRIAL, [year, month]).paid_until == day(365)
+    assert add_up(TRIAL, [year, ended, month]).paid_until == day(42)
+    assert add_up(TRIAL, [year, replace(month, subscription=None)]).paid_until == day(42)
+
+
+def test_what_is_over_neither_wakes_nor_ends_once_more() -> None:
+    paid_for = told(EventKind.PAID, 5, 35, "sub_1")
+    ended = told(EventKind.CANCELLED, 10, 10, "sub_1")
+    stands = add_up(TRIAL, [paid_for, ended])
+    for late in (
+        told(EventKind.CANCELLED, 35, 35, "sub_1"),
+        told(EventKind.CANCELLED, 35, 99, "sub_1"),
+        told(EventKind.PAID, 12, 12, "sub_1"),
+    ):
+        assert add_up(TRIAL, [paid_for, ended, late]) == stands

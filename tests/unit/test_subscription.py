@@ -261,6 +261,16 @@ def test_a_license_holds_while_the_tenant_runs(booking: Booking, now: datetime, 
     assert dates.warn_at < dates.expires_at < dates.grace_until
 
 
+def test_a_trial_that_somebody_had_run_on_has_a_license_like_one_that_pays() -> None:
+    later = BEGAN + 30 * DAY
+    term = license_term(trial(), product(), later, runs=True)
+    paid = license_term(replace(trial(), paid_since=BEGAN), product(), later)
+    assert (term.kind, term.dates) == ("trial", paid.dates)
+    for now, runs in ((BEGAN, True), (later, False)):
+        ends = license_term(trial(), product(), now, runs=runs).dates.expires_at
+        assert ends == trial().trial_ends_at
+
+
 def test_licenses_of_many_are_renewed_on_many_days() -> None:
     ends = BEGAN + 60 * DAY
     days = {(ends - renews_at(ends, product(), f"cust-{n}")).days for n in range(200)}

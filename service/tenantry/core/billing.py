@@ -135,7 +135,7 @@ def read_plain(message: object, plans: Plans) -> Message:
         id=own_id,
         type=str(kind),
         at=at,
-        events=(Event(f"{own_id}/{kind}", EventKind(str(kind)), at, plan, until),),
+        events=(Event(f"{own_id}/{kind}", EventKind(str(kind)), at, plan, until, receipt=own_id),),
         customer_id=required_word(message, "customer_id"),
     )
 

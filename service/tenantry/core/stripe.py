@@ -34,6 +34,8 @@ class Said(NamedTuple):
     until: datetime | None = None
 
 
+_NOT_BOOKED = ("incomplete", "incomplete_expired", "unpaid", "canceled", "paused")
+
 Reader = Callable[[object, Plans], Iterator[Said]]
 
 
@@ -46,11 +48,11 @@ def read_stripe(message: object, plans: Plans) -> Message:
         raise NotUnderstood("its type says nothing of a subscription")
     own_id, at = required_word(message, "id"), required_moment(message, "created")
     said = _READERS[kind](dig(message, "data"), plans)
-    make = partial(Event, at=at)
+    thing = dig(message, "data", "object")
+    make = partial(Event, at=at, subscription=_subscription(kind, thing), receipt=_receipt(thing))
     events = tuple(
         make(f"{own_id}/{each.kind}", each.kind, plan=each.plan, until=each.until) for each in said
     )
-    thing = dig(message, "data", "object")
     is_checkout = kind == "checkout.session.completed"
     return Message(
         id=own_id,
@@ -69,6 +71,20 @@ def _customer(thing: object) -> str:
     return found
 
 
+def _subscription(kind: str, thing: object) -> str | None:
+    """Stripe's id of the subscription that an event is of. Newer invoices have it further in."""
+    if kind.startswith("customer.subscription."):
+        return required_word(thing, "id")
+    newer = dig(thing, "parent", "subscription_details", "subscription")
+    return word(name_of(dig(thing, "subscription") or newer))
+
+
+def _receipt(thing: object) -> str | None:
+    """The invoice, where something was paid for it: who owes nothing is not thanked."""
+    amount = dig(thing, "amount_paid")
+    return word(dig(thing, "id")) if isinstance(amount, int) and amount > 0 else None
+
+
 # By type
 
 
@@ -79,7 +95,7 @@ def _checkout(data: object, plans: Plans) -> Iterator[Said]:
 
 
 def _paid(data: object, plans: Plans) -> Iterator[Said]:
-    lines = _list(dig(data, "object", "lines", "data"))
+    lines = _charging(data)
     ends = [end for line in lines if (end := moment(dig(line, "period", "end")))]
     if not ends:
         raise NotUnderstood("it says of no time that was paid for")
@@ -87,12 +103,20 @@ def _paid(data: object, plans: Plans) -> Iterator[Said]:
 
 
 def _failed(data: object, plans: Plans) -> Iterator[Said]:
-    _billed(dig(data, "object"), _list(dig(data, "object", "lines", "data")), plans)
+    _billed(dig(data, "object"), _charging(data), plans)
     yield Said(EventKind.PAYMENT_FAILED)
+
+
+def _charging(data: object) -> list[object]:
+    """An invoice's lines but those that give back what was not used of the plan before."""
+    lines = _list(dig(data, "object", "lines", "data"))
+    return [line for line in lines if not _is_negative(dig(line, "amount"))]
 
 
 def _updated(data: object, plans: Plans) -> Iterator[Said]:
     thing, before = dig(data, "object"), dig(data, "previous_attributes")
+    if dig(thing, "status") in _NOT_BOOKED:
+        raise NotUnderstood("its subscription is not paid for, or over")
     yield Said(EventKind.PLAN, _booked(thing, plans))
     now_ends, has_changed = _is_ending(thing), before is None or _names_end(before)
     if now_ends and has_changed:
@@ -140,9 +164,11 @@ def _period_end(thing: object) -> datetime | None:
 
 
 def _booked(thing: object, plans: Plans) -> str:
-    """The plan of a subscription."""
+    """The plan of a subscription. Stripe copies what a checkout named once, and a change of plan
+    leaves it there, so the price goes before it.
+    """
     items = _list(dig(thing, "items", "data"))
-    found = _named(thing, plans) or _only({p for each in items if (p := _priced(each, plans))})
+    found = _only({p for each in items if (p := _priced(each, plans))}) or _named(thing, plans)
     if found is None:
         raise NotUnderstood("its price is of no plan")
     return found
@@ -150,16 +176,14 @@ def _booked(thing: object, plans: Plans) -> str:
 
 def _billed(invoice: object, lines: list[object], plans: Plans) -> str | None:
     """The plan of an invoice; None where it bills several, as in the middle of a change."""
+    if priced := {plan for line in lines if (plan := _priced(line, plans))}:
+        return _only(priced)
     places = (invoice, dig(invoice, "subscription_details"))
     newer = dig(invoice, "parent", "subscription_details")
     for place in (*places, newer, *lines):
         if plan := _named(place, plans):
             return plan
-    known = [(line, plan) for line in lines if (plan := _priced(line, plans))]
-    if not known:
-        raise NotUnderstood("its prices are of no plan")
-    # what was not used of the plan before is given back by a negative amount
-    return _only({plan for line, plan in known if not _is_negative(dig(line, "amount"))})
+    raise NotUnderstood("its prices are of no plan")
 
 
 def _named(thing: object, plans: Plans) -> str | None:

@@ -9,7 +9,7 @@ week does one thing, the right one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -63,6 +63,8 @@ _ORDER = (
 class Event:
     """Something that was told of a subscription. `until` is exclusive: of PAID the end of what was
     paid for (None: until it is cancelled), of CANCELLED the end (None: of what was paid for).
+    `subscription` is what the payment provider calls its own; operators and customers have none.
+    `receipt` names what the customer is thanked for, of which there may be several events.
     """
 
     id: str
@@ -70,6 +72,8 @@ class Event:
     at: datetime
     plan: str | None = None
     until: datetime | None = None
+    subscription: str | None = None
+    receipt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,43 @@ class Term:
 
 def add_up(trial: Booking, events: Iterable[Event]) -> Booking:
     """The booking that a trial became by these events; their order does not matter."""
-    booking = trial
-    for event in sorted(events, key=lambda each: (each.at, _ORDER.index(each.kind), each.id)):
+    booking, payer = trial, None
+    for event in _counting(sorted(events, key=_place)):
+        if _is_moot(booking, event):
+            continue
+        if event.kind == EventKind.PAID:
+            if event.subscription != payer or booking.cancelled_at is not None:
+                booking = replace(booking, paid_until=None)  # what is over is not carried on
+            payer = event.subscription
         booking = _add(booking, event)
     return booking
+
+
+def _place(event: Event) -> tuple[datetime, int, str]:
+    return event.at, _ORDER.index(event.kind), event.id
+
+
+def _counting(events: Sequence[Event]) -> Iterator[Event]:
+    """All but those of the provider's subscriptions in whose place another one was booked: who
+    books again ends the old one some day, and means the new one to go on. Booked last is what was
+    paid for the first time last; a try whose payment failed replaces nothing. `events` are in
+    their order.
+    """
+    named = [each for each in events if each.subscription is not None]
+    paid = [each for each in named if each.kind == EventKind.PAID]
+    booked = dict.fromkeys(each.subscription for each in paid or named)
+    last = next(reversed(booked), None)
+    return (each for each in events if each.subscription in (None, last))
+
+
+def _is_moot(booking: Booking, event: Event) -> bool:
+    """Whether it is told of what is over: a cancellation once more, or a payment for time that has
+    passed, which brings back nobody who has cancelled.
+    """
+    if event.kind == EventKind.CANCELLED:
+        return booking.ends_at is not None and booking.ends_at <= event.at
+    is_of_the_past = event.until is not None and event.until <= event.at
+    return event.kind == EventKind.PAID and is_of_the_past and booking.cancelled_at is not None
 
 
 def _add(booking: Booking, event: Event) -> Booking:
@@ -251,12 +288,13 @@ def _period(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}"
 
 
-def license_term(booking: Booking, product: Product, now: datetime) -> Term:
+def license_term(booking: Booking, product: Product, now: datetime, *, runs: bool = False) -> Term:
     """Of a license that is issued at `now`. A trial's ends with the trial; one that is paid for is
-    short beside what was paid, and renewed, so that a payment that fails ends it soon.
+    short beside what was paid, and renewed, so that a payment that fails ends it soon. So is that
+    of a tenant that `runs` after its trial, because somebody had it run on.
     """
     zone = booking.time_zone
-    if not booking.is_paid:
+    if not booking.is_paid and not (runs and booking.trial_ends_at <= now):
         trial = product.trial
         dates = license_dates(
             booking.trial_ends_at,
@@ -272,7 +310,7 @@ def license_term(booking: Booking, product: Product, now: datetime) -> Term:
         grace_days=paid.read_only_days,
         time_zone=zone,
     )
-    return Term("paid", dates)
+    return Term("paid" if booking.is_paid else "trial", dates)
 
 
 def renews_at(expires_at: datetime, product: Product, customer_id: str) -> datetime:

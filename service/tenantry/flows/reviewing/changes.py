@@ -149,10 +149,13 @@ def approve(
 def move(
     service: Service, session: Session, tenant: Tenant, spec: TenantSpec, *, by: str, now: datetime
 ) -> None:
-    """Have main show that spec from now on, with a license of its own for another plan. In the
-    caller's transaction, with the row locked.
+    """Have main show that spec from now on, with a license of its own for another plan. What runs
+    now needs a license that is renewed, so its subscription is looked at after another state. In
+    the caller's transaction, with the row locked.
     """
     before = tenant.approved["plan"]
+    if spec.state != tenant.approved["state"]:
+        session.get_one(Subscription, tenant.customer_id).look_at = now
     if spec.plan != before:
         session.get_one(Subscription, tenant.customer_id).plan = spec.plan
         action = _step(service, before, spec.plan)
@@ -160,6 +163,7 @@ def move(
             service, session, tenant, plan=spec.plan, action=action, actor=by, now=now
         )
         spec = lay_on(spec, [(ChangeKind.LICENSE, fields)], service.product)
+        withdraw(session, tenant, ChangeKind.LICENSE, by=by, now=now)  # it is of the plan before
         customer_id, period = tenant.customer_id, spec.license_id.replace("-", "")
         outbox.put(
             session, customer_id=customer_id, kind=MailKind.PLAN_CHANGED, period=period, now=now
@@ -174,14 +178,22 @@ def _step(service: Service, before: str, after: str) -> LicenseAction:
     return LicenseAction.DOWNGRADED if is_down else LicenseAction.UPGRADED
 
 
-def withdraw(session: Session, tenant: Tenant, kind: ChangeKind, *, by: str, now: datetime) -> None:
-    """End a change of that kind that the same actor asked for and that waits: it is moot. In the
-    caller's transaction, with the row locked.
+def withdraw(
+    session: Session,
+    tenant: Tenant,
+    kind: ChangeKind,
+    *,
+    by: str,
+    now: datetime,
+    asked_by: str | None = None,
+) -> None:
+    """End a change of that kind that waits: it is moot; `asked_by`: if that actor asked for it. In
+    the caller's transaction, with the row locked.
     """
     moot = [
         each
         for each in waiting(session, tenant.customer_id)
-        if (each.kind, each.actor) == (kind, by)
+        if each.kind == kind and asked_by in (None, each.actor)
     ]
     for each in moot:
         end(each, Outcome.WITHDRAWN, by, now)

@@ -43,7 +43,15 @@ def told_of(session: Session, customer_id: str) -> Sequence[Event]:
         BillingEvent.customer_id == customer_id, BillingEvent.kind != EventKind.OTHER
     )
     return [
-        Event(row.external_id, EventKind(row.kind), row.at, row.plan, row.until)
+        Event(
+            row.external_id,
+            EventKind(row.kind),
+            row.at,
+            row.plan,
+            row.until,
+            row.subscription,
+            row.receipt,
+        )
         for row in session.scalars(rows)
     ]
 

@@ -84,5 +84,6 @@ def _tell(
     plan: str | None = None,
     until: datetime | None = None,
 ) -> None:
-    event = Event(f"{ACTOR}:{uuid.uuid4()}", kind, now, plan, until)
+    own_id = f"{ACTOR}:{uuid.uuid4()}"
+    event = Event(own_id, kind, now, plan, until, receipt=own_id)
     tell(service, Told(event, f"{ACTOR}.{kind}", ACTOR, customer_id=customer_id))

@@ -7,6 +7,7 @@ after it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,17 +67,22 @@ def forget(session: Session, customer_id: str) -> None:
     caller's transaction.
     """
     told = update(BillingEvent).where(BillingEvent.customer_id == customer_id)
-    session.execute(told.values(billing_customer=None, wrapped=None))
+    session.execute(
+        told.values(billing_customer=None, subscription=None, receipt=None, wrapped=None)
+    )
 
 
 def _who(session: Session, told: Told) -> str | None:
     if told.customer_id is not None:
         known = select(Customer.customer_id).where(Customer.customer_id == told.customer_id)
         return session.scalar(known)
-    if told.billing_customer is None:
-        return None
-    links = _links().where(BillingEvent.billing_customer == told.billing_customer)
-    return session.scalar(links.with_only_columns(BillingEvent.customer_id).limit(1))
+    own, payer = BillingEvent.subscription, BillingEvent.billing_customer
+    # by its subscription first: one payer may pay for two of our customers
+    for column, name in ((own, told.event.subscription), (payer, told.billing_customer)):
+        links = _links().where(column == name).with_only_columns(BillingEvent.customer_id)
+        if name is not None and (found := session.scalar(links.limit(1))) is not None:
+            return found
+    return None
 
 
 def _links() -> Select[BillingEvent]:
@@ -100,6 +106,8 @@ def _keep(session: Session, told: Told, customer_id: str | None, now: datetime) 
         "external_id": event.id,
         "customer_id": customer_id,
         "billing_customer": told.billing_customer,
+        "subscription": event.subscription,
+        "receipt": event.receipt,
         "kind": event.kind,
         "type": told.type,
         "at": event.at,
@@ -133,8 +141,8 @@ def _take_up(
     before, after = add_up(trial, known), add_up(trial, events)
     keep(subscription, after)
     for event in events:
-        if event.kind == EventKind.PAID and event not in known:
-            _thank(session, customer_id, event, now)
+        if event.kind == EventKind.PAID and event.receipt and event not in known:
+            _thank(session, customer_id, event.receipt, now)
     follow(
         service,
         session,
@@ -159,13 +167,13 @@ def _link(session: Session, subscription: Subscription) -> None:
         session.execute(waiting.values(customer_id=subscription.customer_id))
 
 
-def _thank(session: Session, customer_id: str, event: Event, now: datetime) -> None:
-    """Once for what was paid for, of which there may be several messages."""
+def _thank(session: Session, customer_id: str, receipt: str, now: datetime) -> None:
+    """Once for each receipt, of which there may be several messages."""
     outbox.put(
         session,
         customer_id=customer_id,
         kind=MailKind.PAYMENT_RECEIVED,
-        period=f"{event.until or event.at:%Y-%m-%dT%H:%M:%S}",
+        period=hashlib.sha256(receipt.encode()).hexdigest()[:32],
         now=now,
     )
 

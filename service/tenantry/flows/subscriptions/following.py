@@ -17,22 +17,23 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import (
+    Change,
     Customer,
     LicenseHistory,
     LicenseRow,
     Subscription,
     Tenant,
 )
-from tenantry.core.errors import DatabaseUnavailable, TenantryError
+from tenantry.core.errors import DatabaseUnavailable, frames
 from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
 from tenantry.core.model import LicenseAction, State
-from tenantry.core.review import ChangeKind, Mode
+from tenantry.core.review import ChangeKind, Mode, Outcome
 from tenantry.core.subscription import Booking, Moment, add_up, license_term, position, renews_at
 from tenantry.flows import outbox
 from tenantry.flows.reviewing.changes import change_tenant, withdraw
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
-from tenantry.flows.service import Service
+from tenantry.flows.service import Cell, Service
 from tenantry.flows.subscriptions.booking import booking_of, told_of, trial_of
 
 log = structlog.get_logger()
@@ -40,6 +41,7 @@ ACTOR = "lifecycle"
 AT_ONCE = 500
 NOT_THERE_YET = timedelta(hours=1)  # of a tenant whose signup waits
 UNTIL_SHOWN = timedelta(minutes=1)  # until main shows what is to be told
+UNTIL_DECIDED = timedelta(days=1)  # of a license that waits for a review
 AFTER_FAILURE = timedelta(minutes=10)
 
 _BETTER = (State.DELETING, State.SUSPENDED, State.READ_ONLY, State.ACTIVE)
@@ -68,8 +70,13 @@ def _follow_one(service: Service, customer_id: str, now: datetime) -> bool:
             follow(service, session, tenant, subscription, customer, now=now, is_bulk=True)
     except DatabaseUnavailable:
         raise
-    except TenantryError as error:
-        log.error("subscription.not_followed", customer_id=customer_id, detail=str(error))
+    except Exception as error:  # noqa: BLE001 - the others go on
+        log.error(
+            "subscription.not_followed",
+            customer_id=customer_id,
+            error=type(error).__name__,
+            frames=frames(error),
+        )
         with service.database.write() as session:
             session.get_one(Subscription, customer_id).look_at = now + AFTER_FAILURE
         return False
@@ -114,7 +121,12 @@ def follow(
             _tell_renewal(session, tenant, now)
     _remember(subscription, stands.moment.state, is_asked=ChangeKind.STATE in asked)
     waits = _tell(session, tenant, stands.moment, now)
-    moments = [stands.next_at, waits, _renewal(service, session, tenant, booking, stands.moment)]
+    moments = [
+        stands.next_at,
+        waits,
+        _renewal(service, session, tenant, booking, stands.moment),
+        _until_decided(session, tenant, now),
+    ]
     subscription.look_at = min((each for each in moments if each), default=None)
 
 
@@ -141,6 +153,8 @@ def _asked(
     cell = service.cells[tenant.cell]
     if plan in service.product.plans and plan != tenant.approved["plan"]:
         asked[ChangeKind.PLAN] = {"plan": plan}
+    elif plan == tenant.approved["plan"]:
+        _withdraw_plan(session, tenant, now)
     elif plan is not None and plan not in service.product.plans:
         log.error("subscription.unknown_plan", customer_id=tenant.customer_id, plan=plan)
     if _moves(session, tenant, subscription, moment.state, now):
@@ -149,11 +163,25 @@ def _asked(
         ChangeKind.PLAN in asked
         and cell.policy.mode(ChangeKind.PLAN, is_paid=booking.is_paid) == Mode.DIRECT
     )
-    if brings_license:
-        withdraw(session, tenant, ChangeKind.LICENSE, by=ACTOR, now=now)  # it is of another plan
-    elif _needs_license(service, session, tenant, booking, moment, now):
+    is_kept = not brings_license and not _stops(cell, asked)
+    if is_kept and _needs_license(service, session, tenant, booking, moment, now):
         asked[ChangeKind.LICENSE] = {}
     return asked
+
+
+def _stops(cell: Cell, asked: Asked) -> bool:
+    """Whether what runs will run no longer: not where that waits for a person."""
+    is_made = cell.policy.mode(ChangeKind.STATE) == Mode.DIRECT
+    return is_made and asked.get(ChangeKind.STATE, {}).get("state", State.ACTIVE) != State.ACTIVE
+
+
+def _withdraw_plan(session: Session, tenant: Tenant, now: datetime) -> None:
+    """Another plan that waits is not wanted any more, whoever asked for it: as one that is booked
+    takes its place.
+    """
+    for change in waiting(session, tenant.customer_id):
+        if change.kind == ChangeKind.PLAN:
+            withdraw(session, tenant, ChangeKind.PLAN, by=change.actor, now=now)
 
 
 def _moves(
@@ -165,7 +193,7 @@ def _moves(
     last, stands = State(subscription.asked_state), State(tenant.approved["state"])
     if wanted == last:
         return False
-    withdraw(session, tenant, ChangeKind.STATE, by=ACTOR, now=now)
+    withdraw(session, tenant, ChangeKind.STATE, by=ACTOR, now=now, asked_by=ACTOR)
     if _is_better(last, wanted):
         return _is_better(stands, wanted)
     return _is_better(wanted, stands) and not _is_better(last, stands)
@@ -184,36 +212,66 @@ def _needs_license(
     now: datetime,
 ) -> bool:
     """Whether what runs, or is to run, needs another license than the one that it has."""
-    if moment.state != State.ACTIVE or tenant.approved["state"] == State.DELETING:
+    if not _runs(tenant, moment):
         return False
     row = _license(session, tenant)
-    if not booking.is_paid:
+    if _is_trial(booking, moment):
         term = license_term(booking, service.product, now)
         return row.expires_at != term.dates.expires_at
-    return row.kind != "paid" or now >= _renewal_of(service, row)
+    return (booking.is_paid and row.kind != "paid") or now >= _renewal_of(service, row)
+
+
+def _runs(tenant: Tenant, moment: Moment) -> bool:
+    """Whether it runs or is to run: also where the subscription says otherwise, but an operator
+    woke it, or a reviewer has not let it be stopped.
+    """
+    state = tenant.approved["state"]
+    return state != State.DELETING and State.ACTIVE in (state, moment.state)
+
+
+def _is_trial(booking: Booking, moment: Moment) -> bool:
+    """Whether its license is that of the trial, which still runs."""
+    return not booking.is_paid and moment.state == State.ACTIVE
 
 
 def _renewal(
     service: Service, session: Session, tenant: Tenant, booking: Booking, moment: Moment
 ) -> datetime | None:
     """When the license has to be renewed; None where it has not."""
-    is_deleted = tenant.approved["state"] == State.DELETING
-    if not booking.is_paid or moment.state != State.ACTIVE or is_deleted:
+    if _is_trial(booking, moment) or not _runs(tenant, moment):
         return None
     return _renewal_of(service, _license(session, tenant))
 
 
 def _license(session: Session, tenant: Tenant) -> LicenseRow:
-    """The license that was issued last: one that waits for a review, or was declined, is not asked
-    for again.
+    """The license that was issued last: what waits for a review is not asked for again. One whose
+    change came to nothing does not count, or the one that runs would lapse.
     """
     issued = (
         select(LicenseRow)
         .join(LicenseHistory, LicenseHistory.license_id == LicenseRow.license_id)
         .where(LicenseRow.customer_id == tenant.customer_id)
         .where(LicenseHistory.action != LicenseAction.REVOKED)
+        .where(LicenseRow.license_id.not_in(_turned_down(session, tenant.customer_id)))
     )
     return session.scalars(issued.order_by(LicenseHistory.id.desc()).limit(1)).one()
+
+
+def _turned_down(session: Session, customer_id: str) -> set[str]:
+    """The licenses that were withdrawn or declined, and did not come with another change."""
+    rows = select(Change).where(
+        Change.customer_id == customer_id, Change.kind == ChangeKind.LICENSE
+    )
+    changes = [each for each in session.scalars(rows) if "license_id" in each.fields]
+    ended = {Outcome.WITHDRAWN, Outcome.DECLINED}
+    stand = {each.fields["license_id"] for each in changes if each.outcome not in ended}
+    return {each.fields["license_id"] for each in changes} - stand
+
+
+def _until_decided(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
+    """When to look again at a license that waits: it may be turned down."""
+    kinds = [change.kind for change in waiting(session, tenant.customer_id)]
+    return now + UNTIL_DECIDED if ChangeKind.LICENSE in kinds else None
 
 
 def _renewal_of(service: Service, row: LicenseRow) -> datetime:

@@ -86,6 +86,12 @@ class BillingEvent(Base):
     billing_customer: Mapped[str | None] = mapped_column(
         String(255), index=True, doc="what the payment provider calls the customer"
     )
+    subscription: Mapped[str | None] = mapped_column(
+        String(255), index=True, doc="what the payment provider calls it, where it has several"
+    )
+    receipt: Mapped[str | None] = mapped_column(
+        String(255), doc="what the customer is thanked for, once; NULL: for nothing"
+    )
     kind: Mapped[str] = mapped_column(String(16), doc="core.subscription.EventKind")
     type: Mapped[str] = mapped_column(String(128), doc="what its source calls it")
     at: Mapped[datetime] = mapped_column(doc="when it happened, as its source says")

@@ -26,7 +26,8 @@ def upgrade() -> None:
     create_accounts()
     create_flags()
     widen_licenses()
-    op.add_column("outbox", sa.Column("refused_at", UtcDateTime(), nullable=True))
+    for name in ("refused_at", "claimed_until"):
+        op.add_column("outbox", sa.Column(name, UtcDateTime(), nullable=True))
     op.drop_index("ix_outbox_unsent", "outbox")
     op.create_index(
         "ix_outbox_unsent",
@@ -62,6 +63,8 @@ def create_billing_events() -> None:
         sa.Column("external_id", sa.String(255), nullable=False),
         sa.Column("customer_id", CUSTOMER_ID, nullable=True),
         sa.Column("billing_customer", sa.String(255), nullable=True),
+        sa.Column("subscription", sa.String(255), nullable=True),
+        sa.Column("receipt", sa.String(255), nullable=True),
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("type", sa.String(128), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=False),
@@ -77,7 +80,7 @@ def create_billing_events() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_billing_events"),
         sa.UniqueConstraint("external_id", name="uq_billing_events_external_id"),
     )
-    for column in ("customer_id", "billing_customer"):
+    for column in ("customer_id", "billing_customer", "subscription"):
         op.create_index(f"ix_billing_events_{column}", "billing_events", [column])
 
 
