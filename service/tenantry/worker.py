@@ -149,7 +149,7 @@ def _watch(watcher: Watcher) -> Callable[[], float]:
 def _mail(service: Service, settings: Settings) -> Callable[[], float]:
     def one_pass() -> float:
         flags.require_writing(service)
-        send_due(service, now=service.now())
+        send_due(service)
         return settings.mail_poll
 
     return one_pass

@@ -221,7 +221,7 @@ def publish(service: Service) -> None:
 
 
 def mail(service: Service) -> None:
-    send_due(service, now=service.now())
+    send_due(service)
 
 
 def watch(service: Service) -> None:

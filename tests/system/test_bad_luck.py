@@ -37,7 +37,7 @@ HOUR = timedelta(hours=1)
 
 
 def mail(world: World) -> int:
-    return send_due(world.service, now=world.clock())
+    return send_due(world.service)
 
 
 # The clock
@@ -90,7 +90,7 @@ def die_while_mailing(world: World) -> None:
     life = Life(Fault("mailbox.send", 1, Kind.DIE_BEFORE))
     dying = live(world.service, life, clones=world.folder / "clones")
     with pytest.raises(Died):
-        send_due(dying, now=world.clock())
+        send_due(dying)
 
 
 # SQLite

@@ -68,7 +68,7 @@ def test_no_mail_about_its_instance_is_due_unless_it_is_asked_for(world: World) 
     with world.service.database.write() as session:
         for customer_id in (*quiet, *written_to):  # as the watcher does, once they are ready
             outbox.put(session, customer_id=customer_id, kind="ready", now=world.clock())
-    assert send_due(world.service, now=world.clock()) == 2
+    assert send_due(world.service) == 2
     with world.service.database.read() as session:
         sent = session.execute(
             select(Outbox.customer_id, Outbox.kind).where(Outbox.sent_at.is_not(None))
@@ -76,7 +76,7 @@ def test_no_mail_about_its_instance_is_due_unless_it_is_asked_for(world: World) 
         assert {tuple(row) for row in sent} == {
             (each, kind) for each in written_to for kind in ("welcome", "ready")
         }
-    assert send_due(world.service, now=world.clock()) == 0
+    assert send_due(world.service) == 0
 
 
 def test_a_known_email_is_left_as_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,10 +29,14 @@ from tenantry.core.errors import (
 from tenantry.core.mail import MailKind
 from tenantry.core.model import TokenPurpose
 from tenantry.flows import outbox
-from tenantry.flows.accounts.confirming import confirm
+from tenantry.flows.accounts.confirming import confirm, send_link
+from tenantry.flows.accounts.logins import list_logins, start_login
+from tenantry.flows.accounts.tokens import LASTS
+from tenantry.flows.gauges import read_gauges
 from tenantry.flows.mailing.correcting import correct_address, list_unsent, resend
-from tenantry.flows.mailing.sending import send_due
+from tenantry.flows.mailing.sending import CLAIMED_FOR, send_due
 from tenantry.flows.signups.signup import SignedUp
+from tenantry.flows.status import read_status
 from tests.system.world import World
 
 # what follows is tried on both databases where rows decide it
@@ -73,7 +77,7 @@ def refused(world: World, server: Server) -> SignedUp:
 
 
 def send(world: World) -> int:
-    return send_due(world.service, now=world.clock())
+    return send_due(world.service)
 
 
 def put(world: World, signed_up: SignedUp, kind: MailKind) -> None:
@@ -190,12 +194,38 @@ def test_links_that_the_old_address_got_are_worth_nothing(
 
 
 @on_sqlite
+def test_who_has_the_old_address_is_out(world: World, server: Server, refused: SignedUp) -> None:
+    with world.service.database.write() as session:
+        start_login(session, refused.customer_id, agent="", now=world.clock())
+    correct(world, refused, TAKEN)
+    send(world)
+    assert not list_logins(world.service, refused.customer_id, now=world.clock())
+    with pytest.raises(NotFound):
+        read_status(world.service, token=refused.status_token)
+    (letter,) = [each for each in server.letters if each.reference.startswith("welcome-")]
+    (token,) = set(re.findall(r"/status/([\w-]+)", letter.text))
+    assert read_status(world.service, token=token).customer_id == refused.customer_id
+
+
+@on_sqlite
+def test_address_that_was_right_keeps_its_links(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    correct(world, refused, refused.email)
+    shown = read_status(world.service, token=refused.status_token)
+    assert shown.customer_id == refused.customer_id
+
+
+@on_sqlite
 def test_where_addresses_are_confirmed_the_new_one_gets_a_link_of_its_own(
     world: World, server: Server, refused: SignedUp
 ) -> None:
+    put(world, refused, MailKind.CONFIRM)  # the old address's
+    put(world, refused, MailKind.RESET)
     world.service = replace(world.service, confirm_email=True)
     correct(world, refused, TAKEN)
     send(world)
+    assert not [each for each in server.letters if each.reference.startswith("reset-")]
     (letter,) = [each for each in server.letters if each.reference.startswith("confirm-")]
     (token,) = set(re.findall(r"/confirm/([\w-]+)", letter.text))
     confirm(world.service, token, now=world.clock())
@@ -273,6 +303,92 @@ def test_server_that_is_gone_lets_all_others_wait_where_they_are(
     server.errors.clear()
     world.wait(2)
     assert send(world) == 2
+
+
+@on_sqlite
+def test_server_that_refuses_everybody_is_doubted_and_nobody_is_marked(
+    world: World, server: Server
+) -> None:
+    everybody = [world.sign_up() for _ in range(5)]
+    server.errors = {each.email: RecipientRefused("550 unknown") for each in everybody}
+    with pytest.raises(MailUnreachable, match="550 unknown"):
+        send(world)
+    found = list_unsent(world.service, refused=False)
+    assert [(each.state, each.attempts) for each in found] == [("waiting", 1)] * 4 + [
+        ("waiting", 0)
+    ]
+    assert not any(customer(world, each).email_refused_at for each in everybody)
+    del server.errors[everybody[0].email]
+    world.wait(2)
+    assert send(world) == 1  # a server that takes some mail is believed
+    assert [each.state for each in list_unsent(world.service, refused=True)] == ["refused"] * 4
+
+
+@on_sqlite
+def test_mail_that_is_being_sent_is_not_taken_up(world: World, server: Server) -> None:
+    signed_up = world.sign_up()
+
+    class Asked(Server):
+        def send(self, letter: Letter, now: datetime) -> None:
+            assert again(world, signed_up) == 1
+            assert send(world) == 0
+            super().send(letter, now)
+
+    world.service = replace(world.service, mailbox=Asked())
+    assert send(world) == 1
+
+
+@on_sqlite
+def test_slow_server_costs_no_letter_its_claim(world: World, server: Server) -> None:
+    world.sign_up()
+    world.sign_up()
+    others: list[int] = []
+
+    class Slow(Server):
+        def send(self, letter: Letter, now: datetime) -> None:
+            super().send(letter, now)
+            world.clock.time += CLAIMED_FOR * 0.6
+            if len(self.letters) == 2:  # another worker looks in the middle of the second
+                others.append(send_due(world.service))
+
+    world.service = replace(world.service, mailbox=Slow())
+    assert send(world) == 2
+    assert others == [0]
+
+
+@on_sqlite
+def test_mail_that_is_held_does_not_count_as_waiting(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    put(world, refused, MailKind.READY)
+    with world.service.database.read() as session:
+        assert read_gauges(session, world.clock(), []).mail == 1  # what support is told
+    send(world)
+    with world.service.database.read() as session:
+        assert read_gauges(session, world.clock(), []).mail == 0
+
+
+@on_sqlite
+@pytest.mark.parametrize("purpose", list(TokenPurpose))
+def test_link_that_has_run_out_is_not_sent(
+    world: World, server: Server, purpose: TokenPurpose
+) -> None:
+    signed_up = world.sign_up()
+    send(world)
+
+    def ask() -> None:
+        with world.service.database.write() as session:
+            send_link(world.service, session, signed_up.customer_id, purpose, now=world.clock.time)
+
+    ask()
+    world.clock.time += LASTS[purpose] - timedelta(seconds=1)
+    assert send(world) == 1
+    ask()
+    world.clock.time += LASTS[purpose]
+    assert send(world) == 0
+    assert states(world) == []
+    with world.service.database.read() as session:
+        assert not session.scalars(select(Outbox).where(Outbox.wrapped.is_not(None))).all()
 
 
 # Again

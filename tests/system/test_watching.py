@@ -130,7 +130,7 @@ def test_failure_is_told_after_three_syncs_in_vain_and_heals_when_it_does(
 
 def test_support_reads_what_failed_and_where(cluster: Cluster) -> None:
     signed_up = fail(cluster, Asked())
-    send_due(cluster.world.service, now=cluster.world.clock())
+    send_due(cluster.world.service)
     tenant = cluster.world.tenant(signed_up.customer_id)
     (letter,) = (
         path.read_text()

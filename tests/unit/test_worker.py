@@ -168,7 +168,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         calls.note(f"follow-{cell.name}-{seen}")
         return 1
 
-    def send(_service: Any, *, now: Any) -> int:
+    def send(_service: Any) -> int:
         calls.note("send")
         return 0
 

@@ -21,7 +21,7 @@ from tenantry.adapters.database.tables import (
 from tenantry.core.model import State, Status
 from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows import flags
-from tenantry.flows.outbox import IS_UNSENT
+from tenantry.flows.outbox import IS_WAITING
 
 OVERDUE_AFTER = timedelta(hours=1)
 ENDS_SOON = timedelta(days=3)
@@ -34,7 +34,7 @@ class Gauges:
     statuses: Mapping[str, int]
     behind: int  # what main does not show yet
     set_aside: int  # of these, what the publisher cannot publish
-    mail: int  # that is due and not sent
+    mail: int  # that is due, not sent, and for somebody whom it reaches
     flaps: int
     watch_age: Mapping[str, float]
     watch_failing: Mapping[str, bool]
@@ -126,4 +126,4 @@ def _count(session: Session, *wanted: ColumnElement[bool]) -> int:
 
 
 def _count_mail(session: Session) -> int:
-    return session.scalar(select(func.count()).select_from(Outbox).where(*IS_UNSENT)) or 0
+    return session.scalar(select(func.count()).select_from(Outbox).where(*IS_WAITING)) or 0

@@ -8,18 +8,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, not_, update
+from sqlalchemy import ColumnElement, and_, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import insert_new
-from tenantry.adapters.database.tables import Outbox
-from tenantry.core.mail import OF_INSTANCE, MailKind
+from tenantry.adapters.database.tables import Customer, Outbox
+from tenantry.core.mail import FOR_SUPPORT, OF_INSTANCE, MailKind
 
-# Neither sent, nor chosen not to be, nor refused by a server: it goes out sooner or later.
-IS_UNSENT: tuple[ColumnElement[bool], ...] = (
+_NOBODY = select(Customer.customer_id).where(
+    or_(Customer.email_refused_at.is_not(None), Customer.erased_at.is_not(None))
+)
+# Neither sent, nor chosen not to be, nor refused by a server, nor held since its address is: it
+# goes out sooner or later.
+IS_WAITING: tuple[ColumnElement[bool], ...] = (
     Outbox.sent_at.is_(None),
     Outbox.withheld_at.is_(None),
     Outbox.refused_at.is_(None),
+    or_(Outbox.kind.in_(FOR_SUPPORT), Outbox.customer_id.not_in(_NOBODY.scalar_subquery())),
 )
 
 

@@ -11,14 +11,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import AccountToken, Audit, Customer, Outbox
+from tenantry.adapters.vault import token_digest
 from tenantry.core.errors import ChangeRefused, EmailTaken, NotFound
 from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, MailKind
 from tenantry.core.model import TokenPurpose
 from tenantry.core.signup import email_key, normalize_email
 from tenantry.flows import outbox
 from tenantry.flows.accounts.confirming import send_link
+from tenantry.flows.accounts.logins import end_all_logins
 from tenantry.flows.accounts.releasing import lock
 from tenantry.flows.service import Service
+from tenantry.flows.signups.customer import new_status_token
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,9 @@ def correct_address(
     service: Service, customer_id: str, address: str, *, actor: str, now: datetime
 ) -> int:
     """Another address for a customer, by the rules of a signup; how many mails go out to it now.
-    InvalidInput, EmailTaken, or NotFound. Links that were sent to the old one are worth nothing;
-    where addresses have to be confirmed, the new one gets its own.
+    InvalidInput, EmailTaken, or NotFound. Whoever has the old one is out: its links are worth
+    nothing, and sessions end. The new one gets its own, where addresses have to be confirmed and
+    in a welcome that was not sent yet.
     """
     email = normalize_email(address)
     try:
@@ -85,6 +89,7 @@ def correct_address(
             _, customer = lock(session, customer_id)
             if email != customer.email:
                 _change_address(session, customer, email, now)
+                _renew_status_link(service, session, customer)
                 if service.confirm_email:
                     send_link(service, session, customer_id, TokenPurpose.CONFIRM, now=now)
             customer.email_refused_at = None
@@ -103,6 +108,24 @@ def _change_address(session: Session, customer: Customer, email: str, now: datet
         AccountToken.customer_id == customer.customer_id, AccountToken.used_at.is_(None)
     )
     session.execute(unused.values(used_at=now))
+    outbox.drop_unsent(session, customer.customer_id, OF_ACCOUNT, now=now)
+    end_all_logins(session, customer.customer_id)
+
+
+def _renew_status_link(service: Service, session: Session, customer: Customer) -> None:
+    """The old one opens nothing. A customer who was welcomed before finds its status in the
+    account.
+    """
+    token = new_status_token()
+    customer.status_token_hash = token_digest(token)
+    welcome = update(Outbox).where(
+        Outbox.customer_id == customer.customer_id,
+        Outbox.kind == MailKind.WELCOME,
+        Outbox.sent_at.is_(None),
+        Outbox.withheld_at.is_(None),
+    )
+    carries = welcome.values(wrapped=service.vault.wrap(token))
+    session.execute(carries.execution_options(synchronize_session=False))
 
 
 def resend(

@@ -8,103 +8,165 @@ until an operator has corrected it.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, select
 
 from tenantry.adapters.database.tables import Customer, Outbox
 from tenantry.adapters.mail import Letter
 from tenantry.core.backoff import Backoff
 from tenantry.core.errors import MailRefused, MailUnreachable, RecipientRefused, TenantryError
-from tenantry.core.mail import FOR_SUPPORT, MailKind
+from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, MailKind
+from tenantry.core.model import TokenPurpose
 from tenantry.flows import outbox
+from tenantry.flows.accounts import tokens
 from tenantry.flows.mailing.letters import write
 from tenantry.flows.publishing.retry import may_try
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()
 AT_ONCE = 100
+AT_MOST_REFUSED = 3  # addresses, before a server that takes nothing is doubted instead
 CLAIMED_FOR = timedelta(minutes=5)
 OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
+_OF_CLAIM = Backoff(first=CLAIMED_FOR, longest=CLAIMED_FOR)
 
 
-def send_due(service: Service, *, now: datetime) -> int:
+@dataclass(frozen=True)
+class _Refusal:
+    outbox_id: int
+    to: str
+    error: MailRefused
+
+
+def send_due(service: Service) -> int:
     """Hand over what is due; how many letters. A letter that fails is tried again later, alone.
     MailUnreachable: the mail server fails as such, so the others wait where they are.
     """
     with service.database.read() as session:
-        due = select(Outbox.id).where(*_is_due(now))
+        due = select(Outbox.id).where(*_is_due(service.now()))
         ids = session.scalars(due.order_by(Outbox.id).limit(AT_ONCE)).all()
+    this = _Pass(service)
     try:
-        return sum(_send(service, each, now) for each in ids if _claim(service, each, now))
+        for each in ids:
+            if _claim(service, each):
+                this.send(each)
+        this.believe()
+    except MailUnreachable:
+        this.doubt()
+        raise
     finally:
         service.mailbox.close()
+    return this.taken
+
+
+@dataclass
+class _Pass:
+    """One pass over what is due. A server that takes nothing and refuses one address after another
+    is at fault itself, so it is believed only once it took a letter, or all were tried.
+    """
+
+    service: Service
+    taken: int = 0
+    refusals: list[_Refusal] = field(default_factory=list)
+
+    def send(self, outbox_id: int) -> None:
+        """Try one letter. MailUnreachable: no other need be tried."""
+        try:
+            letter = _write(self.service, outbox_id)
+            refused = _hand_over(self.service, letter)
+        except TenantryError as error:
+            _postpone(self.service, outbox_id, str(error))
+            if isinstance(error, MailUnreachable):
+                raise
+            return
+        if refused:
+            self.refusals.append(_Refusal(outbox_id, letter.to, refused))
+        else:
+            _close(self.service, outbox_id)
+            self.taken += 1
+        self._weigh()
+
+    def _weigh(self) -> None:
+        addresses = {each.to for each in self.refusals if isinstance(each.error, RecipientRefused)}
+        if self.taken:
+            self.believe()
+        elif len(addresses) > AT_MOST_REFUSED:
+            raise MailUnreachable(f"one address after another: {self.refusals[-1].error}")
+
+    def believe(self) -> None:
+        """What was refused is refused."""
+        while self.refusals:
+            _refuse(self.service, self.refusals.pop(0))
+
+    def doubt(self) -> None:
+        """What was refused is tried again later."""
+        for each in self.refusals:
+            _postpone(self.service, each.outbox_id, str(each.error))
 
 
 def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    unreachable = select(Customer.customer_id).where(
-        or_(Customer.email_refused_at.is_not(None), Customer.erased_at.is_not(None))
-    )
-    is_for_somebody = or_(
-        Outbox.kind.in_(FOR_SUPPORT), Outbox.customer_id.not_in(unreachable.scalar_subquery())
-    )
-    return (*outbox.IS_UNSENT, may_try(Outbox.retry_at, OF_MAIL, now), is_for_somebody)
+    is_free = may_try(Outbox.claimed_until, _OF_CLAIM, now)
+    return (*outbox.IS_WAITING, may_try(Outbox.retry_at, OF_MAIL, now), is_free)
 
 
-def _claim(service: Service, outbox_id: int, now: datetime) -> bool:
-    """Whether this mail is ours to send: no other worker took it. Should we die before it is
-    recorded, somebody takes it up again after a while.
+def _claim(service: Service, outbox_id: int) -> bool:
+    """Whether this mail is ours to send: no other worker took it, and its link still opens
+    something. Should we die before it is recorded, somebody takes it up again after a while.
     """
-    ours = update(Outbox).where(Outbox.id == outbox_id, *_is_due(now))
-    values = ours.values(retry_at=now + CLAIMED_FOR)
+    now = service.now()
+    this = select(Outbox).where(Outbox.id == outbox_id, *_is_due(now))
     with service.database.write() as session:
-        claimed = session.execute(values.execution_options(synchronize_session=False))
-        return bool(getattr(claimed, "rowcount", 0))
+        row = session.scalar(this.with_for_update(of=Outbox))
+        if row is None:
+            return False
+        if row.kind in OF_ACCOUNT and now >= row.created_at + tokens.LASTS[TokenPurpose(row.kind)]:
+            row.withheld_at, row.wrapped = now, None
+            return False
+        row.claimed_until = now + CLAIMED_FOR
+        return True
 
 
-def _send(service: Service, outbox_id: int, now: datetime) -> bool:
-    letter = None
+def _write(service: Service, outbox_id: int) -> Letter:
+    with service.database.read() as session:
+        return write(service, session, session.get_one(Outbox, outbox_id), service.now())
+
+
+def _hand_over(service: Service, letter: Letter) -> MailRefused | None:
     try:
-        with service.database.read() as session:
-            letter = write(service, session, session.get_one(Outbox, outbox_id), now)
-        service.mailbox.send(letter, now)
+        service.mailbox.send(letter, service.now())
     except MailRefused as error:
-        _refuse(service, outbox_id, letter, error, now)
-        return False
-    except TenantryError as error:
-        _postpone(service, outbox_id, str(error), now)
-        if isinstance(error, MailUnreachable):
-            raise
-        return False
-    _close(service, outbox_id, now)
-    log.info("mail.sent", outbox_id=outbox_id)
-    return True
+        return error
+    return None
 
 
-def _close(service: Service, outbox_id: int, now: datetime) -> None:
+def _close(service: Service, outbox_id: int) -> None:
     with service.database.write() as session:
         row = session.get_one(Outbox, outbox_id, with_for_update=True)
         if row.sent_at is None:
-            row.sent_at, row.wrapped, row.last_error, row.retry_at = now, None, None, None
+            row.sent_at, row.wrapped, row.last_error = service.now(), None, None
+            row.retry_at = row.claimed_until = None
             row.withheld_at = None  # it may have become moot on its way
+    log.info("mail.sent", outbox_id=outbox_id)
 
 
-def _postpone(service: Service, outbox_id: int, said: str, now: datetime) -> None:
+def _postpone(service: Service, outbox_id: int, said: str) -> None:
     with service.database.write() as session:
         row = session.get_one(Outbox, outbox_id, with_for_update=True)
         if row.sent_at is None:
             row.attempts += 1
-            row.retry_at = now + OF_MAIL.wait(row.attempts, random.random())  # noqa: S311
+            wait = OF_MAIL.wait(row.attempts, random.random())  # noqa: S311 - no secret
+            row.retry_at, row.claimed_until = service.now() + wait, None
             row.last_error = said
     log.warning("mail.failed", outbox_id=outbox_id, detail=said)
 
 
-def _refuse(
-    service: Service, outbox_id: int, letter: Letter | None, error: MailRefused, now: datetime
-) -> None:
+def _refuse(service: Service, refusal: _Refusal) -> None:
+    now, error = service.now(), refusal.error
     with service.database.write() as session:
-        row = session.get_one(Outbox, outbox_id)
+        row = session.get_one(Outbox, refusal.outbox_id)
         # the customer first, as whoever corrects the address locks them
         customer = session.get_one(
             Customer, row.customer_id, with_for_update={"key_share": True}, populate_existing=True
@@ -113,7 +175,8 @@ def _refuse(
         if row.sent_at is not None or row.withheld_at is not None:
             return
         is_for_support = row.kind in FOR_SUPPORT
-        if letter and not is_for_support and letter.to != customer.email:
+        row.claimed_until = None
+        if not is_for_support and refusal.to != customer.email:
             row.retry_at = None  # the address was corrected meanwhile
             return
         row.refused_at, row.retry_at, row.last_error = now, None, str(error)
@@ -128,4 +191,4 @@ def _refuse(
                 now=now,
             )
         told = {"customer_id": row.customer_id, "kind": row.kind, "detail": str(error)}
-    log.error("mail.refused", outbox_id=outbox_id, **told)
+    log.error("mail.refused", outbox_id=refusal.outbox_id, **told)

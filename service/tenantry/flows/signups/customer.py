@@ -82,7 +82,7 @@ def create_customer(
     """
     cell = service.new_tenants_cell
     customer_id = naming.customer_id(key := naming.new_key(secrets.choice))
-    status_token = secrets.token_urlsafe(24)
+    status_token = new_status_token()
     ends = trial_ends_at(now, service.product.trial.days, person.time_zone)
     customer = _customer(customer_id, person, password_hash, status_token, now)
     waits = waits_for(service, customer) if may_wait else None
@@ -131,6 +131,11 @@ def create_customer(
         next_steps=service.product.next_steps,
         status_token=status_token,
     )
+
+
+def new_status_token() -> str:
+    """What the link of a status page ends with: as good as a password for what it shows."""
+    return secrets.token_urlsafe(24)
 
 
 def _customer(

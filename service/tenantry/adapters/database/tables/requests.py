@@ -68,6 +68,7 @@ class Outbox(Base):
         doc="when a server refused it for good; sent again once somebody says so"
     )
     retry_at: Mapped[datetime | None]
+    claimed_until: Mapped[datetime | None] = mapped_column(doc="by whoever is sending it")
     attempts: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str | None] = mapped_column(Told)
 
