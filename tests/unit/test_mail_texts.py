@@ -177,4 +177,8 @@ def test_welcome_says_what_the_instance_waits_for(monkeypatch: pytest.MonkeyPatc
         ("pending", "takes 2-3 minutes"),
     ):
         about.tenant.reason_code = reason
-        assert says in " ".join(text(scene(MailKind.WELCOME)).split())
+        said = " ".join(text(scene(MailKind.WELCOME)).split())
+        assert says in said
+        waits = reason != "pending"
+        assert ("days begins when your instance is set up" in said) is waits
+        assert ("Your trial runs" in said) is not waits

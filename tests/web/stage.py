@@ -181,6 +181,8 @@ def new_view(company: str, now: datetime) -> StatusView:
         change=None,
         instance_url=f"https://{customer_id}.example.com",
         commit=None,
+        waits=False,
+        is_paid=False,
         trial_ends_at=now + timedelta(days=14, hours=5),
         time_zone="Europe/Berlin",
         signed_up_at=now,

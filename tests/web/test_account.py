@@ -67,6 +67,13 @@ def test_a_plan_that_is_paid_for_is_marked_and_others_can_be_chosen(visitor: Vis
     assert "Pay<" in booked
 
 
+def test_the_status_page_speaks_of_a_trial_to_who_does_not_pay(visitor: Visitor) -> None:
+    status = f"/status/{visitor.signed_up.status_token}"
+    assert "<dt>Trial</dt>" in visitor.read(status)
+    bring_to(visitor, Stage.ACTIVE)
+    assert "<dt>Trial</dt>" not in visitor.read(status)
+
+
 def test_the_license_is_a_file_that_nobody_keeps(visitor: Visitor) -> None:
     answer = visitor.get("/account/license")
     assert answer.get_data(as_text=True) == visitor.signed_up.license_token

@@ -279,8 +279,13 @@ def test_who_has_to_confirm_is_offered_another_mail(world: World) -> None:
     enter(client, customer)
     page = client.get("/account", headers=BROWSER).get_data(as_text=True)
     assert '<form class="plain" action="/confirm" method="post">' in page
+    assert "Your trial begins when your instance is set up." in page
+    assert "/account/cancel" not in page
+    assert '<p class="pill good">Trial</p>' not in page
     status = client.get(f"/status/{customer.status_token}").get_data(as_text=True)
     assert "Please open the link in the mail that we sent to you" in status
+    assert "begins when your instance is set up" in status
+    assert "days left" not in status
 
 
 @pytest.mark.parametrize("path", ["/login", "/reset", "/reset/x", "/confirm/x"])

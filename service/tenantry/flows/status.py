@@ -19,6 +19,7 @@ from tenantry.adapters.vault import token_digest
 from tenantry.core.errors import NotFound
 from tenantry.core.model import SETTLED, Status, may_move
 from tenantry.core.reasons import tell_customer
+from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.service import Service
 from tenantry.flows.sight import blind_cells, is_late, unknown_since
 
@@ -60,7 +61,7 @@ class Change:
 class StatusView:
     """All that the customer's status page shows. `unknown_since`: the status is what was seen last
     before; `late`: what is on its way takes longer than it should; `flaps`: times that what ran
-    went bad.
+    went bad; `waits`: nothing begins yet, not even the trial.
     """
 
     customer_id: str
@@ -75,6 +76,8 @@ class StatusView:
     change: Change | None
     instance_url: str
     commit: str | None
+    waits: bool
+    is_paid: bool
     trial_ends_at: datetime
     time_zone: str
     signed_up_at: datetime
@@ -155,6 +158,8 @@ def view_of(service: Service, session: Session, customer: Customer) -> StatusVie
         change=change,
         instance_url=tenant.instance_url,
         commit=tenant.published_commit,
+        waits=is_waiting(tenant),
+        is_paid=subscription.paid_since is not None,
         trial_ends_at=subscription.trial_ends_at,
         time_zone=customer.time_zone,
         signed_up_at=customer.created_at,

@@ -63,8 +63,9 @@ def read_overview(service: Service, customer_id: str) -> Overview:
         tenant = session.get_one(Tenant, customer_id)
         booking = booking_of(subscription, customer)
         stage = position(booking, service.product, now).moment.stage
+        status = view_of(service, session, customer)
         return Overview(
-            status=view_of(service, session, customer),
+            status=status,
             email=customer.email,
             login_url=_login_url(service, tenant),
             booking=booking,
@@ -73,7 +74,7 @@ def read_overview(service: Service, customer_id: str) -> Overview:
             if_cancelled=if_cancelled(booking, service.product, now),
             license=_license(session, tenant),
             offers=_offers(service, customer_id, booking, stage),
-            can_cancel=may_cancel(booking) and stage != Stage.SUSPENDED,
+            can_cancel=may_cancel(booking) and stage != Stage.SUSPENDED and not status.waits,
             can_resume=may_resume(booking, now),
         )
 

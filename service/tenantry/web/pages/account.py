@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from flask import Blueprint, Response, render_template, request
 
@@ -11,7 +12,7 @@ from tenantry.core.trial import time_zones
 from tenantry.flows.accounts import choices
 from tenantry.flows.accounts.first_login import show_first_login
 from tenantry.flows.accounts.logins import end_login, end_other_logins, list_logins
-from tenantry.flows.accounts.overview import read_license, read_overview
+from tenantry.flows.accounts.overview import Overview, read_license, read_overview
 from tenantry.web.api.models import Problem
 from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service
@@ -25,6 +26,7 @@ from tenantry.web.pages.words import (
     plan_title,
     tell_phases,
     tell_stage,
+    tell_wait,
 )
 
 blueprint = Blueprint("account_page", __name__)
@@ -125,6 +127,12 @@ def _back(done: str | None = None) -> Response:
     return go(f"{HOME}?done={done}" if done else HOME)
 
 
+def _tell(view: Overview, now: datetime) -> list[str]:
+    if view.status.waits:
+        return [tell_wait(view.booking)]
+    return list(tell_stage(view.stage, view.booking, view.phases, now))
+
+
 def _render(login: LoggedIn, problem: Problem | None = None, zone: str | None = None) -> str:
     service = current_service()
     now = service.now()
@@ -136,7 +144,7 @@ def _render(login: LoggedIn, problem: Problem | None = None, zone: str | None = 
         word=WORDS[view.status.status],
         is_answering=view.status.status in ANSWERING,
         stage=STAGES[view.stage],
-        told=list(tell_stage(view.stage, view.booking, view.phases, now)),
+        told=_tell(view, now),
         plan=plan_title(view.booking.plan),
         zone=view.booking.time_zone if zone is None else zone,
         zones=time_zones(),

@@ -47,6 +47,11 @@ def days_left(end: datetime, now: datetime) -> int | None:
     return left.days if left > timedelta(0) else None
 
 
+def tell_wait(booking: Booking) -> str:
+    """What is said in its place while nothing begins."""
+    return f"Your {'plan' if booking.is_paid else 'trial'} begins when your instance is set up."
+
+
 def tell_stage(
     stage: Stage, booking: Booking, phases: Sequence[Phase], now: datetime
 ) -> Iterator[str]:
