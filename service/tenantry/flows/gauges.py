@@ -22,6 +22,7 @@ from tenantry.core.model import State, Status
 from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows import flags
 from tenantry.flows.outbox import IS_WAITING
+from tenantry.flows.subscriptions.fading import CAN_BE_SEEN
 
 OVERDUE_AFTER = timedelta(hours=1)
 ENDS_SOON = timedelta(days=3)
@@ -93,14 +94,14 @@ def count_refused(session: Session) -> int:
 
 
 def count_unclear_billing(session: Session) -> dict[str, int]:
-    """What was told of payments and changed nothing: of a customer whom nobody knows, or of a kind
-    that is not understood.
+    """What was told of payments and changed nothing, while somebody still can look at it: of a
+    customer whom nobody knows, or of a kind that is not understood.
     """
     nobody = BillingEvent.customer_id.is_(None)
     is_other = BillingEvent.kind == EventKind.OTHER
     return {
-        "nobody": _count(session, nobody, ~is_other),
-        "not_understood": _count(session, is_other),
+        "nobody": _count(session, nobody, ~is_other, CAN_BE_SEEN),
+        "not_understood": _count(session, is_other, CAN_BE_SEEN),
     }
 
 

@@ -1,5 +1,5 @@
 """What is kept for a while only, and goes: keys of repeated requests, counts of limits, sessions,
-and links that mails carry (R54).
+links that mails carry, and messages about payments (R54).
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from tenantry.flows import limiting
 from tenantry.flows.accounts import logins, tokens
 from tenantry.flows.service import Service
 from tenantry.flows.signups import repeats
+from tenantry.flows.subscriptions import fading
 
-_ALL = (repeats.forget, limiting.forget, logins.forget, tokens.forget)
+_ALL = (repeats.forget, limiting.forget, logins.forget, tokens.forget, fading.empty_old)
 _BITE = 500  # rows in one transaction: nobody waits for it long
 
 
 def forget_old(service: Service, *, now: datetime) -> int:
-    """Delete all that is of no use any more; how many rows. Any number may do so at once."""
+    """Delete or empty all that is of no use any more; how many rows. Any number may do so at
+    once.
+    """
     return sum(_forget_all(service, forget, now) for forget in _ALL)
 
 
