@@ -105,5 +105,5 @@ def _keys_of(session: Session, tenants: Sequence[Tenant]) -> Sequence[str]:
 
 def _has_keys(service: Service, tenant: Tenant) -> bool:
     """Whether main shows the tenant with the public keys as they are now."""
-    shown = (tenant.published_spec or {}).get("secret_versions", {})
+    shown: dict[str, str] = (tenant.published_spec or {}).get("secret_versions", {})
     return bundle_versions(service).items() <= shown.items()

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import LicenseRow, Tenant
+from tenantry.adapters.database.tables import LicenseRow, Subscription, Tenant
 from tenantry.core.errors import NotFound
 from tenantry.core.review import ChangeKind
+from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.revocations import mark_revoked, own_versions
-from tenantry.flows.reviewing.changes import change_tenant
+from tenantry.flows.reviewing.changes import change_tenant, withdraw
+from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 
@@ -61,14 +64,34 @@ def revoke(service: Service, found: Revocable, *, actor: str) -> None:
 def _tell_instance(
     service: Service, session: Session, tenant: Tenant, actor: str, now: datetime
 ) -> None:
+    waits = _license_that_waits(session, tenant, actor, now)
     versions = own_versions(service, session, tenant, now)
     known = tenant.approved["secret_versions"]
     if tenant.generation == 0 or all(known.get(name) == v for name, v in versions.items()):
         return  # nothing of it runs yet, or its list names these already
-    fields = {"secret_versions": versions}
+    named = waits.get("secret_versions", {}) | versions | bundle_versions(service)
+    fields = {**waits, "secret_versions": named}
     cell = service.cells[tenant.cell]
     asked = {ChangeKind.LICENSE: fields}
     change_tenant(service, session, cell, tenant, asked, actor=actor, now=now)
+
+
+def _license_that_waits(
+    session: Session, tenant: Tenant, actor: str, now: datetime
+) -> dict[str, Any]:
+    """What the change says that brings the tenant another license, and waits for a review; nothing
+    where there is none. One that brings a revoked license is ended, and another is asked for as
+    soon as the subscription is followed.
+    """
+    changes = waiting(session, tenant.customer_id)
+    fields = next((each.fields for each in changes if each.kind == ChangeKind.LICENSE), {})
+    if "license_id" not in fields:
+        return {}
+    if session.get_one(LicenseRow, fields["license_id"]).revoked_at is None:
+        return fields
+    withdraw(session, tenant, ChangeKind.LICENSE, by=actor, now=now)
+    session.get_one(Subscription, tenant.customer_id, with_for_update=True).look_at = now
+    return {}
 
 
 def _owner(session: Session, license_id: str | None) -> str:
