@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import LicenseHistory, LicenseRow, Tenant
+from tenantry.core.errors import KeysChanged
 from tenantry.core.model import LicenseAction
 from tenantry.core.product import NOTHING_REVOKED, Source
 from tenantry.core.revocations import Revocation, list_version, sign_list, time_of
@@ -90,12 +91,32 @@ def own_versions(
     return {name: list_version(revoked, kid, now=now, before=known[name]) for name in names}
 
 
-def own_list(service: Service, revoked: Iterable[Revocation], version: str) -> str:
-    """The tenant's own list of that version; that word where nothing was revoked."""
+def own_list(
+    service: Service, session: Session, revoked: Sequence[Revocation], version: str
+) -> str:
+    """The tenant's own list of that version; that word where nothing was revoked. KeysChanged where
+    the version is of a key that came after the one that signs here.
+    """
     if version == NOTHING_REVOKED:
         return NOTHING_REVOKED
-    at = datetime.fromtimestamp(time_of(version), UTC)
-    return sign_list(revoked, service.keyring.signing, product=service.product, at=at)
+    keyring, at = service.keyring, datetime.fromtimestamp(time_of(version), UTC)
+    for kid in keyring.public:
+        is_named = list_version(revoked, kid, now=at, before=version) == version
+        if is_named and _came_after(session, kid, keyring.signing.kid):
+            raise KeysChanged(remedy="this process has older files of keys than others; mount them")
+    return sign_list(revoked, keyring.signing, product=service.product, at=at)
+
+
+def _came_after(session: Session, kid: str, signing: str) -> bool:
+    """Whether a key began to sign after the one that signs here; the licenses tell. A list of an
+    earlier key may be signed anew: nobody else would do so for who gets no license by a rotation.
+    """
+    if kid == signing:
+        return False
+    keys = LicenseRow.key_id.in_([kid, signing])
+    rows = select(LicenseRow.key_id, func.min(LicenseRow.issued_at)).where(keys)
+    began = dict(session.execute(rows.group_by(LicenseRow.key_id)).tuples().all())
+    return signing in began and (kid not in began or began[kid] > began[signing])
 
 
 def read_revoked(session: Session, customer_ids: Iterable[str]) -> Revocations:
@@ -113,12 +134,30 @@ def read_revoked(session: Session, customer_ids: Iterable[str]) -> Revocations:
 
 
 def public_list(service: Service) -> str:
-    """All licenses that nobody may run with any longer, signed."""
+    """All licenses that nobody may run with any longer, signed. One that was replaced is not among
+    them while main still shows it, however long its place is not taken there.
+    """
     now = service.now()
-    rows = select(LicenseRow).where(LicenseRow.listed_at <= now, LicenseRow.grace_until > now)
+    shown = Tenant.published_spec["license_id"].as_string()
+    rows = (
+        select(LicenseRow, shown)
+        .outerjoin(Tenant, Tenant.customer_id == LicenseRow.customer_id)
+        .where(LicenseRow.listed_at <= now, LicenseRow.grace_until > now)
+    )
     with service.database.read() as session:
-        revoked = [_revocation(row) for row in session.scalars(rows)]
+        revoked = [
+            _revocation(row)
+            for row, runs in session.execute(rows)
+            if row.license_id != runs or not _is_replaced(row)
+        ]
     return sign_list(revoked, service.keyring.signing, product=service.product, at=now)
+
+
+def _is_replaced(row: LicenseRow) -> bool:
+    """Whether another license took its place, and no operator revoked it."""
+    assert row.revoked_at is not None  # noqa: S101 - by the query
+    assert row.listed_at is not None  # noqa: S101 - by the query
+    return row.listed_at - row.revoked_at >= REPLACED_AFTER
 
 
 def _revocation(row: LicenseRow) -> Revocation:

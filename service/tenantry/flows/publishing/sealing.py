@@ -19,6 +19,7 @@ from tenantry.core.errors import KeysChanged, VaultError
 from tenantry.core.model import TenantSpec
 from tenantry.core.product import Source
 from tenantry.core.pull_secret import KEY as PULL_KEY
+from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.revocations import Revocations, own_list, read_revoked
 from tenantry.flows.publishing.sealer import Sealer
 from tenantry.flows.rows import in_order
@@ -113,7 +114,7 @@ def _open(
         spec = each.spec
         own = [key for key in each.keys if key != PULL_KEY]
         try:
-            values = {key: _value(service, spec, key, stored) for key in own}
+            values = {key: _value(service, session, spec, key, stored) for key in own}
         except VaultError as error:
             refused[spec.customer_id] = error
         else:
@@ -146,15 +147,17 @@ def _stored(session: Session, missing: Sequence[Missing]) -> Stored:
     return Stored(wrapped, read_revoked(session, customer_ids))
 
 
-def _value(service: Service, spec: TenantSpec, key: str, stored: Stored) -> str:
+def _value(service: Service, session: Session, spec: TenantSpec, key: str, stored: Stored) -> str:
     if key not in service.product.secret.keys:
         raise VaultError(f"the product has no secret {key}")
     source = service.product.secret.keys[key].source
     if source == Source.PUBLIC_KEYS:
-        return _bundle(service, spec.secret_versions[key])
+        _require_keys(service, spec)
+        return service.keyring.bundle()
     if source == Source.REVOCATIONS:
+        _require_keys(service, spec)
         version = service.product.secret.complete(spec.secret_versions)[key]
-        return own_list(service, stored.revoked.get(spec.customer_id, ()), version)
+        return own_list(service, session, stored.revoked.get(spec.customer_id, ()), version)
     if source == Source.CUSTOMER_ID:
         return spec.customer_id
     place = (spec.customer_id, spec.license_id if source == Source.LICENSE else key)
@@ -163,12 +166,10 @@ def _value(service: Service, spec: TenantSpec, key: str, stored: Stored) -> str:
     return service.vault.unwrap(stored.wrapped[place])
 
 
-def _bundle(service: Service, version: str) -> str:
-    """The public keys of that version; KeysChanged where they are others now."""
-    keyring = service.keyring
-    if keyring.bundle_version() != version:
+def _require_keys(service: Service, spec: TenantSpec) -> None:
+    """KeysChanged where the public keys are others now than those of the tenant's version."""
+    if not bundle_versions(service).items() <= spec.secret_versions.items():
         raise KeysChanged(remedy="`tenantry keys rotate` gives all tenants the new ones")
-    return keyring.bundle()
 
 
 def _is_vault_whole(service: Service, session: Session) -> bool:
