@@ -325,6 +325,26 @@ def test_server_that_refuses_everybody_is_doubted_and_nobody_is_marked(
 
 
 @on_sqlite
+def test_server_stays_doubted_until_it_takes_a_letter(world: World, server: Server) -> None:
+    first = [world.sign_up() for _ in range(4)]
+    server.errors = {each.email: RecipientRefused("550 unknown") for each in first}
+    with pytest.raises(MailUnreachable):
+        send(world)
+    late = world.sign_up()
+    server.errors[late.email] = RecipientRefused("550 unknown")
+    with pytest.raises(MailUnreachable):
+        send(world)  # it alone is due
+    assert customer(world, late).email_refused_at is None
+    world.sign_up()
+    assert send(world) == 1
+    for each in first:
+        del server.errors[each.email]
+    world.wait(3)
+    assert send(world) == 4
+    assert customer(world, late).email_refused_at is not None
+
+
+@on_sqlite
 def test_mail_that_is_being_sent_is_not_taken_up(world: World, server: Server) -> None:
     signed_up = world.sign_up()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, not_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import insert_new
@@ -77,6 +77,18 @@ def drop_unsent(
     )
     dropped = {"withheld_at": now, "refused_at": None, "wrapped": None}
     session.execute(unsent.values(dropped).execution_options(synchronize_session=False))
+
+
+def count_failing(session: Session, *, but: Collection[int]) -> int:
+    """Customers whose mail was due and failed since any was sent last; `but` these mails."""
+    last_sent = select(func.max(Outbox.sent_at)).scalar_subquery()
+    failing = select(func.count(Outbox.customer_id.distinct())).where(
+        *IS_WAITING,
+        Outbox.id.not_in(but),
+        Outbox.last_error.is_not(None),
+        or_(last_sent.is_(None), Outbox.created_at > last_sent),
+    )
+    return session.scalar(failing) or 0
 
 
 def take_up(session: Session, customer_id: str, kind: MailKind, period: str) -> None:

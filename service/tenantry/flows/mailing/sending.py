@@ -90,11 +90,19 @@ class _Pass:
         self._weigh()
 
     def _weigh(self) -> None:
-        addresses = {each.to for each in self.refusals if isinstance(each.error, RecipientRefused)}
         if self.taken:
             self.believe()
-        elif len(addresses) > AT_MOST_REFUSED:
+        elif self._count_addresses() > AT_MOST_REFUSED:
             raise MailUnreachable(f"one address after another: {self.refusals[-1].error}")
+
+    def _count_addresses(self) -> int:
+        """That were refused since a letter was taken last, in this pass or before."""
+        these = [each for each in self.refusals if isinstance(each.error, RecipientRefused)]
+        if not these:
+            return 0
+        with self.service.database.read() as session:
+            before = outbox.count_failing(session, but=[each.outbox_id for each in these])
+        return before + len({each.to for each in these})
 
     def believe(self) -> None:
         """What was refused is refused."""
