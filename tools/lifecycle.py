@@ -56,7 +56,8 @@ in one commit, also from read-only or suspended.
 
 **An operator's decision** stands. A tenant that an operator suspended is not woken by a payment;
 that takes `tenantry tenants state`. One that an operator woke runs until the next moment that says
-otherwise, or for good where there is none. A change that a reviewer declined is not asked for
+otherwise, or for good where there is none; its license is renewed as if it were paid for, and stays
+one of a trial where nothing was paid. A change that a reviewer declined is not asked for
 again. Where changes of state wait for a review, so do those below, and the mail that says an
 instance is suspended is sent once main shows it.
 

@@ -28,9 +28,9 @@ from tenantry.core.mail import MailKind
 from tenantry.core.model import State
 from tenantry.core.review import DEFAULTS, ChangeKind, Mode, Outcome, Policy
 from tenantry.core.subscription import Event, EventKind, Stage
-from tenantry.flows import billing
 from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.subscriptions import events
+from tenantry.flows.subscriptions.booking import BILLING
 from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import AFTER_FAILURE, follow_due
 from tests.invariants import check_invariants
@@ -46,7 +46,7 @@ def told(world: World, customer_id: str, kind: EventKind, **said: Any) -> Told:
     at = said.pop("at", None) or world.clock()
     own_id = said.pop("id", f"{kind}-{at.isoformat()}")
     event = Event(own_id, kind, at, **{"receipt": own_id, **said})
-    return Told(event, f"test.{kind}", billing.ACTOR, customer_id=customer_id)
+    return Told(event, f"test.{kind}", BILLING, customer_id=customer_id)
 
 
 def pay(world: World, customer_id: str, plan: str | None = None, days: int = 30) -> bool:
@@ -189,12 +189,12 @@ def test_who_comes_back_under_another_name_is_known(world: World, customer: str)
     def link(name: str, minutes: int) -> None:
         at = world.clock.time + timedelta(minutes=minutes)
         linked = told(world, customer, EventKind.LINKED, id=f"link-{name}", at=at)
-        tell(world.service, Told(linked.event, "t", billing.ACTOR, customer, name))
+        tell(world.service, Told(linked.event, "t", BILLING, customer, name))
 
     def paid(name: str, number: int, plan: str) -> None:
         until = world.clock() + timedelta(days=30 * number)
         event = told(world, "", EventKind.PAID, id=f"paid-{number}", plan=plan, until=until).event
-        assert tell(world.service, Told(event, "t", billing.ACTOR, billing_customer=name))
+        assert tell(world.service, Told(event, "t", BILLING, billing_customer=name))
 
     paid("cus_old", 1, PRO)
     assert stands(world, customer)[-4:] == ("starter", State.ACTIVE, "trial", "starter")
@@ -211,11 +211,11 @@ def test_who_comes_back_under_another_name_is_known(world: World, customer: str)
 @on_sqlite
 def test_what_names_nobody_is_laid_to_nobody(world: World, customer: str) -> None:
     linked = told(world, customer, EventKind.LINKED).event
-    tell(world.service, Told(linked, "t", billing.ACTOR, customer, "cus_1"))
+    tell(world.service, Told(linked, "t", BILLING, customer, "cus_1"))
     with world.service.database.write() as session:
         events.forget(session, customer)
     riddle = told(world, "", EventKind.OTHER, id="riddle").event
-    assert tell(world.service, Told(riddle, "t", billing.ACTOR, wrapped=b"wrapped"))
+    assert tell(world.service, Told(riddle, "t", BILLING, wrapped=b"wrapped"))
     with world.service.database.read() as session:
         row = session.scalars(select(BillingEvent).filter_by(external_id="riddle")).one()
     assert (row.customer_id, row.wrapped) == (None, b"wrapped")
@@ -268,10 +268,10 @@ def test_one_payer_may_pay_for_two_customers(world: World, customer: str) -> Non
     other = world.sign_up().customer_id
     for customer_id, name in ((customer, "sub_1"), (other, "sub_2")):
         linked = told(world, customer_id, EventKind.LINKED, subscription=name).event
-        tell(world.service, Told(linked, "t", billing.ACTOR, customer_id, "cus_1"))
+        tell(world.service, Told(linked, "t", BILLING, customer_id, "cus_1"))
     for name in ("sub_1", "sub_2"):
         paid = told(world, "", EventKind.PAID, subscription=name).event
-        tell(world.service, Told(paid, "t", billing.ACTOR, billing_customer="cus_1"))
+        tell(world.service, Told(paid, "t", BILLING, billing_customer="cus_1"))
     assert subscription(world, customer).paid_since is not None
     assert subscription(world, other).paid_since is not None
 

@@ -18,6 +18,7 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows.accounts.choices import MOVES
+from tenantry.flows.subscriptions.booking import BILLING
 from tests.web.visitor import BROWSER, COOKIE, ZONE, Visitor, bring_to
 
 TOLD = {
@@ -72,6 +73,42 @@ def test_the_status_page_speaks_of_a_trial_to_who_does_not_pay(visitor: Visitor)
     assert "<dt>Trial</dt>" in visitor.read(status)
     bring_to(visitor, Stage.ACTIVE)
     assert "<dt>Trial</dt>" not in visitor.read(status)
+
+
+PORTAL = "https://pay.iotistic.example/portal?client_reference_id="
+PAYMENT = "https://pay.iotistic.example/professional"
+
+
+@pytest.mark.parametrize("then", [None, EventKind.PAYMENT_FAILED, EventKind.CANCELLED])
+def test_who_pays_is_led_to_the_portal_and_not_to_a_second_payment(
+    visitor: Visitor, then: EventKind | None
+) -> None:
+    assert PAYMENT in visitor.read()
+    until = visitor.world.clock() + timedelta(days=30)
+    visitor.tell(EventKind.PAID, by=BILLING, plan="starter", until=until)
+    if then:
+        visitor.tell(then, by=BILLING)
+    page = visitor.read()
+    assert f"{PORTAL}{visitor.customer_id}" in page
+    assert PAYMENT not in page
+    assert "/account/resume" not in page
+    assert ("It was cancelled where you pay" in page) == (then == EventKind.CANCELLED)
+    if then != EventKind.CANCELLED:
+        assert f"{PORTAL}{visitor.customer_id}" in visitor.read("/account/cancel")
+    visitor.send("/account/resume")
+    assert (visitor.subscription().status == Stage.CANCELLED) == (then == EventKind.CANCELLED)
+    visitor.pass_days(120)
+    assert PAYMENT in visitor.read()
+    assert PORTAL not in visitor.read()
+
+
+def test_without_a_portal_who_pays_asks(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid = visitor.world.service.product.paid
+    monkeypatch.setitem(paid.__dict__, "portal", None)
+    visitor.tell(EventKind.PAID, by=BILLING, plan="starter")
+    page = visitor.read()
+    assert PAYMENT not in page
+    assert "Ask us" in page
 
 
 def test_the_license_is_a_file_that_nobody_keeps(visitor: Visitor) -> None:

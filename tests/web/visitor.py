@@ -16,6 +16,7 @@ from tenantry.adapters.database.tables import Subscription
 from tenantry.core.subscription import Event, EventKind, Stage
 from tenantry.flows.accounts.logins import start_login
 from tenantry.flows.signups.signup import SignedUp
+from tenantry.flows.subscriptions.booking import OPERATOR
 from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import follow_due
 from tenantry.web.app import create_app
@@ -80,10 +81,10 @@ class Visitor:
         self.client.set_cookie(COOKIE, token)
         return token
 
-    def tell(self, kind: EventKind, **about: object) -> None:
+    def tell(self, kind: EventKind, *, by: str = OPERATOR, **about: object) -> None:
         now = self.world.clock()
         event = Event(f"{self.customer_id} {now.timestamp()}", kind, now, **about)  # type: ignore[arg-type]
-        tell(self.world.service, Told(event, kind, "operator", customer_id=self.customer_id))
+        tell(self.world.service, Told(event, kind, by, customer_id=self.customer_id))
 
 
 def new_visitor(world: World, **fields: str) -> Visitor:

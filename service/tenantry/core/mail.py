@@ -36,6 +36,7 @@ NAMES = frozenset(
         "resource", "application_url", "plan", "days_left", "grace_days", "stage", "state",
         "account_url", "confirm_url", "reset_url", "was_ready", "is_paid", "paid_until",
         "runs_until", "read_only_until", "suspended_on", "estimated_time", "reason_code",
+        "was_asked_for",
     }
 )  # fmt: skip
 

@@ -110,7 +110,7 @@ class Trial(_Part):
 
 
 class Paid(_Part):
-    """What holds once a customer pays; days."""
+    """What holds once a customer pays; numbers are days."""
 
     past_due_days: Number = Field(
         default=14, ge=0, le=365, description="that it runs on after a payment failed"
@@ -124,6 +124,11 @@ class Paid(_Part):
     )
     warn_days: Number = Field(
         default=7, ge=0, description="before its end from which the product warns"
+    )
+    portal: Link | None = Field(
+        default=None,
+        description="where who pays changes the plan, pays what is open, and ends the payments; "
+        "{customer_id} is replaced",
     )
 
     @field_validator("renew_days")

@@ -15,10 +15,10 @@ from tenantry.core.billing import Message, Scheme
 from tenantry.core.errors import InvalidInput
 from tenantry.core.stripe import read_stripe
 from tenantry.flows.service import Service
+from tenantry.flows.subscriptions.booking import BILLING
 from tenantry.flows.subscriptions.events import Told, tell
 
 log = structlog.get_logger()
-ACTOR = "billing"
 
 _READERS = {Scheme.STRIPE: read_stripe, Scheme.HMAC: billing.read_plain}
 
@@ -52,7 +52,7 @@ def _told(message: Message, wrapped: bytes) -> list[Told]:
         Told(
             event=event,
             type=message.type,
-            actor=ACTOR,
+            actor=BILLING,
             customer_id=message.customer_id,
             billing_customer=message.billing_customer,
             wrapped=wrapped,

@@ -17,11 +17,17 @@ from tenantry.flows.accounts.overview import may_cancel, may_resume
 from tenantry.flows.limiting import Measure, count_attempt
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import booking_of, keep, told_of, trial_of
+from tenantry.flows.subscriptions.booking import (
+    CUSTOMER,
+    booking_of,
+    keep,
+    told_by,
+    told_of,
+    trial_of,
+)
 from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import follow
 
-ACTOR = "customer"
 MOVES = Limit(3, timedelta(days=1))  # to another time zone: each may bring a license, so a commit
 
 
@@ -39,17 +45,18 @@ def _decide(service: Service, customer_id: str, kind: EventKind) -> bool:
     """Its number makes of two clicks at once one event."""
     now = service.now()
     mine = select(func.count()).where(
-        BillingEvent.customer_id == customer_id, BillingEvent.actor == ACTOR
+        BillingEvent.customer_id == customer_id, BillingEvent.actor == CUSTOMER
     )
     with service.database.read() as session:
         number = session.scalar(mine)
         subscription = session.get_one(Subscription, customer_id)
         booking = booking_of(subscription, session.get_one(Customer, customer_id))
+        cancelled_by = told_by(session, customer_id, EventKind.CANCELLED)
     is_cancel = kind == EventKind.CANCELLED
-    if not (may_cancel(booking) if is_cancel else may_resume(booking, now)):
+    if not (may_cancel(booking) if is_cancel else may_resume(booking, cancelled_by, now)):
         return False
-    event = Event(f"{ACTOR}:{customer_id}:{number}", kind, now)
-    return tell(service, Told(event, f"{ACTOR}.{kind}", ACTOR, customer_id=customer_id))
+    event = Event(f"{CUSTOMER}:{customer_id}:{number}", kind, now)
+    return tell(service, Told(event, f"{CUSTOMER}.{kind}", CUSTOMER, customer_id=customer_id))
 
 
 def change_time_zone(service: Service, customer_id: str, time_zone: object) -> None:
@@ -69,7 +76,7 @@ def change_time_zone(service: Service, customer_id: str, time_zone: object) -> N
         count_attempt(service, session, [moves], now=now, refusal=TooManyAttempts)
         session.add(_audit(customer, zone, now))
         _move(session, subscription, customer, zone, now)
-        follow(service, session, tenant, subscription, customer, actor=ACTOR, now=now)
+        follow(service, session, tenant, subscription, customer, actor=CUSTOMER, now=now)
 
 
 def _move(
@@ -87,7 +94,7 @@ def _move(
 def _audit(customer: Customer, to: str, now: datetime) -> Audit:
     return Audit(
         at=now,
-        actor=ACTOR,
+        actor=CUSTOMER,
         action="customer.time_zone",
         customer_id=customer.customer_id,
         details={"before": customer.time_zone, "after": to},

@@ -15,12 +15,12 @@ from tenantry.core.errors import MailError
 from tenantry.core.mail import FOR_SUPPORT
 from tenantry.core.model import State
 from tenantry.core.product import Product
-from tenantry.core.subscription import Booking, position, timeline
+from tenantry.core.subscription import Booking, EventKind, position, timeline
 from tenantry.core.trial import day_of, last_day
 from tenantry.flows.mailing.templates import fill
 from tenantry.flows.rows import was_ever_ready
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.booking import CUSTOMER, booking_of, told_by
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class About:
     token: str | None
     application_url: str | None  # at Argo CD
     was_ready: bool
+    was_asked_for: bool  # the cancellation, by the customer
 
 
 def write(service: Service, session: Session, row: Outbox, now: datetime) -> Letter:
@@ -69,6 +70,7 @@ def _about(service: Service, session: Session, row: Outbox) -> About:
         token=service.vault.unwrap(row.wrapped) if row.wrapped else None,
         application_url=cell.application_url(tenant.name) if cell else None,
         was_ready=was_ever_ready(session, row.customer_id),
+        was_asked_for=told_by(session, row.customer_id, EventKind.CANCELLED) == CUSTOMER,
     )
 
 
@@ -79,6 +81,7 @@ def words(product: Product, public_url: str, about: About, now: datetime) -> dic
         **_of_customer(about),
         **_of_tenant(product, about),
         **_of_booking(product, about.booking, now),
+        "was_asked_for": about.was_asked_for,
         **_links(public_url, about.token),
     }
 

@@ -121,6 +121,7 @@ def _about(scene: Scene) -> About:
         token="a-random-token",  # noqa: S106 - opens nothing
         application_url=f"https://argocd.example.com/applications/{name}",
         was_ready=False,
+        was_asked_for=True,
     )
 
 

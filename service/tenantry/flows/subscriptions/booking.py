@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import BillingEvent, Customer, Subscription
 from tenantry.core.subscription import Booking, Event, EventKind
 
+BILLING, CUSTOMER, OPERATOR = "billing", "customer", "operator"  # who tells of a subscription
+
 
 def booking_of(subscription: Subscription, customer: Customer) -> Booking:
     """The booking as it stands."""
@@ -54,6 +56,14 @@ def told_of(session: Session, customer_id: str) -> Sequence[Event]:
         )
         for row in session.scalars(rows)
     ]
+
+
+def told_by(session: Session, customer_id: str, kind: EventKind) -> str | None:
+    """Who said the last thing of a kind about the customer's subscription; None: nobody did."""
+    rows = select(BillingEvent.actor).where(
+        BillingEvent.customer_id == customer_id, BillingEvent.kind == kind
+    )
+    return session.scalar(rows.order_by(BillingEvent.at.desc(), BillingEvent.id.desc()).limit(1))
 
 
 def keep(subscription: Subscription, booking: Booking) -> None:

@@ -12,10 +12,8 @@ from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.core.subscription import Booking, Event, EventKind
 from tenantry.core.trial import trial_ends_at
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.booking import OPERATOR, booking_of
 from tenantry.flows.subscriptions.events import Told, tell
-
-ACTOR = "operator"
 
 
 def pay(service: Service, customer_id: str, plan: str, until: date | datetime | None) -> None:
@@ -84,6 +82,6 @@ def _tell(
     plan: str | None = None,
     until: datetime | None = None,
 ) -> None:
-    own_id = f"{ACTOR}:{uuid.uuid4()}"
+    own_id = f"{OPERATOR}:{uuid.uuid4()}"
     event = Event(own_id, kind, now, plan, until, receipt=own_id)
-    tell(service, Told(event, f"{ACTOR}.{kind}", ACTOR, customer_id=customer_id))
+    tell(service, Told(event, f"{OPERATOR}.{kind}", OPERATOR, customer_id=customer_id))

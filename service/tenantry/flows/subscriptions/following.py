@@ -154,7 +154,8 @@ def _asked(
     if plan in service.product.plans and plan != tenant.approved["plan"]:
         asked[ChangeKind.PLAN] = {"plan": plan}
     elif plan == tenant.approved["plan"]:
-        _withdraw_plan(session, tenant, now)
+        # as one that is booked takes its place, whoever asked for it
+        withdraw(session, tenant, ChangeKind.PLAN, by=ACTOR, now=now)
     elif plan is not None and plan not in service.product.plans:
         log.error("subscription.unknown_plan", customer_id=tenant.customer_id, plan=plan)
     if _moves(session, tenant, subscription, moment.state, now):
@@ -173,15 +174,6 @@ def _stops(cell: Cell, asked: Asked) -> bool:
     """Whether what runs will run no longer: not where that waits for a person."""
     is_made = cell.policy.mode(ChangeKind.STATE) == Mode.DIRECT
     return is_made and asked.get(ChangeKind.STATE, {}).get("state", State.ACTIVE) != State.ACTIVE
-
-
-def _withdraw_plan(session: Session, tenant: Tenant, now: datetime) -> None:
-    """Another plan that waits is not wanted any more, whoever asked for it: as one that is booked
-    takes its place.
-    """
-    for change in waiting(session, tenant.customer_id):
-        if change.kind == ChangeKind.PLAN:
-            withdraw(session, tenant, ChangeKind.PLAN, by=change.actor, now=now)
 
 
 def _moves(
