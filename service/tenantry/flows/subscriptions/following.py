@@ -3,7 +3,7 @@ due; and when to look again (R51).
 
 Only what the subscription says anew is asked for. What operators and reviewers decided since is
 left: a tenant that somebody suspended is not woken, and a change that was declined is not asked for
-again.
+again; but for a license, without which what runs would stop.
 """
 
 from __future__ import annotations
