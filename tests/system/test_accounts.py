@@ -58,6 +58,9 @@ ANOTHER = "AnotherPass456"
 NETWORK = "192.0.2.1"
 HOUR = timedelta(hours=1)
 
+# where it is not rows that decide
+on_sqlite = pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
@@ -174,6 +177,7 @@ def test_login_is_known_by_a_hash_until_it_ends(world: World) -> None:
     assert session_of(world, token) is None
 
 
+@on_sqlite
 def test_login_replaces_the_one_that_the_browser_had(world: World) -> None:
     customer = world.sign_up()
     first = enter(world, customer)
@@ -205,6 +209,7 @@ def test_login_notes_its_use_once_a_minute(world: World) -> None:
         assert (seen > began) is is_noted
 
 
+@on_sqlite
 def test_wrong_login_is_told_alike(world: World) -> None:
     customer = world.sign_up()
     tried: list[tuple[str, object]] = [
@@ -223,6 +228,7 @@ def test_wrong_login_is_told_alike(world: World) -> None:
     assert len(said) == 1
 
 
+@on_sqlite
 def test_login_makes_an_old_hash_anew(world: World) -> None:
     customer = world.sign_up()
     old = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
@@ -234,6 +240,7 @@ def test_login_makes_an_old_hash_anew(world: World) -> None:
     enter(world, customer)
 
 
+@on_sqlite
 def test_login_by_a_password_that_is_replaced_meanwhile_fails(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +257,7 @@ def test_login_by_a_password_that_is_replaced_meanwhile_fails(
     assert count(world, Login, customer) == 1, "that of the reset"
 
 
+@on_sqlite
 def test_use_is_not_noted_where_nothing_can_be_written(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,6 +270,7 @@ def test_use_is_not_noted_where_nothing_can_be_written(
     assert session_of(world, token)
 
 
+@on_sqlite
 def test_use_is_not_noted_while_the_service_is_read_only(world: World) -> None:
     token = enter(world, world.sign_up())
     key = hashlib.sha256(token.encode()).hexdigest()
@@ -291,6 +300,7 @@ def test_logins_are_limited_by_address_of_either_kind(world: World) -> None:
     enter(world, customer)
 
 
+@on_sqlite
 def test_strangers_keep_the_owner_out_only_from_very_many_networks(world: World) -> None:
     customer = world.sign_up()
     world = asking(world, login_limits=Limits(email=Limit(1, HOUR)))
@@ -357,6 +367,7 @@ def test_reset_link_is_void_after_an_hour_or_once_one_was_used(world: World) -> 
     assert count(world, AccountToken, customer) == 0
 
 
+@on_sqlite
 def test_link_of_one_purpose_serves_no_other(world: World) -> None:
     world = asking(world, confirm_email=True)
     customer = world.sign_up()
@@ -367,6 +378,7 @@ def test_link_of_one_purpose_serves_no_other(world: World) -> None:
         confirming.confirm(world.service, link(world, customer), now=world.clock())
 
 
+@on_sqlite
 def test_reset_of_an_unknown_address_is_answered_and_counted_alike(world: World) -> None:
     customer = world.sign_up()
     world = asking(world, login_limits=Limits(email=Limit(1, HOUR)))
@@ -379,6 +391,7 @@ def test_reset_of_an_unknown_address_is_answered_and_counted_alike(world: World)
     assert count(world, AccountToken, customer) == 1
 
 
+@on_sqlite
 def test_only_hashes_of_tokens_are_stored(world: World) -> None:
     customer = world.sign_up()
     token = link(world, customer)
@@ -390,6 +403,7 @@ def test_only_hashes_of_tokens_are_stored(world: World) -> None:
 # what a new account waits for
 
 
+@on_sqlite
 def test_a_signup_that_waits_publishes_nothing(world: World) -> None:
     world = asking(world, confirm_email=True, approve_signups=True)
     customer = world.sign_up()
@@ -411,6 +425,7 @@ def test_a_signup_that_waits_publishes_nothing(world: World) -> None:
     check_invariants(world.service)
 
 
+@on_sqlite
 @pytest.mark.parametrize("order", ["confirm first", "approve first"])
 def test_the_last_that_was_missing_starts_it(world: World, order: str) -> None:
     world = asking(world, confirm_email=True, approve_signups=True)
@@ -440,6 +455,7 @@ def test_the_last_that_was_missing_starts_it(world: World, order: str) -> None:
     check_invariants(world.service)
 
 
+@on_sqlite
 def test_what_was_paid_for_while_it_waited_is_there_with_the_release(world: World) -> None:
     world = asking(world, approve_signups=True)
     customer = world.sign_up()
@@ -453,6 +469,7 @@ def test_what_was_paid_for_while_it_waited_is_there_with_the_release(world: Worl
     assert row(world, LicenseRow, approved["license_id"]).kind == "paid"
 
 
+@on_sqlite
 def test_what_was_cancelled_while_it_waited_ends_with_the_trial_of_the_release(
     world: World,
 ) -> None:
@@ -481,6 +498,7 @@ def test_racing_confirmation_and_approval_start_it_once(world: World) -> None:
     check_invariants(world.service)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_released_signup_waits_for_its_review(tmp_path: Any, database_url: str) -> None:
     world = make_world(
         tmp_path, database_url, approve_signups=True, cell={"review_signup": "review"}
@@ -493,6 +511,7 @@ def test_a_released_signup_waits_for_its_review(tmp_path: Any, database_url: str
         approve(world, customer)
 
 
+@on_sqlite
 def test_declined_signup_is_told_and_may_be_taken_back(world: World) -> None:
     world = asking(world, approve_signups=True)
     customer = world.sign_up()
@@ -508,6 +527,7 @@ def test_declined_signup_is_told_and_may_be_taken_back(world: World) -> None:
     check_invariants(world.service)
 
 
+@on_sqlite
 def test_a_second_decline_is_told_where_the_first_was_not_sent(world: World) -> None:
     world = asking(world, confirm_email=True, approve_signups=True)
     customer = world.sign_up()
@@ -532,6 +552,7 @@ def test_confirmation_is_sent_again_until_it_is_there(world: World) -> None:
     assert world.tenant(customer.customer_id).generation == 1
 
 
+@on_sqlite
 def test_reset_confirms_the_address_too(world: World) -> None:
     world = asking(world, confirm_email=True)
     customer = world.sign_up()
@@ -539,6 +560,7 @@ def test_reset_confirms_the_address_too(world: World) -> None:
     assert world.tenant(customer.customer_id).generation == 1
 
 
+@on_sqlite
 def test_nobody_approves_who_is_not_there_or_runs(world: World) -> None:
     with pytest.raises(NotFound):
         releasing.approve(world.service, "cust-nobody", actor="operator")

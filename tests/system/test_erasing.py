@@ -156,6 +156,7 @@ def test_everything_personal_is_gone_and_ids_and_dates_stay(world: World) -> Non
         assert {"customer.signed_up", "customer.erased"} <= set(session.scalars(audit))
 
 
+@on_sqlite
 def test_what_stays_goes_on_working_and_the_address_is_free(world: World) -> None:
     customer_id = at_rest(world)
     erase(world.service, customer_id, actor="operator")

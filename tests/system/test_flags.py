@@ -63,6 +63,7 @@ def test_a_row_stands_only_while_a_switch_is_moved_and_each_move_is_in_the_audit
     ]  # fmt: skip
 
 
+@on_sqlite
 def test_closed_signups_are_refused_calmly_and_leave_nothing(world: World) -> None:
     client = client_of(world)
     switch(world, FlagName.SIGNUPS_OPEN, is_on=False)
@@ -83,6 +84,7 @@ def test_closed_signups_are_refused_calmly_and_leave_nothing(world: World) -> No
     assert client.post("/api/customers/signup", json=PERSON).status_code == 201
 
 
+@on_sqlite
 def test_paused_publishing_pushes_nothing_and_goes_on_at_once(world: World) -> None:
     customer_id = world.sign_up().customer_id
     switch(world, FlagName.PUBLISH_PAUSED, is_on=True)
@@ -94,6 +96,7 @@ def test_paused_publishing_pushes_nothing_and_goes_on_at_once(world: World) -> N
     assert customer_id in world.publish().tenants
 
 
+@on_sqlite
 def test_nothing_is_written_while_the_service_is_read_only(world: World) -> None:
     client, done = client_of(world), world.sign_up()
     switch(world, FlagName.READ_ONLY_SERVICE, is_on=True)
