@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -28,11 +28,13 @@ from tenantry.core.mail import MailKind
 from tenantry.core.model import State
 from tenantry.core.review import DEFAULTS, ChangeKind, Mode, Outcome, Policy
 from tenantry.core.subscription import Event, EventKind, Stage
+from tenantry.flows.mailing.letters import write
 from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.subscriptions import events
-from tenantry.flows.subscriptions.booking import BILLING
+from tenantry.flows.subscriptions.booking import BILLING, CUSTOMER
 from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import AFTER_FAILURE, follow_due
+from tests import migrated
 from tests.invariants import check_invariants
 from tests.system.reviewer import Person, newest, review
 from tests.system.world import World, make_world
@@ -83,14 +85,29 @@ def pass_days(world: World, days: float) -> None:
         follow_due(world.service, now=world.clock())
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """For tests in which no day passes."""
+    folder = tmp_path_factory.mktemp("shared")
+    world = make_world(folder, migrated.bring_up(f"sqlite:///{folder}/tenantry.db"))
+    yield world
+    check_invariants(world.service)
+    world.service.database.close()
+
+
+@pytest.fixture
+def newcomer(shared: World) -> str:
+    return shared.sign_up(time_zone="Europe/Berlin").customer_id
+
+
 @pytest.fixture
 def customer(world: World) -> str:
-    customer_id = world.sign_up(time_zone="Europe/Berlin").customer_id
-    world.publish()
-    return customer_id
+    return world.sign_up(time_zone="Europe/Berlin").customer_id
 
 
+@on_sqlite
 def test_who_pays_has_plan_sizes_and_license_in_one_commit(world: World, customer: str) -> None:
+    world.publish()
     before = len(world.tenant_commits())
     assert pay(world, customer, PRO)
     world.publish()
@@ -103,12 +120,9 @@ def test_who_pays_has_plan_sizes_and_license_in_one_commit(world: World, custome
 
 
 @on_sqlite
-@pytest.mark.parametrize(("days", "state"), [(16, State.READ_ONLY), (20, State.SUSPENDED)])
-def test_who_pays_late_is_back_in_one_commit(
-    world: World, customer: str, days: int, state: State
-) -> None:
-    pass_days(world, days)
-    assert world.tenant(customer).approved["state"] == state
+def test_who_pays_late_is_back_in_one_commit(world: World, customer: str) -> None:
+    pass_days(world, 20)
+    assert world.tenant(customer).approved["state"] == State.SUSPENDED
     world.publish()
     before = len(world.tenant_commits())
     assert pay(world, customer, PRO)
@@ -119,9 +133,8 @@ def test_who_pays_late_is_back_in_one_commit(
     assert world.publish().pushes == 0
 
 
-@on_sqlite
-def test_in_any_order_and_twice_it_ends_the_same(world: World) -> None:
-    start = world.clock()
+def test_in_any_order_and_twice_it_ends_the_same(shared: World) -> None:
+    start = shared.clock()
     story: list[dict[str, Any]] = [
         {"kind": EventKind.PLAN, "plan": "enterprise"},
         {"kind": EventKind.PAID, "until": start + timedelta(days=30)},
@@ -130,12 +143,12 @@ def test_in_any_order_and_twice_it_ends_the_same(world: World) -> None:
     ]
     ends = set()
     for order in list(permutations(range(len(story))))[::5]:  # of all, tests/unit/test_billing.py
-        customer_id = world.sign_up().customer_id
+        customer_id = shared.sign_up().customer_id
         for each in (*order, *order):
             at = start + timedelta(minutes=each)
             own_id = f"{customer_id}-{each}"
-            tell(world.service, told(world, customer_id, **story[each], id=own_id, at=at))
-        ends.add(stands(world, customer_id))
+            tell(shared.service, told(shared, customer_id, **story[each], id=own_id, at=at))
+        ends.add(stands(shared, customer_id))
     assert [end[-4:] for end in ends] == [(PRO, State.ACTIVE, "paid", PRO)], ends
 
 
@@ -208,27 +221,25 @@ def test_who_comes_back_under_another_name_is_known(world: World, customer: str)
     world.publish()
 
 
-@on_sqlite
-def test_what_names_nobody_is_laid_to_nobody(world: World, customer: str) -> None:
-    linked = told(world, customer, EventKind.LINKED).event
-    tell(world.service, Told(linked, "t", BILLING, customer, "cus_1"))
-    with world.service.database.write() as session:
-        events.forget(session, customer)
-    riddle = told(world, "", EventKind.OTHER, id="riddle").event
-    assert tell(world.service, Told(riddle, "t", BILLING, wrapped=b"wrapped"))
-    with world.service.database.read() as session:
+def test_what_names_nobody_is_laid_to_nobody(shared: World, newcomer: str) -> None:
+    linked = told(shared, newcomer, EventKind.LINKED).event
+    tell(shared.service, Told(linked, "t", BILLING, newcomer, "cus_1"))
+    with shared.service.database.write() as session:
+        events.forget(session, newcomer)
+    riddle = told(shared, "", EventKind.OTHER, id="riddle").event
+    assert tell(shared.service, Told(riddle, "t", BILLING, wrapped=b"wrapped"))
+    with shared.service.database.read() as session:
         row = session.scalars(select(BillingEvent).filter_by(external_id="riddle")).one()
     assert (row.customer_id, row.wrapped) == (None, b"wrapped")
 
 
-@on_sqlite
-def test_a_plan_that_waited_goes_on_once_it_is_paid_for(world: World, customer: str) -> None:
-    tell(world.service, told(world, customer, EventKind.PLAN, plan=PRO))
-    assert world.tenant(customer).approved["plan"] == "starter"
-    pay(world, customer)
-    assert stands(world, customer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
-    assert newest(world, customer).outcome == Outcome.APPLIED
-    world.publish()
+def test_a_plan_that_waited_goes_on_once_it_is_paid_for(shared: World, newcomer: str) -> None:
+    tell(shared.service, told(shared, newcomer, EventKind.PLAN, plan=PRO))
+    assert shared.tenant(newcomer).approved["plan"] == "starter"
+    pay(shared, newcomer)
+    assert stands(shared, newcomer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
+    assert newest(shared, newcomer).outcome == Outcome.APPLIED
+    shared.publish()
 
 
 @on_sqlite
@@ -263,17 +274,16 @@ def test_who_pays_while_the_signup_waits_gets_the_plan_with_it(
     world.service.database.close()
 
 
-@on_sqlite
-def test_one_payer_may_pay_for_two_customers(world: World, customer: str) -> None:
-    other = world.sign_up().customer_id
-    for customer_id, name in ((customer, "sub_1"), (other, "sub_2")):
-        linked = told(world, customer_id, EventKind.LINKED, subscription=name).event
-        tell(world.service, Told(linked, "t", BILLING, customer_id, "cus_1"))
+def test_one_payer_may_pay_for_two_customers(shared: World, newcomer: str) -> None:
+    other = shared.sign_up().customer_id
+    for customer_id, name in ((newcomer, "sub_1"), (other, "sub_2")):
+        linked = told(shared, customer_id, EventKind.LINKED, subscription=name).event
+        tell(shared.service, Told(linked, "t", BILLING, customer_id, "cus_both"))
     for name in ("sub_1", "sub_2"):
-        paid = told(world, "", EventKind.PAID, subscription=name).event
-        tell(world.service, Told(paid, "t", BILLING, billing_customer="cus_1"))
-    assert subscription(world, customer).paid_since is not None
-    assert subscription(world, other).paid_since is not None
+        paid = told(shared, "", EventKind.PAID, subscription=name).event
+        tell(shared.service, Told(paid, "t", BILLING, billing_customer="cus_both"))
+    assert subscription(shared, newcomer).paid_since is not None
+    assert subscription(shared, other).paid_since is not None
 
 
 @on_sqlite
@@ -292,21 +302,33 @@ def test_an_old_subscription_that_ends_leaves_the_new_one(world: World, customer
     world.publish()
 
 
-@on_sqlite
+def test_only_who_cancelled_is_told_that_they_asked_for_it(shared: World) -> None:
+    for actor in (CUSTOMER, BILLING):
+        customer_id = shared.sign_up().customer_id
+        cancelled = told(shared, customer_id, EventKind.CANCELLED, id=customer_id)
+        tell(shared.service, replace(cancelled, actor=actor))
+        with shared.service.database.read() as session:
+            rows = select(Outbox).filter_by(customer_id=customer_id, kind=MailKind.CANCELLED)
+            letter = write(shared.service, session, session.scalars(rows).one(), shared.clock())
+        for text in (letter.text, letter.html):
+            assert ("as you asked" in text) == (actor == CUSTOMER)
+
+
 def test_there_is_one_thank_you_for_an_invoice_and_none_for_nothing(
-    world: World, customer: str
+    shared: World, newcomer: str
 ) -> None:
     for number, receipt in enumerate(("in_1", "in_1", None, "in_2")):
-        tell(world.service, told(world, customer, EventKind.PAID, id=f"{number}", receipt=receipt))
-    assert mails(world, customer, MailKind.PAYMENT_RECEIVED) == 2
+        tell(
+            shared.service, told(shared, newcomer, EventKind.PAID, id=f"{number}", receipt=receipt)
+        )
+    assert mails(shared, newcomer, MailKind.PAYMENT_RECEIVED) == 2
 
 
-@on_sqlite
-def test_a_plan_that_waits_is_withdrawn_when_it_is_taken_back(world: World, customer: str) -> None:
-    tell(world.service, told(world, customer, EventKind.PLAN, plan=PRO))
-    assert newest(world, customer).outcome is None
-    tell(world.service, told(world, customer, EventKind.PLAN, plan="starter"))
-    assert newest(world, customer).outcome == Outcome.WITHDRAWN
+def test_a_plan_that_waits_is_withdrawn_when_it_is_taken_back(shared: World, newcomer: str) -> None:
+    tell(shared.service, told(shared, newcomer, EventKind.PLAN, plan=PRO))
+    assert newest(shared, newcomer).outcome is None
+    tell(shared.service, told(shared, newcomer, EventKind.PLAN, plan="starter"))
+    assert newest(shared, newcomer).outcome == Outcome.WITHDRAWN
 
 
 def set_state(world: World, customer_id: str, state: State) -> None:
@@ -369,14 +391,13 @@ def test_one_that_cannot_be_followed_keeps_no_other_waiting(world: World, custom
         session.get_one(Tenant, customer).cell = "main"
 
 
-@on_sqlite
-def test_a_smaller_plan_keeps_its_volumes(world: World, customer: str) -> None:
-    pay(world, customer, "enterprise")
-    pay(world, customer, "starter", days=31)
-    tenant = world.tenant(customer)
+def test_a_smaller_plan_keeps_its_volumes(shared: World, newcomer: str) -> None:
+    pay(shared, newcomer, "enterprise")
+    pay(shared, newcomer, "starter", days=31)
+    tenant = shared.tenant(newcomer)
     assert tenant.approved["plan"] == "starter"
     assert tenant.approved["volumes"]["postgres-data"] == "100Gi"
-    world.publish()
+    shared.publish()
 
 
 # Commands
