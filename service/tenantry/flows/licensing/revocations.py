@@ -114,9 +114,10 @@ def _came_after(session: Session, kid: str, signing: str) -> bool:
     if kid == signing:
         return False
     keys = LicenseRow.key_id.in_([kid, signing])
-    rows = select(LicenseRow.key_id, func.min(LicenseRow.issued_at)).where(keys)
-    began = dict(session.execute(rows.group_by(LicenseRow.key_id)).tuples().all())
-    return signing in began and (kid not in began or began[kid] > began[signing])
+    first = func.min(LicenseRow.issued_at).label("first")
+    rows = select(LicenseRow.key_id, first).where(keys).group_by(LicenseRow.key_id)
+    began = {row.key_id: row.first for row in session.execute(rows)}
+    return signing in began and (kid not in began or bool(began[kid] > began[signing]))
 
 
 def read_revoked(session: Session, customer_ids: Iterable[str]) -> Revocations:
