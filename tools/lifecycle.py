@@ -85,8 +85,8 @@ license of {days} days, whatever the period that is paid for, and gets the next 
 a worker may be down for {spare} days, and no license ends. Nothing is renewed for a tenant that is
 to be read-only or suspended; its next payment brings a license with it.
 
-A license that waits for a review is looked at every day: if it was declined or withdrawn, another is
-asked for, since the one that runs would lapse.
+A license that waits for a review is looked at every day: if it was declined or withdrawn, another
+is asked for, since the one that runs would lapse.
 """
 
 

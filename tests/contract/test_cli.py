@@ -220,7 +220,7 @@ def test_what_is_wrong_at_start_is_one_line(
     [
         ("product.yaml", "days: 14", "days: soon", "product.yaml:"),
         ("overlay/namespace.yaml", "{{", "{{ nobody.", "namespace.yaml:"),
-        ("mail/ready.html", "{% endblock %}", "{% endblok %}", "mail/ready.html:9"),
+        ("mail/ready.html", "{% endblock %}", "{% endblok %}", "mail/ready.html:2"),
     ],
 )
 def test_broken_product_is_one_line_with_file_line_and_hint(

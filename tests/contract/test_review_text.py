@@ -67,6 +67,7 @@ def _issue(service: Service) -> None:
                 wrapped=b"",
                 issued_at=SOON,
                 expires_at=SOON,
+                grace_until=SOON,
             )
         )
 

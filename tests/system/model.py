@@ -234,4 +234,4 @@ def _require_whole(main: Snapshot, folder: str, name: str) -> None:
     sealed = yaml.safe_load(main.files[f"{folder}/sealed-secret.yaml"])
     assert namespace["metadata"]["name"] == name
     assert (sealed["kind"], sealed["metadata"]["namespace"]) == ("SealedSecret", name)
-    assert len(sealed["spec"]["encryptedData"]) == 9
+    assert len(sealed["spec"]["encryptedData"]) == 10

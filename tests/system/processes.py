@@ -39,9 +39,9 @@ STOPS_WITHIN = 20.0  # seconds
 # Programs of the Git host, as the kernel shortens their names: a worker's end is not theirs.
 OF_THE_HOST = {"git-receive-pac", "git-upload-pack"}
 NOTHING = "0" * 40
-# Of a worker: main, mailer, housekeeper, publisher, reviewer, follower, watcher. During a pass it
-# has more.
-IDLE_THREADS = 7
+# Of a worker: main, lifecycle, mailer, housekeeper, publisher, reviewer, follower, watcher. In a
+# pass there are more.
+IDLE_THREADS = 8
 
 
 def wait_until(

@@ -96,7 +96,11 @@ def test_no_secret_is_logged(app: Flask, capfd: pytest.CaptureFixture[str]) -> N
 
 def test_ready_and_keys(app: Flask) -> None:
     client = app.test_client()
-    assert client.get("/readyz").get_json() == {"status": "ready", "findings": []}
+    assert client.get("/readyz").get_json() == {
+        "status": "ready",
+        "findings": [],
+        "flags": [],
+    }
     (key,) = client.get("/.well-known/jwks.json").get_json()["keys"]
     assert key["kty"] == "OKP"
     assert "d" not in key

@@ -46,7 +46,7 @@ REASONS: dict[str, Reason] = {
     ),
     "awaiting_confirmation": Reason(
         "The customer has not confirmed the e-mail address yet",
-        "Please open the link in the mail that we sent to you; then your instance is set up.",
+        "Your address is to be confirmed: open the link in our mail, and your instance is set up.",
     ),
     "awaiting_approval": Reason(
         "The signup waits for an operator to approve it",
