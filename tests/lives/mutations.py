@@ -14,7 +14,7 @@ from tenantry.core import subscription
 from tenantry.core.subscription import Booking, Event
 from tenantry.core.trial import trial_ends_at
 from tenantry.flows import outbox
-from tenantry.flows.subscriptions import events, following
+from tenantry.flows.subscriptions import events, following, renewal
 
 Apply = Callable[[pytest.MonkeyPatch], None]
 _right_wind_down, _right_pay, _right_put = subscription._wind_down, subscription._pay, outbox.put
@@ -58,9 +58,9 @@ MUTATIONS: dict[str, Apply] = {
     "events count as they arrive": _put(events, "add_up", _as_told),
     "what is cancelled ends at once": _put(subscription, "_end", lambda _, event: event.at),
     "licenses are not renewed": _put(
-        following, "_renewal_of", lambda *_: datetime.max.replace(tzinfo=UTC)
+        renewal, "_renewal_of", lambda *_: datetime.max.replace(tzinfo=UTC)
     ),
-    "a payment brings no license": _put(following, "_needs_license", lambda *_: False),
+    "a payment brings no license": _put(following, "needs_license", lambda *_: False),
     "an operator's suspension is taken for ours": _put(following, "_remember", _ours_in_any_case),
     "mail that is over is sent": _put(outbox, "drop_unsent", lambda *_, **__: None),
     "a mail is due with each look": _put(outbox, "put", _each_time),

@@ -28,7 +28,8 @@ from tenantry.flows.reviewing.changes import decline, move, request_change, with
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.events import Told, tell
-from tenantry.flows.subscriptions.following import _license, follow_due
+from tenantry.flows.subscriptions.following import follow_due
+from tenantry.flows.subscriptions.renewal import last_license
 from tests.migrated import bring_up
 from tests.system.fleet import marked
 from tests.system.world import World, make_world
@@ -216,7 +217,7 @@ def test_renewal_that_waits_ends_with_its_license_and_is_asked_for_again(
         look_at = session.get_one(Subscription, customer).look_at
         assert look_at
         assert look_at <= world.clock()
-        assert _license(session, world.tenant(customer)).license_id == approved(world, customer)
+        assert last_license(session, world.tenant(customer)).license_id == approved(world, customer)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.WITHDRAWN, Outcome.DECLINED])

@@ -17,31 +17,34 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import (
-    Change,
     Customer,
-    LicenseHistory,
-    LicenseRow,
     Subscription,
     Tenant,
 )
 from tenantry.core.errors import DatabaseUnavailable, frames
 from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
-from tenantry.core.model import LicenseAction, State
-from tenantry.core.review import ChangeKind, Mode, Outcome
-from tenantry.core.subscription import Booking, Moment, add_up, license_term, position, renews_at
+from tenantry.core.model import State
+from tenantry.core.review import ChangeKind, Mode
+from tenantry.core.subscription import Booking, Moment, add_up, position
 from tenantry.flows import outbox
 from tenantry.flows.reviewing.changes import change_tenant, withdraw
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.subscriptions.booking import booking_of, told_of, trial_of
+from tenantry.flows.subscriptions.renewal import (
+    last_license,
+    needs_license,
+    next_renewal,
+    tell_renewal,
+    until_decided,
+)
 
 log = structlog.get_logger()
 ACTOR = "lifecycle"
 AT_ONCE = 500
 NOT_THERE_YET = timedelta(hours=1)  # of a tenant whose signup waits
 UNTIL_SHOWN = timedelta(minutes=1)  # until main shows what is to be told
-UNTIL_DECIDED = timedelta(days=1)  # of a license that waits for a review
 AFTER_FAILURE = timedelta(minutes=10)
 
 _BETTER = (State.DELETING, State.SUSPENDED, State.READ_ONLY, State.ACTIVE)
@@ -104,13 +107,13 @@ def follow(
     if tenant.generation == 0:  # its signup waits, or was declined
         subscription.look_at = now + NOT_THERE_YET
         return
-    if booking.is_paid and _license(session, tenant).kind != "paid":
+    if booking.is_paid and last_license(session, tenant).kind != "paid":
         # all that was booked meanwhile is paid for now: what waited for a review waits no longer
         plan = add_up(trial_of(subscription, customer), told_of(session, tenant.customer_id)).plan
     asked = _asked(service, session, tenant, subscription, booking, stands.moment, plan, now)
     if asked:
         cell = service.cells[tenant.cell]
-        had, was_paid = tenant.approved["license_id"], _license(session, tenant).kind == "paid"
+        had, was_paid = tenant.approved["license_id"], last_license(session, tenant).kind == "paid"
         change_tenant(
             service, session, cell, tenant, asked,
             actor=actor if list(asked) == [ChangeKind.PLAN] else ACTOR,  # who may withdraw it
@@ -118,14 +121,14 @@ def follow(
         )  # fmt: skip
         is_other = tenant.approved["license_id"] != had  # not where it waits for a review
         if is_other and was_paid and list(asked) == [ChangeKind.LICENSE]:
-            _tell_renewal(session, tenant, now)
+            tell_renewal(session, tenant, now)
     _remember(subscription, stands.moment.state, is_asked=ChangeKind.STATE in asked)
     waits = _tell(session, tenant, stands.moment, now)
     moments = [
         stands.next_at,
         waits,
-        _renewal(service, session, tenant, booking, stands.moment),
-        _until_decided(session, tenant, now),
+        next_renewal(service, session, tenant, booking, stands.moment),
+        until_decided(session, tenant, now),
     ]
     subscription.look_at = min((each for each in moments if each), default=None)
 
@@ -165,7 +168,7 @@ def _asked(
         and cell.policy.mode(ChangeKind.PLAN, is_paid=booking.is_paid) == Mode.DIRECT
     )
     is_kept = not brings_license and not _stops(cell, asked)
-    if is_kept and _needs_license(service, session, tenant, booking, moment, now):
+    if is_kept and needs_license(service, session, tenant, booking, moment, now):
         asked[ChangeKind.LICENSE] = {}
     return asked
 
@@ -195,81 +198,6 @@ def _is_better(one: State, other: State) -> bool:
     return _BETTER.index(one) > _BETTER.index(other)
 
 
-def _needs_license(
-    service: Service,
-    session: Session,
-    tenant: Tenant,
-    booking: Booking,
-    moment: Moment,
-    now: datetime,
-) -> bool:
-    """Whether what runs, or is to run, needs another license than the one that it has."""
-    if not _runs(tenant, moment):
-        return False
-    row = _license(session, tenant)
-    if _is_trial(booking, moment):
-        term = license_term(booking, service.product, now)
-        return row.expires_at != term.dates.expires_at
-    return (booking.is_paid and row.kind != "paid") or now >= _renewal_of(service, row)
-
-
-def _runs(tenant: Tenant, moment: Moment) -> bool:
-    """Whether it runs or is to run: also where the subscription says otherwise, but an operator
-    woke it, or a reviewer has not let it be stopped.
-    """
-    state = tenant.approved["state"]
-    return state != State.DELETING and State.ACTIVE in (state, moment.state)
-
-
-def _is_trial(booking: Booking, moment: Moment) -> bool:
-    """Whether its license is that of the trial, which still runs."""
-    return not booking.is_paid and moment.state == State.ACTIVE
-
-
-def _renewal(
-    service: Service, session: Session, tenant: Tenant, booking: Booking, moment: Moment
-) -> datetime | None:
-    """When the license has to be renewed; None where it has not."""
-    if _is_trial(booking, moment) or not _runs(tenant, moment):
-        return None
-    return _renewal_of(service, _license(session, tenant))
-
-
-def _license(session: Session, tenant: Tenant) -> LicenseRow:
-    """The license that was issued last: what waits for a review is not asked for again. One whose
-    change came to nothing does not count, or the one that runs would lapse.
-    """
-    issued = (
-        select(LicenseRow)
-        .join(LicenseHistory, LicenseHistory.license_id == LicenseRow.license_id)
-        .where(LicenseRow.customer_id == tenant.customer_id)
-        .where(LicenseHistory.action != LicenseAction.REVOKED)
-        .where(LicenseRow.license_id.not_in(_turned_down(session, tenant.customer_id)))
-    )
-    return session.scalars(issued.order_by(LicenseHistory.id.desc()).limit(1)).one()
-
-
-def _turned_down(session: Session, customer_id: str) -> set[str]:
-    """The licenses that were withdrawn or declined, and did not come with another change."""
-    rows = select(Change).where(
-        Change.customer_id == customer_id, Change.kind == ChangeKind.LICENSE
-    )
-    changes = [each for each in session.scalars(rows) if "license_id" in each.fields]
-    ended = {Outcome.WITHDRAWN, Outcome.DECLINED}
-    stand = {each.fields["license_id"] for each in changes if each.outcome not in ended}
-    return {each.fields["license_id"] for each in changes} - stand
-
-
-def _until_decided(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
-    """When to look again at a license that waits: it may be turned down."""
-    kinds = [change.kind for change in waiting(session, tenant.customer_id)]
-    return now + UNTIL_DECIDED if ChangeKind.LICENSE in kinds else None
-
-
-def _renewal_of(service: Service, row: LicenseRow) -> datetime:
-    return renews_at(row.expires_at, service.product, row.customer_id)
-
-
 def _tell(session: Session, tenant: Tenant, moment: Moment, now: datetime) -> datetime | None:
     """Make the mail due that says where the subscription stands; or when to look again, where it
     would not be true yet.
@@ -294,13 +222,3 @@ def _until_suspended(session: Session, tenant: Tenant, now: datetime) -> datetim
 
 def _is_shown(tenant: Tenant, state: State) -> bool:
     return (tenant.published_spec or {}).get("state") == state
-
-
-def _tell_renewal(session: Session, tenant: Tenant, now: datetime) -> None:
-    outbox.put(
-        session,
-        customer_id=tenant.customer_id,
-        kind=MailKind.LICENSE_RENEWED,
-        period=tenant.approved["license_id"].replace("-", ""),
-        now=now,
-    )

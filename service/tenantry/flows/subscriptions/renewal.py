@@ -1,0 +1,107 @@
+"""Which license a tenant needs for its subscription, and when the next one (R14): what is paid for
+is renewed before it ends, a trial's ends with the trial.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tenantry.adapters.database.tables import Change, LicenseHistory, LicenseRow, Tenant
+from tenantry.core.mail import MailKind
+from tenantry.core.model import LicenseAction, State
+from tenantry.core.review import ChangeKind, Outcome
+from tenantry.core.subscription import Booking, Moment, license_term, renews_at
+from tenantry.flows import outbox
+from tenantry.flows.reviewing.waiting import waiting
+from tenantry.flows.service import Service
+
+UNTIL_DECIDED = timedelta(days=1)  # of a license that waits for a review
+
+
+def needs_license(
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    booking: Booking,
+    moment: Moment,
+    now: datetime,
+) -> bool:
+    """Whether what runs, or is to run, needs another license than the one that it has."""
+    if not _runs(tenant, moment):
+        return False
+    row = last_license(session, tenant)
+    if _is_trial(booking, moment):
+        term = license_term(booking, service.product, now)
+        return row.expires_at != term.dates.expires_at
+    return (booking.is_paid and row.kind != "paid") or now >= _renewal_of(service, row)
+
+
+def next_renewal(
+    service: Service, session: Session, tenant: Tenant, booking: Booking, moment: Moment
+) -> datetime | None:
+    """When the license has to be renewed; None where it has not."""
+    if _is_trial(booking, moment) or not _runs(tenant, moment):
+        return None
+    return _renewal_of(service, last_license(session, tenant))
+
+
+def until_decided(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
+    """When to look again at a license that waits: it may be turned down."""
+    kinds = [change.kind for change in waiting(session, tenant.customer_id)]
+    return now + UNTIL_DECIDED if ChangeKind.LICENSE in kinds else None
+
+
+def last_license(session: Session, tenant: Tenant) -> LicenseRow:
+    """The license that was issued last: what waits for a review is not asked for again. One whose
+    change came to nothing does not count, or the one that runs would lapse.
+    """
+    issued = (
+        select(LicenseRow)
+        .join(LicenseHistory, LicenseHistory.license_id == LicenseRow.license_id)
+        .where(LicenseRow.customer_id == tenant.customer_id)
+        .where(LicenseHistory.action != LicenseAction.REVOKED)
+        .where(LicenseRow.license_id.not_in(_turned_down(session, tenant.customer_id)))
+    )
+    return session.scalars(issued.order_by(LicenseHistory.id.desc()).limit(1)).one()
+
+
+def tell_renewal(session: Session, tenant: Tenant, now: datetime) -> None:
+    """Make the mail due that the license was renewed; once for each."""
+    outbox.put(
+        session,
+        customer_id=tenant.customer_id,
+        kind=MailKind.LICENSE_RENEWED,
+        period=tenant.approved["license_id"].replace("-", ""),
+        now=now,
+    )
+
+
+def _runs(tenant: Tenant, moment: Moment) -> bool:
+    """Whether it runs or is to run: also where the subscription says otherwise, but an operator
+    woke it, or a reviewer has not let it be stopped.
+    """
+    state = tenant.approved["state"]
+    return state != State.DELETING and State.ACTIVE in (state, moment.state)
+
+
+def _is_trial(booking: Booking, moment: Moment) -> bool:
+    """Whether its license is that of the trial, which still runs."""
+    return not booking.is_paid and moment.state == State.ACTIVE
+
+
+def _turned_down(session: Session, customer_id: str) -> set[str]:
+    """The licenses that were withdrawn or declined, and did not come with another change."""
+    rows = select(Change).where(
+        Change.customer_id == customer_id, Change.kind == ChangeKind.LICENSE
+    )
+    changes = [each for each in session.scalars(rows) if "license_id" in each.fields]
+    ended = {Outcome.WITHDRAWN, Outcome.DECLINED}
+    stand = {each.fields["license_id"] for each in changes if each.outcome not in ended}
+    return {each.fields["license_id"] for each in changes} - stand
+
+
+def _renewal_of(service: Service, row: LicenseRow) -> datetime:
+    return renews_at(row.expires_at, service.product, row.customer_id)
