@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import (
@@ -18,6 +19,8 @@ from jinja2 import (
 from tenantry.core.errors import MailError, ProductError
 from tenantry.core.mail import NAMES, MailKind
 
+Texts = frozenset[tuple[str, str]]  # file name and text
+
 
 def check_templates(texts: Mapping[str, str]) -> None:
     """ProductError where the vendor's mail lacks a text, is broken or reads a name that no mail
@@ -26,8 +29,14 @@ def check_templates(texts: Mapping[str, str]) -> None:
     for name in (f"{kind}.{form}" for kind in MailKind for form in ("txt", "html")):
         if name not in texts:
             raise ProductError("is missing", file=f"mail/{name}", hint="each mail has both forms")
-    for name in texts:
-        _check_template(_environment(texts), name, texts[name])
+    _check(frozenset(texts.items()))
+
+
+@lru_cache(maxsize=8)
+def _check(texts: Texts) -> None:
+    """Once for the same texts, however many services a process builds."""
+    for name, text in sorted(texts):
+        _check_template(_environment(texts), name, text)
 
 
 def _check_template(environment: Environment, name: str, text: str) -> None:
@@ -55,13 +64,15 @@ def _check_template(environment: Environment, name: str, text: str) -> None:
 def fill(texts: Mapping[str, str], name: str, says: Mapping[str, Any]) -> str:
     """A text with its names filled in; MailError where that is not possible for this customer."""
     try:
-        return _environment(texts).get_template(name).render(says)
+        return _environment(frozenset(texts.items())).get_template(name).render(says)
     except Exception as error:  # a template may do anything, and must stop nobody else's mail
         said = type(error).__name__  # its words may quote the customer's
         raise MailError(f"mail/{name} cannot be filled in: {said}") from error
 
 
-def _environment(texts: Mapping[str, str]) -> Environment:
+@lru_cache(maxsize=8)
+def _environment(texts: Texts) -> Environment:
+    """Where each text is compiled once, and not for each letter."""
     return Environment(
         loader=DictLoader(dict(texts)),
         undefined=StrictUndefined,
