@@ -209,4 +209,4 @@ MUTATIONS: Mapping[str, Mutation] = {
 }
 
 # What is tried each time; `EXAMPLES=1 make test ARGS="-k mutation"` tries all of them.
-OFTEN = ("a push is not recorded before it is made",)
+OFTEN = ("secrets are sealed anew in each pass",)
