@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,11 +16,8 @@ BILLING, CUSTOMER, OPERATOR = "billing", "customer", "operator"  # who tells of 
 
 def booking_of(subscription: Subscription, customer: Customer) -> Booking:
     """The booking as it stands."""
-    return Booking(
-        started_at=subscription.created_at,
-        time_zone=customer.time_zone,
-        trial_ends_at=subscription.trial_ends_at,
-        plan=subscription.plan,
+    return replace(
+        trial_of(subscription, customer),
         paid_since=subscription.paid_since,
         paid_at=subscription.paid_at,
         paid_until=subscription.paid_until,
