@@ -46,14 +46,16 @@ class Judge:
         """An operator's."""
         self.ordered = state
 
-    def receive(self, kind: str, now: datetime) -> None:
-        """A mail went out."""
+    def receive(self, kind: str, now: datetime, latest: datetime) -> None:
+        """A mail went out: due now, or before the clock was set back from `latest`."""
         self.kinds[kind] += 1
         if kind in OF_STAND:
-            stand = self.stands(now)
-            self.require(kind == stand.mail, now, f"mail {kind}, but it stands at {stand}")
-            self.had[stand.mail, stand.spell] += 1
-            self.require(self.had[stand.mail, stand.spell] == 1, now, f"{kind} came twice")
+            stands = [self.stands(at) for at in (now, latest)]
+            spells = [stand.spell for stand in stands if stand.mail == kind]
+            self.require(bool(spells), now, f"mail {kind}, but it stands at {stands}")
+            new = [spell for spell in spells if not self.had[kind, spell]]
+            self.require(bool(new), now, f"{kind} came twice")
+            self.had[kind, new[0]] += 1
 
     def look(
         self, row: Row[Any], now: datetime, *, is_up: bool, is_mute: bool, is_back: bool

@@ -76,8 +76,9 @@ class Year:
         self._settle()
 
     def _spells(self, days: tuple[int, ...]) -> Iterator[tuple[datetime, datetime]]:
-        for _ in range(SPELLS):
-            begins = BEGINNING + timedelta(days=self.chance.uniform(5, 350))
+        """Days apart: no license need hold through two of them."""
+        for number in range(SPELLS):
+            begins = BEGINNING + timedelta(days=number * 58 + self.chance.uniform(5, 45))
             yield begins, begins + self.chance.choice(days) * DAY
 
     def _all(self) -> Iterator[Happening]:
@@ -145,8 +146,9 @@ class Year:
 
     def _set_clock(self, at: datetime) -> datetime:
         back = [by for begins, ends, by in self.back if begins <= at < ends]
-        self.world.clock.time = at - max(back, default=timedelta())
-        return self.world.clock.time
+        self.world.clock.time = now = at - max(back, default=timedelta())
+        self.latest = max(now, self.latest)
+        return now
 
     def _look(self, at: datetime) -> None:
         now = self._set_clock(at)
@@ -154,7 +156,6 @@ class Year:
         if is_up:
             self._work(now, is_mute=is_mute)
         is_back = now < self.latest
-        self.latest = max(now, self.latest)
         if self.has_news:
             with self.service.database.read() as session:
                 self.seen = session.execute(_SEEN).all()
@@ -188,7 +189,7 @@ class Year:
             letters = session.execute(_LETTERS).all()
             session.execute(update(Outbox).where(*IS_WAITING).values(sent_at=now))
         for letter in letters:
-            self.judges[letter.customer_id].receive(letter.kind, now)
+            self.judges[letter.customer_id].receive(letter.kind, now, self.latest)
 
     def _merge(self, now: datetime) -> None:
         """Reviewers merge all that waits."""
