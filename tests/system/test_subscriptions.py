@@ -18,6 +18,7 @@ from sqlalchemy import select
 
 from tenantry.adapters.database.tables import (
     BillingEvent,
+    Change,
     LicenseRow,
     Outbox,
     Subscription,
@@ -30,6 +31,7 @@ from tenantry.core.review import DEFAULTS, ChangeKind, Mode, Outcome, Policy
 from tenantry.core.subscription import Event, EventKind, Stage
 from tenantry.flows.mailing.letters import write
 from tenantry.flows.reviewing.changes import request_change
+from tenantry.flows.reviewing.waiting import end, waiting
 from tenantry.flows.subscriptions import events
 from tenantry.flows.subscriptions.booking import BILLING, CUSTOMER
 from tenantry.flows.subscriptions.events import Told, tell
@@ -254,6 +256,31 @@ def test_where_all_is_reviewed_a_plan_waits_and_nobody_is_suspended(
     assert stands(reviewed, customer)[-4:] == ("starter", State.ACTIVE, "trial", "starter")
     assert subscription(reviewed, customer).status == Stage.ACTIVE
     assert subscription(reviewed, customer).asked_state == State.ACTIVE
+
+
+@on_sqlite
+def test_what_an_operator_asked_for_waits_for_its_review_and_for_no_payment(
+    world: World, customer: str
+) -> None:
+    strict = replace(world.cell, policy=Policy(everything=True))
+    reviewed = replace(world, service=replace(world.service, cells={"main": strict}))
+    pass_days(world, 15)
+    set_state(reviewed, customer, State.SUSPENDED)
+    pass_days(reviewed, 3)  # its trial's days are over
+    pay(reviewed, customer)
+    assert states_asked_for(reviewed, customer) == [("operator", State.SUSPENDED)]
+    with world.service.database.write() as session:
+        (change,) = session.scalars(select(Change).filter_by(kind="state", outcome=None))
+        end(change, Outcome.DECLINED, "reviewer", world.clock())
+    pass_days(reviewed, 1)
+    assert states_asked_for(reviewed, customer) == [("lifecycle", State.ACTIVE)]
+
+
+def states_asked_for(world: World, customer_id: str) -> list[tuple[str, str]]:
+    """Of what waits."""
+    with world.service.database.read() as session:
+        waits = [each for each in waiting(session, customer_id) if each.kind == ChangeKind.STATE]
+        return [(each.actor, each.fields["state"]) for each in waits]
 
 
 @on_sqlite

@@ -33,6 +33,7 @@ from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.subscriptions.booking import booking_of, told_of, trial_of
 from tenantry.flows.subscriptions.renewal import (
+    UNTIL_DECIDED,
     last_license,
     needs_license,
     next_renewal,
@@ -122,13 +123,16 @@ def follow(
         is_other = tenant.approved["license_id"] != had  # not where it waits for a review
         if is_other and was_paid and list(asked) == [ChangeKind.LICENSE]:
             tell_renewal(session, tenant, now)
-    _remember(subscription, stands.moment.state, is_asked=ChangeKind.STATE in asked)
+    is_held = _is_held(session, tenant, stands.moment.state)
+    if not is_held:
+        _remember(subscription, stands.moment.state, is_asked=ChangeKind.STATE in asked)
     waits = _tell(session, tenant, stands.moment, now)
     moments = [
         stands.next_at,
         waits,
         next_renewal(service, session, tenant, booking, stands.moment),
         until_decided(session, tenant, now),
+        now + UNTIL_DECIDED if is_held else None,
     ]
     subscription.look_at = min((each for each in moments if each), default=None)
 
@@ -189,9 +193,20 @@ def _moves(
     if wanted == last:
         return False
     withdraw(session, tenant, ChangeKind.STATE, by=ACTOR, now=now, asked_by=ACTOR)
+    if _is_held(session, tenant, wanted):
+        return False
     if _is_better(last, wanted):
         return _is_better(stands, wanted)
     return _is_better(wanted, stands) and not _is_better(last, stands)
+
+
+def _is_held(session: Session, tenant: Tenant, wanted: State) -> bool:
+    """Whether somebody asked for that or worse, and a reviewer has to decide first."""
+    return any(
+        not _is_better(State(each.fields["state"]), wanted)
+        for each in waiting(session, tenant.customer_id)
+        if each.kind == ChangeKind.STATE and each.actor != ACTOR
+    )
 
 
 def _is_better(one: State, other: State) -> bool:
