@@ -276,6 +276,21 @@ def test_what_an_operator_asked_for_waits_for_its_review_and_for_no_payment(
     assert states_asked_for(reviewed, customer) == [("lifecycle", State.ACTIVE)]
 
 
+@on_sqlite
+def test_who_was_not_woken_in_time_is_woken_by_the_next_payment(
+    world: World, customer: str
+) -> None:
+    strict = replace(world.cell, policy=Policy(everything=True))
+    reviewed = replace(world, service=replace(world.service, cells={"main": strict}))
+    pass_days(world, 20)
+    pay(reviewed, customer, days=1)
+    assert states_asked_for(reviewed, customer) == [("lifecycle", State.ACTIVE)]
+    pass_days(reviewed, 25)  # what was paid is over before anybody looked
+    assert states_asked_for(reviewed, customer) == []
+    pay(reviewed, customer)
+    assert states_asked_for(reviewed, customer) == [("lifecycle", State.ACTIVE)]
+
+
 def states_asked_for(world: World, customer_id: str) -> list[tuple[str, str]]:
     """Of what waits."""
     with world.service.database.read() as session:

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import (
+    Change,
     Customer,
     Subscription,
     Tenant,
@@ -189,15 +190,22 @@ def _moves(
     """Whether the tenant's state is to be changed: the subscription says another than before, and
     nobody has decided otherwise since.
     """
-    last, stands = State(subscription.asked_state), State(tenant.approved["state"])
-    if wanted == last:
+    stands = State(tenant.approved["state"])
+    if wanted == subscription.asked_state:
         return False
-    withdraw(session, tenant, ChangeKind.STATE, by=ACTOR, now=now, asked_by=ACTOR)
+    if any(_is_ours(each) for each in waiting(session, tenant.customer_id)):
+        withdraw(session, tenant, ChangeKind.STATE, by=ACTOR, now=now, asked_by=ACTOR)
+        subscription.asked_state = stands  # what we asked for came to nothing
+    last = State(subscription.asked_state)
     if _is_held(session, tenant, wanted):
         return False
     if _is_better(last, wanted):
         return _is_better(stands, wanted)
     return _is_better(wanted, stands) and not _is_better(last, stands)
+
+
+def _is_ours(change: Change) -> bool:
+    return change.kind == ChangeKind.STATE and change.actor == ACTOR
 
 
 def _is_held(session: Session, tenant: Tenant, wanted: State) -> bool:
