@@ -6,11 +6,16 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from tenantry.adapters.database import schema
 from tenantry.adapters.database.session import Database
 from tests import postgres
 
 SQLITE = "sqlite:///"
+
+# Of tests, or as a module's `pytestmark`, that rows do not decide: one database tells all.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def bring_up(url: str) -> str:

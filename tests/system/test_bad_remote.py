@@ -18,9 +18,13 @@ from tenantry.core import naming
 from tenantry.core.errors import HistoryRewritten, PushRefused, RepositoryError
 from tenantry.flows.auditing.repository import accept_history
 from tenantry.flows.publishing.publish import Published, publish_due
+from tests.migrated import on_sqlite
 from tests.programs import require
 from tests.system.fleet import in_bulk
 from tests.system.world import World
+
+pytestmark = on_sqlite
+
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 # How servers say that the ref is not where the push left from.
@@ -276,7 +280,6 @@ def remove_it(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate_packs, delete_refs, leave_locks, remove_it])
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_clone_that_breaks_in_the_middle_of_work_is_made_anew(
     world: World, damage: Callable[[Path], None]
 ) -> None:

@@ -17,11 +17,11 @@ from tenantry.flows.fleet import bulk, importing
 from tenantry.flows.fleet.importing import import_lines
 from tenantry.flows.fleet.rerender import Current, mark_for_rendering
 from tenantry.flows.fleet.reseal import mark_for_resealing
+from tests.migrated import on_sqlite
 from tests.system.fleet import ALL, publish_all
 from tests.system.world import World
 
 PAGES = 5
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def alive(*kinds: type) -> int:

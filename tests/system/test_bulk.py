@@ -19,6 +19,7 @@ from tenantry.flows.fleet.rerender import mark_for_rendering
 from tenantry.flows.fleet.reseal import mark_for_resealing
 from tenantry.flows.publishing import retry
 from tenantry.flows.publishing.publish import Published
+from tests.migrated import on_sqlite
 from tests.system.fleet import (
     ALL,
     certificates,
@@ -31,6 +32,8 @@ from tests.system.fleet import (
 )
 from tests.system.renaming import rename_company
 from tests.system.world import World
+
+pytestmark = on_sqlite
 
 
 @pytest.fixture(autouse=True)

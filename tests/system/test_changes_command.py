@@ -16,12 +16,13 @@ from tenantry.adapters.database.tables import Tenant
 from tenantry.cli.main import cli
 from tenantry.core.errors import ChangeRefused, NotFound
 from tests.invariants import check_invariants
+from tests.migrated import on_sqlite
 from tests.system.console import Operator
 from tests.system.world import PASSWORD, World, make_world
 
 STRANGER = "cust-bcdfghjkmn"
 
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 pytestmark = on_sqlite  # what the flows do with a database is tried by their own tests
 
 

@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from tenantry.cli import customers as command
+from tests.migrated import on_sqlite
 from tests.system.world import World
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_customers_who_wait_are_listed_approved_and_declined(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

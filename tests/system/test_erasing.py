@@ -41,10 +41,10 @@ from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import follow_due
 from tests.invariants import check_invariants
 from tests.leaks import forms
+from tests.migrated import on_sqlite
 from tests.system.console import Operator
 from tests.system.world import PASSWORD, World, make_world
 
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 EMAIL, COMPANY, NAME = "Jörg.Äther@example.com", "Äther & Söhne GmbH", "Jörg Äther"
 BILLING, AGENT, ZONE = "cus_Personal123", "Firefox on a Linux", "Pacific/Chatham"
 WORDS = "550 no such mailbox here"

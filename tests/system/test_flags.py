@@ -19,10 +19,10 @@ from tenantry.flows.flags import read_flags, set_flag
 from tenantry.settings import Settings
 from tenantry.web.app import create_app
 from tenantry.worker import Worker
+from tests.migrated import on_sqlite
 from tests.system.console import Operator
 from tests.system.world import PASSWORD, World
 
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PERSON = {"email": "new@example.com", "password": PASSWORD, "company_name": "New"}
 BROWSER = {"Accept": "text/html"}
 

@@ -14,7 +14,10 @@ from tenantry.flows import outbox
 from tenantry.flows.fleet import importing
 from tenantry.flows.fleet.importing import Taken, import_lines
 from tenantry.flows.mailing.sending import send_due
+from tests.migrated import on_sqlite
 from tests.system.world import PASSWORD, World
+
+pytestmark = on_sqlite
 
 
 def lines(count: int) -> list[Line]:

@@ -31,11 +31,12 @@ from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import follow_due
+from tests.migrated import on_sqlite
 from tests.system.fleet import marked, publish_all, steps
 from tests.system.test_sealing import THROWAWAY_KEY, unseal
 from tests.system.world import World
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = on_sqlite
 
 KEY, BUNDLE, LIST = "IOTISTIC_LICENSE_KEY", "LICENSE_PUBLIC_KEY", "LICENSE_REVOCATIONS"
 

@@ -26,7 +26,10 @@ from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import read_status
 from tenantry.flows.watching import record
 from tests.mailbox import body, mail_folder, read_letters
+from tests.migrated import on_sqlite
 from tests.system.world import PASSWORD, World
+
+pytestmark = on_sqlite
 
 
 def send(world: World) -> int:

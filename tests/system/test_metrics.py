@@ -15,8 +15,11 @@ from sqlalchemy import update
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database.tables import Deployment, Watch
 from tenantry.web.app import create_app
+from tests.migrated import on_sqlite
 from tests.system.console import Operator
 from tests.system.world import World
+
+pytestmark = on_sqlite
 
 
 def client_of(world: World, token: Callable[[], str] | None = None) -> FlaskClient:

@@ -41,14 +41,16 @@ from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.service import Cell, Service
 from tests.faults import Died, Fault, Life, live
 from tests.faults import Kind as Wrong
+from tests.migrated import on_sqlite
 from tests.programs import require
 from tests.system.console import Operator
 from tests.system.fleet import accept, found, look, mend
 from tests.system.renaming import rename_company
 from tests.system.world import World
 
-# where a command is a process of its own, or rows are those of a test that runs on both
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+pytestmark = on_sqlite
+
+
 BASE = "base/kustomization.yaml"
 POSTGRES = "base/postgres.yaml"
 NOTES = "notes.txt"  # which no kustomization names: another tree, the same objects
@@ -182,7 +184,6 @@ def test_version_is_recorded_though_the_publisher_died_after_its_push(small: Wor
     assert book(world) == {"v1": (tree(world), True)}
 
 
-@on_sqlite
 def test_folder_that_changed_under_a_used_version_stops_no_signup(lived_in: World) -> None:
     world, before = lived_in, tree(lived_in)
     kept, world.service = world.service, with_files(world.service, **{NOTES: b"changed"})
@@ -199,7 +200,6 @@ def test_folder_that_changed_under_a_used_version_stops_no_signup(lived_in: Worl
     world.service = kept
 
 
-@on_sqlite
 def test_doctor_tells_a_folder_that_is_not_what_was_published(world: World, tmp_path: Path) -> None:
     folder = tmp_path / "product"
     shutil.copytree(assets.path("tenant_templates"), folder)
@@ -220,7 +220,6 @@ def test_doctor_tells_a_folder_that_is_not_what_was_published(world: World, tmp_
     assert look().startswith("not compared")
 
 
-@on_sqlite
 def test_version_changed_on_main_by_hand_is_published_to_nobody(lived_in: World) -> None:
     world = lived_in
     commit = change_by_hand(world)
@@ -243,7 +242,6 @@ def test_version_changed_on_main_by_hand_is_published_to_nobody(lived_in: World)
     assert look(world).findings == []
 
 
-@on_sqlite
 def test_tenant_of_another_version_is_published_beside_one_that_was_changed(small: World) -> None:
     world, old = small, small.sign_up().customer_id
     world.publish()
@@ -259,7 +257,6 @@ def test_tenant_of_another_version_is_published_beside_one_that_was_changed(smal
     assert world.publish().tenants.keys() == {old}
 
 
-@on_sqlite
 def test_version_that_was_removed_by_hand_comes_back_with_the_next_tenant(lived_in: World) -> None:
     world, before = lived_in, tree(lived_in)
     with world.work_tree() as place:
@@ -299,7 +296,6 @@ def test_new_version_is_one_commit_and_moves_nobody(small: World) -> None:
     assert [listed[each].commit for each in ("v2",)] == [done.commit]
 
 
-@on_sqlite
 def test_service_that_restarts_before_it_is_published_ends_the_same(lived_in: World) -> None:
     world = lived_in
     world.service = of_version(world.service, "v2")
@@ -310,7 +306,6 @@ def test_service_that_restarts_before_it_is_published_ends_the_same(lived_in: Wo
     assert not put(world).is_new
 
 
-@on_sqlite
 def test_version_that_does_not_build_is_refused_with_every_reason(small: World) -> None:
     world = small
     typo = edited(world.service, BASE, "resources:", "ressources:")
@@ -325,7 +320,6 @@ def test_version_that_does_not_build_is_refused_with_every_reason(small: World) 
     assert len(world.publish().tenants) == 1
 
 
-@on_sqlite
 def test_what_tenants_could_not_become_is_refused_with_the_reason(lived_in: World) -> None:
     world, before = lived_in, lived_in.git("rev-parse", "main")
     modes = "accessModes: [ReadWriteOncePod]"
@@ -349,7 +343,6 @@ def test_what_tenants_could_not_become_is_refused_with_the_reason(lived_in: Worl
             diff(new, world.cell, *names, "starter", State.ACTIVE)
 
 
-@on_sqlite
 def test_versions_are_compared_as_they_were_published(
     lived_in: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,7 +363,6 @@ def test_versions_are_compared_as_they_were_published(
     assert put(world, of_version(world.service, "v2")).is_new
 
 
-@on_sqlite
 def test_only_what_nobody_runs_and_nobody_published_may_be_written_anew(lived_in: World) -> None:
     """Such as a version that `tenantry init` put there, and that did not work."""
     world = lived_in
@@ -402,7 +394,6 @@ def test_only_what_nobody_runs_and_nobody_published_may_be_written_anew(lived_in
     ],
     ids=str,
 )
-@on_sqlite
 def test_publish_that_died_anywhere_is_done_by_the_next(lived_in: World, fault: Fault) -> None:
     world = lived_in
     new = of_version(world.service, "v2")
@@ -453,7 +444,6 @@ def test_of_two_that_publish_one_number_at_once_the_first_says_what_it_is(
     assert book(world)["v2"] == (first.platform_tree, True)
 
 
-@on_sqlite
 def test_signup_waits_for_no_build_of_a_version(lived_in: World) -> None:
     world = lived_in
     published: list[str] = []
@@ -468,7 +458,6 @@ def test_signup_waits_for_no_build_of_a_version(lived_in: World) -> None:
     assert len(published) == 1
 
 
-@on_sqlite
 def test_who_waits_for_a_turn_gets_it_when_the_other_lets_go(
     small: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -483,7 +472,6 @@ def test_who_waits_for_a_turn_gets_it_when_the_other_lets_go(
         pytest.fail("it is another's")
 
 
-@on_sqlite
 def test_rewritten_history_is_refused_by_all_of_it(lived_in: World) -> None:
     world, before = lived_in, lived_in.git("rev-parse", "main")
     new = of_version(world.service, "v2")
@@ -539,7 +527,6 @@ def test_what_nobody_runs_is_taken_away_and_comes_back_only_as_it_was(lived_in: 
     assert book(world)["v2"] == (v2.platform_tree, True)
 
 
-@on_sqlite
 def test_what_only_main_shows_is_in_use_and_the_last_stays(lived_in: World) -> None:
     world = lived_in
     folder = world.git("ls-tree", "-r", "--name-only", "main", "tenants").splitlines()[0]
@@ -563,7 +550,6 @@ def test_what_only_main_shows_is_in_use_and_the_last_stays(lived_in: World) -> N
     assert take(world, "v2") == ["v2"]
 
 
-@on_sqlite
 def test_last_version_stays_where_there_is_no_tenant(small: World) -> None:
     put(small)
     assert find_unused(of_version(small.service, "v2"), small.cell) == []
@@ -607,7 +593,6 @@ def signed_up(world: World, service: Service) -> str:
     return customer_id
 
 
-@on_sqlite
 def test_prune_that_died_after_its_push_is_recorded_by_the_next(lived_in: World) -> None:
     world = lived_in
     put(world, of_version(world.service, "v2"))
@@ -623,7 +608,6 @@ def test_prune_that_died_after_its_push_is_recorded_by_the_next(lived_in: World)
 # Commands
 
 
-@on_sqlite
 def test_commands_bring_a_version_from_a_folder_to_main_and_away(
     world: World, tmp_path: Path
 ) -> None:

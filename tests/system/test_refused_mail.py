@@ -37,10 +37,9 @@ from tenantry.flows.mailing.correcting import correct_address, list_unsent, rese
 from tenantry.flows.mailing.sending import CLAIMED_FOR, send_due
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import read_status
+from tests.migrated import on_sqlite
 from tests.system.world import World
 
-# what follows is tried on both databases where rows decide it
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 TAKEN = "right@example.com"
 
 

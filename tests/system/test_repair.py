@@ -18,6 +18,7 @@ from tenantry.flows.auditing import repository
 from tenantry.flows.auditing.adopting import adopt
 from tenantry.flows.auditing.audit import audit
 from tenantry.flows.auditing.repair import plan, repair
+from tests.migrated import on_sqlite
 from tests.system.fleet import (
     accept,
     edit,
@@ -32,6 +33,9 @@ from tests.system.fleet import (
 )
 from tests.system.renaming import rename_company
 from tests.system.world import World
+
+pytestmark = on_sqlite
+
 
 # What it mends
 

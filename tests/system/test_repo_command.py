@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tenantry.flows.auditing import repository
+from tests.migrated import on_sqlite
 from tests.system.console import Operator
 from tests.system.fleet import edit, look, mend, publish_all, remove
 from tests.system.test_tenants_command import generations, publish_in_both, two_cells
@@ -14,8 +13,6 @@ from tests.system.world import World
 
 __all__ = ["two_cells"]
 # where a command is a process of its own, and the database is tried by the flows' tests
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 
 # Audit
 

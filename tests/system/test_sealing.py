@@ -34,8 +34,12 @@ from tenantry.flows.publishing.sealing import sealed_values
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.signups.signup import SignedUp
 from tests.invariants import check_invariants
+from tests.migrated import on_sqlite
 from tests.programs import require
 from tests.system.world import PASSWORD, VECTORS, World, make_world
+
+pytestmark = on_sqlite
+
 
 THROWAWAY_KEY = VECTORS / "throwaway-key.pem"
 VALUE = "what must not be logged"

@@ -31,7 +31,7 @@ from tests.system.playground import Playground
 from tests.system.town import Form, Town
 
 STEPS = 25
-EXAMPLES, EXAMPLES_ON_POSTGRESQL, EXAMPLES_OF_MUTATION = 4, 1, 15
+EXAMPLES, EXAMPLES_ON_POSTGRESQL, EXAMPLES_OF_MUTATION = 3, 1, 15
 MORE = int(os.environ.get("EXAMPLES", "0"))  # other ones each time, and shrunk
 MOST_PEOPLE = 5
 WHO = st.integers(0, MOST_PEOPLE - 1)

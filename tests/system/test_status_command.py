@@ -9,8 +9,11 @@ import subprocess
 from sqlalchemy import update
 
 from tenantry.adapters.database.tables import Deployment, Tenant
+from tests.migrated import on_sqlite
 from tests.system.console import Operator
 from tests.system.world import World
+
+pytestmark = on_sqlite
 
 
 def test_the_fleet_shows_what_needs_a_look(world: World) -> None:

@@ -38,10 +38,10 @@ from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import AFTER_FAILURE, follow_due
 from tests import migrated
 from tests.invariants import check_invariants
+from tests.migrated import on_sqlite
 from tests.system.reviewer import Person, newest, review
 from tests.system.world import World, make_world
 
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 PRO = "professional"
 
 

@@ -15,12 +15,12 @@ from tenantry.adapters.database.tables import Customer, Tenant
 from tenantry.flows.fleet import importing
 from tenantry.flows.publishing.publish import publish_due
 from tests.invariants import check_invariants
+from tests.migrated import on_sqlite
 from tests.system.console import WITHIN, Operator, wait, write_csv
 from tests.system.fleet import publish_all
 from tests.system.world import PASSWORD, World, make_world
 
 # where a command is a process of its own, and the database is tried by the flows' tests
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture

@@ -31,9 +31,13 @@ from tenantry.flows.status import StatusView, read_status
 from tenantry.flows.watching.watch import Watcher
 from tests.invariants import check_invariants
 from tests.mailbox import mail_folder
+from tests.migrated import on_sqlite
 from tests.ports import free_port
 from tests.system.renaming import rename_company
 from tests.system.world import PASSWORD, VECTORS, World, make_world
+
+pytestmark = on_sqlite
+
 
 TOKEN = "a-token-of-the-stand-in"
 WEBHOOK_SECRET = "a-webhook-secret"

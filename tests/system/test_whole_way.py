@@ -27,7 +27,7 @@ from tests.programs import require
 from tests.system.test_sealing import unseal
 
 PASSWORD = "SecurePass123"
-BURST = 24
+BURST = 16
 PUSHES = 10  # at most, for a burst
 
 

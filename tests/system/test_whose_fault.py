@@ -22,10 +22,14 @@ from tenantry.flows.fleet.bulk import Marked
 from tenantry.flows.fleet.rerender import mark_for_rendering
 from tenantry.flows.publishing.check import ClassChecker
 from tenantry.flows.publishing.publish import Published, publish_due
+from tests.migrated import on_sqlite
 from tests.programs import require
 from tests.system.fleet import ALL, look, marked, mend
 from tests.system.renaming import rename_company
 from tests.system.world import World
+
+pytestmark = on_sqlite
+
 
 BASE = "base/kustomization.yaml"
 NEW_KEY = "A" * 43 + "="

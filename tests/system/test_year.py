@@ -19,6 +19,7 @@ from tenantry.core.review import ChangeKind, Mode, Policy
 from tests.invariants import check_customers
 from tests.lives.mutations import MUTATIONS, OFTEN
 from tests.lives.year import Year
+from tests.migrated import on_sqlite
 from tests.system.world import World, make_world
 
 MORE = int(os.environ.get("EXAMPLES", "0"))  # customers, and another year each time
@@ -49,7 +50,7 @@ def test_a_year_goes_by(world: World) -> None:
     check_customers(world.service)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_year_goes_by_where_people_review_all(world: World) -> None:
     cells = {"main": replace(world.cell, policy=REVIEWS)}
     world.service = replace(world.service, cells=cells)
@@ -57,7 +58,7 @@ def test_a_year_goes_by_where_people_review_all(world: World) -> None:
     check_customers(world.service)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize("name", MUTATIONS if MORE else OFTEN)
 def test_a_year_finds_each_mutation(
     name: str, world: World, monkeypatch: pytest.MonkeyPatch
