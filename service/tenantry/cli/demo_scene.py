@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tenantry.adapters.database.tables import Customer, LicenseRow, Outbox, Subscription, Tenant
+from tenantry.adapters.database.tables import LicenseRow, Outbox, Subscription, Tenant
 from tenantry.adapters.git import program
 from tenantry.cli.demo_stack import Stack
 from tenantry.core import naming
@@ -19,7 +19,7 @@ from tenantry.core.mail import MailKind
 from tenantry.core.model import Status
 from tenantry.core.subscription import Moment, timeline
 from tenantry.flows.service import Cell, Service
-from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.booking import read_booking
 
 GIT_WITHIN = 30.0  # seconds
 
@@ -57,9 +57,8 @@ class Scene:
     def ahead(self) -> list[Moment]:
         """What time alone will bring, as long as nobody pays."""
         with self._service.database.read() as session:
-            subscription = session.get_one(Subscription, self._customer_id)
-            customer = session.get_one(Customer, self._customer_id)
-            moments = timeline(booking_of(subscription, customer), self._service.product)
+            booking = read_booking(session, self._customer_id)
+            moments = timeline(booking, self._service.product)
         return [moment for moment in moments if moment.mail]
 
     def runs(self) -> bool:

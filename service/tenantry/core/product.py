@@ -275,6 +275,10 @@ class Bootstrap(_Part):
     secret: KeyName = Field(description="key of the tenant's Secret with the one-time password")
     path: UrlPath = Field(description="where the customer logs in")
 
+    def url(self, instance_url: str) -> str:
+        """Where the customer of that instance logs in."""
+        return f"{instance_url}{self.path}"
+
 
 class Product(_Part):
     """All that Tenantry knows about the vendor's product."""

@@ -10,10 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import (
-    Customer,
     LicenseHistory,
     LicenseRow,
-    Subscription,
     Tenant,
 )
 from tenantry.core import license as licenses
@@ -23,7 +21,7 @@ from tenantry.core.subscription import Term, license_term
 from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.revocations import own_versions, revoke_other_plans
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.booking import read_booking
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,6 @@ def issue_again(
     that name it, and the keys that verify it. Its licenses for other plans are revoked. In the
     caller's transaction.
     """
-    customer = session.get_one(Customer, tenant.customer_id)
-    subscription = session.get_one(Subscription, tenant.customer_id)
     issued = issue_license(
         service,
         session,
@@ -122,7 +118,7 @@ def issue_again(
         tenant=tenant.name,
         plan=plan,
         term=license_term(
-            booking_of(subscription, customer),
+            read_booking(session, tenant.customer_id),
             service.product,
             now,
             runs=tenant.approved["state"] == State.ACTIVE,

@@ -19,8 +19,8 @@ from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import (
     CUSTOMER,
-    booking_of,
     keep,
+    read_booking,
     told_by,
     told_of,
     trial_of,
@@ -49,8 +49,7 @@ def _decide(service: Service, customer_id: str, kind: EventKind) -> bool:
     )
     with service.database.read() as session:
         number = session.scalar(mine)
-        subscription = session.get_one(Subscription, customer_id)
-        booking = booking_of(subscription, session.get_one(Customer, customer_id))
+        booking = read_booking(session, customer_id)
         cancelled_by = told_by(session, customer_id, EventKind.CANCELLED)
     is_cancel = kind == EventKind.CANCELLED
     if not (may_cancel(booking) if is_cancel else may_resume(booking, cancelled_by, now)):

@@ -36,5 +36,5 @@ def show_first_login(service: Service, customer_id: str) -> FirstLogin:
             raise NotFound
         audit = {"actor": customer_id, "action": _SHOWN, "customer_id": customer_id, "details": {}}
         session.add(Audit(at=service.now(), **audit))
-        url = f"{tenant.instance_url}{bootstrap.path}"
+        url = bootstrap.url(tenant.instance_url)
         return FirstLogin(url, customer_id, service.vault.unwrap(row.wrapped))

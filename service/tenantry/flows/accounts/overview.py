@@ -124,7 +124,7 @@ def _pays(booking: Booking, moment: Moment, paid_by: str | None) -> bool:
 
 def _login_url(service: Service, tenant: Tenant) -> str:
     bootstrap = service.product.bootstrap
-    return f"{tenant.instance_url}{bootstrap.path}" if bootstrap else tenant.instance_url
+    return bootstrap.url(tenant.instance_url) if bootstrap else tenant.instance_url
 
 
 def _license(session: Session, tenant: Tenant) -> LicenseFacts:

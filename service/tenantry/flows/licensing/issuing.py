@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Change, Customer, LicenseRow, Subscription, Tenant
+from tenantry.adapters.database.tables import LicenseRow, Tenant
 from tenantry.core.model import LicenseAction, State
 from tenantry.core.review import ChangeKind
 from tenantry.core.subscription import position
@@ -16,9 +15,10 @@ from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
 from tenantry.flows.license import issue_again
 from tenantry.flows.reviewing.changes import change_tenant
+from tenantry.flows.reviewing.waiting import waits
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
-from tenantry.flows.subscriptions.booking import booking_of
+from tenantry.flows.subscriptions.booking import read_booking
 
 
 def mark_for_issuing(service: Service, cell: Cell, selection: Selection) -> Iterator[Marked]:
@@ -47,25 +47,16 @@ def is_left(service: Service, session: Session, tenant: Tenant) -> bool:
     row = session.get_one(LicenseRow, tenant.approved["license_id"])
     if row.key_id == service.keyring.signing.kid or row.revoked_at is not None:
         return False
-    return _is_to_run(service, session, tenant) and not _license_waits(session, tenant)
+    return _is_to_run(service, session, tenant) and not waits(
+        session, tenant.customer_id, ChangeKind.LICENSE
+    )
 
 
 def _is_to_run(service: Service, session: Session, tenant: Tenant) -> bool:
-    subscription = session.get_one(Subscription, tenant.customer_id)
-    customer = session.get_one(Customer, tenant.customer_id)
-    stands = position(booking_of(subscription, customer), service.product, service.now())
+    booking = read_booking(session, tenant.customer_id)
+    stands = position(booking, service.product, service.now())
     is_deleted = tenant.approved["state"] == State.DELETING
     return stands.moment.state == State.ACTIVE and not is_deleted
-
-
-def _license_waits(session: Session, tenant: Tenant) -> bool:
-    """Whether a license waits for a review already."""
-    waiting = select(Change.id).where(
-        Change.customer_id == tenant.customer_id,
-        Change.kind == ChangeKind.LICENSE,
-        Change.outcome.is_(None),
-    )
-    return session.scalar(waiting.limit(1)) is not None
 
 
 def _issue(service: Service, session: Session, cell: Cell, tenant: Tenant, now: datetime) -> None:

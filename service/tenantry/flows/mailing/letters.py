@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Customer, Outbox, Subscription, Tenant
+from tenantry.adapters.database.tables import Customer, Outbox, Tenant
 from tenantry.adapters.mail import Letter
 from tenantry.core.errors import MailError
 from tenantry.core.mail import FOR_SUPPORT
@@ -20,7 +20,7 @@ from tenantry.core.trial import day_of, last_day
 from tenantry.flows.mailing.templates import fill
 from tenantry.flows.rows import was_ever_ready
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import CUSTOMER, booking_of, told_by
+from tenantry.flows.subscriptions.booking import CUSTOMER, read_booking, told_by
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _about(service: Service, session: Session, row: Outbox) -> About:
     return About(
         customer=customer,
         tenant=tenant,
-        booking=booking_of(session.get_one(Subscription, row.customer_id), customer),
+        booking=read_booking(session, row.customer_id),
         token=service.vault.unwrap(row.wrapped) if row.wrapped else None,
         application_url=cell.application_url(tenant.name) if cell else None,
         was_ready=was_ever_ready(session, row.customer_id),
@@ -109,7 +109,7 @@ def _of_tenant(product: Product, about: About) -> dict[str, Any]:
     tenant, bootstrap = about.tenant, product.bootstrap
     return {
         "instance_url": tenant.instance_url,
-        "login_url": f"{tenant.instance_url}{bootstrap.path}" if bootstrap else None,
+        "login_url": bootstrap.url(tenant.instance_url) if bootstrap else None,
         "login_name": tenant.customer_id if bootstrap else None,
         "status": tenant.status,
         "reason_code": tenant.reason_code,

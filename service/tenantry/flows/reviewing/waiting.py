@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Change, Review, Tenant
-from tenantry.core.review import Outcome, branch_of
+from tenantry.core.review import ChangeKind, Outcome, branch_of
 from tenantry.flows.change import renew_branch
 from tenantry.flows.service import Cell
 
@@ -18,6 +18,11 @@ def waiting(session: Session, customer_id: str) -> Sequence[Change]:
     """The changes of a tenant that wait, as they are laid on each other."""
     rows = select(Change).where(Change.customer_id == customer_id, Change.outcome.is_(None))
     return session.scalars(rows.order_by(Change.id)).all()
+
+
+def waits(session: Session, customer_id: str, kind: ChangeKind) -> bool:
+    """Whether a change of that kind waits."""
+    return any(each.kind == kind for each in waiting(session, customer_id))
 
 
 def waiting_on(session: Session, review_id: int) -> Sequence[str]:

@@ -14,6 +14,12 @@ from tenantry.core.subscription import Booking, Event, EventKind
 BILLING, CUSTOMER, OPERATOR = "billing", "customer", "operator"  # who tells of a subscription
 
 
+def read_booking(session: Session, customer_id: str) -> Booking:
+    """A customer's booking as it stands."""
+    subscription = session.get_one(Subscription, customer_id)
+    return booking_of(subscription, session.get_one(Customer, customer_id))
+
+
 def booking_of(subscription: Subscription, customer: Customer) -> Booking:
     """The booking as it stands."""
     return replace(

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import (
     Change,
     Customer,
+    LicenseRow,
     Subscription,
     Tenant,
 )
@@ -29,7 +30,7 @@ from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.subscription import Booking, Moment, add_up, position
 from tenantry.flows import outbox
 from tenantry.flows.reviewing.changes import change_tenant, withdraw
-from tenantry.flows.reviewing.waiting import waiting
+from tenantry.flows.reviewing.waiting import waiting, waits
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.subscriptions.booking import booking_of, told_of, trial_of
@@ -109,21 +110,25 @@ def follow(
     if tenant.generation == 0:  # its signup waits, or was declined
         subscription.look_at = now + NOT_THERE_YET
         return
-    if booking.is_paid and last_license(session, tenant).kind != "paid":
+    issued = last_license(session, tenant)
+    if booking.is_paid and issued.kind != "paid":
         # all that was booked meanwhile is paid for now: what waited for a review waits no longer
         plan = add_up(trial_of(subscription, customer), told_of(session, tenant.customer_id)).plan
-    asked = _asked(service, session, tenant, subscription, booking, stands.moment, plan, now)
+    asked = _asked(
+        service, session, tenant, subscription, booking, stands.moment, issued, plan, now
+    )
     if asked:
         cell = service.cells[tenant.cell]
-        had, was_paid = tenant.approved["license_id"], last_license(session, tenant).kind == "paid"
+        had = tenant.approved["license_id"]
         change_tenant(
             service, session, cell, tenant, asked,
             actor=actor if list(asked) == [ChangeKind.PLAN] else ACTOR,  # who may withdraw it
             now=now, is_paid=booking.is_paid, is_bulk=is_bulk,
         )  # fmt: skip
         is_other = tenant.approved["license_id"] != had  # not where it waits for a review
-        if is_other and was_paid and list(asked) == [ChangeKind.LICENSE]:
+        if is_other and issued.kind == "paid" and list(asked) == [ChangeKind.LICENSE]:
             tell_renewal(session, tenant, now)
+        issued = last_license(session, tenant)
     is_held = _is_held(session, tenant, stands.moment.state)
     if not is_held:
         _remember(subscription, stands.moment.state, is_asked=ChangeKind.STATE in asked)
@@ -131,7 +136,7 @@ def follow(
     moments = [
         stands.next_at,
         waits,
-        next_renewal(service, session, tenant, booking, stands.moment),
+        next_renewal(service, tenant, booking, stands.moment, issued),
         until_decided(session, tenant, now),
         now + UNTIL_DECIDED if is_held else None,
     ]
@@ -153,6 +158,7 @@ def _asked(
     subscription: Subscription,
     booking: Booking,
     moment: Moment,
+    issued: LicenseRow,
     plan: str | None,
     now: datetime,
 ) -> Asked:
@@ -173,7 +179,7 @@ def _asked(
         and cell.policy.mode(ChangeKind.PLAN, is_paid=booking.is_paid) == Mode.DIRECT
     )
     is_kept = not brings_license and not _stops(cell, asked)
-    if is_kept and needs_license(service, session, tenant, booking, moment, now):
+    if is_kept and needs_license(service, tenant, booking, moment, issued, now):
         asked[ChangeKind.LICENSE] = {}
     return asked
 
@@ -239,8 +245,8 @@ def _tell(session: Session, tenant: Tenant, moment: Moment, now: datetime) -> da
 def _until_suspended(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
     if tenant.approved["state"] == State.SUSPENDED:
         return now + UNTIL_SHOWN
-    kinds = [change.kind for change in waiting(session, tenant.customer_id)]
-    return now + NOT_THERE_YET if ChangeKind.STATE in kinds else None
+    is_waiting = waits(session, tenant.customer_id, ChangeKind.STATE)
+    return now + NOT_THERE_YET if is_waiting else None
 
 
 def _is_shown(tenant: Tenant, state: State) -> bool:

@@ -15,7 +15,7 @@ from tenantry.core.model import LicenseAction, State
 from tenantry.core.review import ChangeKind, Outcome
 from tenantry.core.subscription import Booking, Moment, license_term, renews_at
 from tenantry.flows import outbox
-from tenantry.flows.reviewing.waiting import waiting
+from tenantry.flows.reviewing.waiting import waits
 from tenantry.flows.service import Service
 
 UNTIL_DECIDED = timedelta(days=1)  # of a license that waits for a review
@@ -23,35 +23,34 @@ UNTIL_DECIDED = timedelta(days=1)  # of a license that waits for a review
 
 def needs_license(
     service: Service,
-    session: Session,
     tenant: Tenant,
     booking: Booking,
     moment: Moment,
+    issued: LicenseRow,
     now: datetime,
 ) -> bool:
-    """Whether what runs, or is to run, needs another license than the one that it has."""
+    """Whether what runs, or is to run, needs another license than the one `issued` last."""
     if not _runs(tenant, moment):
         return False
-    row = last_license(session, tenant)
     if _is_trial(booking, moment):
         term = license_term(booking, service.product, now)
-        return row.expires_at != term.dates.expires_at
-    return (booking.is_paid and row.kind != "paid") or now >= _renewal_of(service, row)
+        return issued.expires_at != term.dates.expires_at
+    return (booking.is_paid and issued.kind != "paid") or now >= _renewal_of(service, issued)
 
 
 def next_renewal(
-    service: Service, session: Session, tenant: Tenant, booking: Booking, moment: Moment
+    service: Service, tenant: Tenant, booking: Booking, moment: Moment, issued: LicenseRow
 ) -> datetime | None:
-    """When the license has to be renewed; None where it has not."""
+    """When the license `issued` last has to be renewed; None where it has not."""
     if _is_trial(booking, moment) or not _runs(tenant, moment):
         return None
-    return _renewal_of(service, last_license(session, tenant))
+    return _renewal_of(service, issued)
 
 
 def until_decided(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
     """When to look again at a license that waits: it may be turned down."""
-    kinds = [change.kind for change in waiting(session, tenant.customer_id)]
-    return now + UNTIL_DECIDED if ChangeKind.LICENSE in kinds else None
+    is_waiting = waits(session, tenant.customer_id, ChangeKind.LICENSE)
+    return now + UNTIL_DECIDED if is_waiting else None
 
 
 def last_license(session: Session, tenant: Tenant) -> LicenseRow:
