@@ -305,15 +305,15 @@ def test_command_listens_and_ends_on_sigterm(world: World, tmp_path: Path, told:
         line = child.stdout.readline()
         port = re.search(r"http://localhost:(\d+)/", line)
         assert port is not None, line
+        lasting = sorted(int(task.name) for task in Path(f"/proc/{child.pid}/task").iterdir())
         answer = requests.get(
             f"http://127.0.0.1:{port[1]}/api/v1/session/userinfo",
             headers={"Authorization": f"Bearer {TOKENS['tenantry']}"},
             timeout=10,
         )
         assert answer.json()["username"] == "tenantry"
-        threads = sorted(int(task.name) for task in Path(f"/proc/{child.pid}/task").iterdir())
-        thread = child.pid if told == "the first thread" else threads[-1]
-        ctypes.CDLL(None).tgkill(child.pid, thread, signal.SIGTERM)
+        thread = child.pid if told == "the first thread" else lasting[-1]
+        assert ctypes.CDLL(None).tgkill(child.pid, thread, signal.SIGTERM) == 0
         assert child.wait(20) == 0
     finally:
         child.kill()

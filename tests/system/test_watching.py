@@ -349,6 +349,14 @@ def test_running_tenant_is_not_synced_at_its_first_bad_look(cluster: Cluster) ->
     assert asked.syncs == []
 
 
+def has_settled(argocd: ArgoCD, name: str) -> bool:
+    """Whether nothing of this Application's line in the list is on its way any more."""
+    lines = [line for line in argocd.list() if line.name == name]
+    return [(line.health, line.sync, line.phase) for line in lines] == [
+        ("Healthy", "Synced", "Succeeded")
+    ]
+
+
 @pytest.mark.parametrize("error", [ArgoError("too large"), ArgoUnreachable("no answer in time")])
 def test_application_that_cannot_be_read_is_unknown_and_not_asked_for_at_each_look(
     cluster: Cluster, error: ArgoError
@@ -368,6 +376,7 @@ def test_application_that_cannot_be_read_is_unknown_and_not_asked_for_at_each_lo
 
     cluster.use_cell(argocd=Choking(real.url, lambda: TOKEN, "tenants"))
     cluster.wait_for(other, Status.READY)
+    wait_until(lambda: has_settled(real, name), "no more news, which are a reason to ask")
     for _ in range(20):
         cluster.world.clock.time += timedelta(seconds=0.25)
         cluster.look()
