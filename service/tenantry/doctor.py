@@ -27,10 +27,11 @@ from tenantry.core.argocd_files import BRANCH
 from tenantry.core.errors import ProductError, ProgramError, SettingsError, TenantryError
 from tenantry.core.gittree import folder_id
 from tenantry.core.pull_secret import check_credentials
+from tenantry.environment import unknown_variables
 from tenantry.flows import keys
 from tenantry.flows.complaints import Look, look
 from tenantry.flows.platforms import records
-from tenantry.settings import CellSettings, Settings, load, unknown_variables
+from tenantry.settings import CellSettings, Settings, load
 
 MINIMUM = {"git": (2, 39), "kubeseal": (0, 38, 4), "kustomize": (5, 8)}
 VERSION_ARGUMENTS = {"git": "--version", "kubeseal": "--version", "kustomize": "version"}
@@ -97,7 +98,7 @@ def _try(finding_id: str, look: Callable[[], str]) -> Finding:
 
 
 def _settings() -> Finding:
-    unknown = unknown_variables()
+    unknown = unknown_variables(Settings.model_fields)
     if not unknown:
         return Finding("settings.known", True, "every TENANTRY_ variable is a setting")
     names = ", ".join(unknown)

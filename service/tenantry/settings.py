@@ -7,8 +7,6 @@ holds a password, may be given either way. `docs/settings.md` is made from this 
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,29 +25,20 @@ from tenantry.cell_settings import CellSettings, Seconds
 from tenantry.core.billing import Scheme
 from tenantry.core.errors import SettingsError
 from tenantry.core.limits import Limits, parse_limit
+from tenantry.environment import not_json
 
-__all__ = ["TOOLS", "CellSettings", "Settings", "load", "read_secret", "unknown_variables"]
+__all__ = ["TOOLS", "CellSettings", "Settings", "load", "read_secret"]
 
 # Where `make tools` puts programs in a checkout; in an installation they are on PATH.
 TOOLS = Path(__file__).parent.parent.parent / ".tools" / "bin"
 
-
 CellName = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$")]
-
 
 # Per e-mail, per address, in total. A person who mistypes stays below the first, an office behind
 # one address below the second; the third keeps a flood from filling repository and cluster.
 _PRODUCTION_LIMITS = ("5/hour", "20/hour", "600/hour")
-
-
 _PRODUCTION_LOGIN_LIMITS = ("10/hour", "50/hour")  # per e-mail, per address
-
-
 _NO_LIMITS = ("none", "none", "none")
-
-
-# settings of a cell
-_JSON = {"INGRESS_ANNOTATIONS", "INGRESS_CIDRS", "FORGE_LABELS", "FORGE_REVIEWERS"}
 
 
 class Settings(BaseSettings):
@@ -296,26 +285,13 @@ def load(**overrides: Any) -> Settings:
         findings = "; ".join(_finding(entry["loc"], entry["msg"]) for entry in error.errors())
         raise SettingsError(findings, remedy="see docs/settings.md") from None
     except NotParsed:
-        findings = "; ".join(f"{name}: is not JSON" for name in _not_json())
+        findings = "; ".join(f"{name}: is not JSON" for name in not_json())
         raise SettingsError(findings, remedy="see docs/settings.md") from None
 
 
-def _not_json() -> list[str]:
-    """Variables that hold JSON by definition, and do not."""
-    return sorted(
-        name
-        for name, value in os.environ.items()
-        if name.upper() == "TENANTRY_CELLS" or _is_cell(name, _JSON)
-        if not _is_json(value)
-    )
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+def _finding(location: tuple[int | str, ...], message: str) -> str:
+    name = "__".join(str(part) for part in location).upper()
+    return f"TENANTRY_{name}: {message}"
 
 
 def read_secret(path: Path) -> str:
@@ -330,25 +306,3 @@ def read_secret(path: Path) -> str:
     if not text:
         raise SettingsError(f"{path}: is empty", remedy=remedy)
     return text
-
-
-def _finding(location: tuple[int | str, ...], message: str) -> str:
-    name = "__".join(str(part) for part in location).upper()
-    return f"TENANTRY_{name}: {message}"
-
-
-def unknown_variables() -> list[str]:
-    """Variables of the environment that look like settings and are none, such as misspelt ones."""
-    known = {f"TENANTRY_{name}".upper() for name in Settings.model_fields}
-    cells = {name.upper() for name in CellSettings.model_fields}
-    return sorted(
-        name
-        for name in os.environ
-        if name.upper().startswith("TENANTRY_")
-        if name.upper() not in known and not _is_cell(name, cells)
-    )
-
-
-def _is_cell(variable: str, names: set[str]) -> bool:
-    prefix, _, rest = variable.upper().partition("__")
-    return prefix == "TENANTRY_CELLS" and rest.partition("__")[2] in names

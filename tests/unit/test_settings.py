@@ -9,7 +9,8 @@ import pytest
 
 from tenantry import settings, wiring
 from tenantry.core.errors import SettingsError
-from tenantry.settings import load, read_secret, unknown_variables
+from tenantry.environment import unknown_variables
+from tenantry.settings import load, read_secret
 from tests.ports import free_port
 
 CANARY = "postgresql+psycopg://tenantry:canary@db/tenantry"
@@ -209,7 +210,7 @@ def test_variables_that_are_no_setting_are_found(environment: pytest.MonkeyPatch
     for name in ("TENANTRY_PORT", "tenantry_host", "TENANTRY_CELLS__EU__DOMAIN", "TENANTRY_CELLS"):
         environment.setenv(name, "x")
     environment.setenv("TENANTRYX", "another program's")
-    assert unknown_variables() == wrong
+    assert unknown_variables(settings.Settings.model_fields) == wrong
 
 
 @pytest.mark.parametrize(
