@@ -477,7 +477,22 @@ def test_an_operator_books_cancels_and_resumes(world: World, customer: str, run:
     assert [each["kind"] for each in resumed["events"]] == [
         "paid", "cancelled", "cancelled", "resumed"
     ]  # fmt: skip
-    text = run("subscription", customer).output
+
+
+@on_sqlite
+def test_what_is_shown_of_a_subscription_is_a_line_for_each_thing(
+    world: World, customer: str, run: Run
+) -> None:
+    for arguments, stage in (
+        (["plan", customer, PRO, "--paid", "--until", "2026-12-31"], "active"),
+        (["cancel", customer], "cancelled"),
+        (["resume", customer], "active"),
+        (["subscription", customer], "active"),
+    ):
+        text = run(*arguments).output
+        assert "\ufffd" not in text
+        assert f"{customer}  {stage}" in text.splitlines()
+        assert "  paid_until: 2026-12-31 23:00 UTC" in text.splitlines()
     assert "paid professional until 2026-12-31 23:00 UTC, by operator: operator:" in text
 
 

@@ -90,4 +90,5 @@ def subscription_command(customer_id: str, as_json: bool) -> None:
 
 def _show(service: Service, customer_id: str, *, as_json: bool) -> None:
     shown = show_subscription(service, customer_id)
-    echo(json.dumps(shown.as_json()) if as_json else shown.as_text())
+    for line in [json.dumps(shown.as_json())] if as_json else shown.as_lines():
+        echo(line)

@@ -45,14 +45,14 @@ class Shown:
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 
-    def as_text(self) -> str:
+    def as_lines(self) -> list[str]:
         """For people."""
         booked = [(name, value) for name, value in asdict(self.booking).items() if value]
         lines = [f"{self.customer_id}  {self.stage}"]
         lines += [f"  {name}: {_text(value)}" for name, value in booked]
         lines += [f"{_text(m.at)}  becomes {m.stage}, instance {m.state}" for m in self.ahead]
         lines += [_line(each) for each in self.events]
-        return "\n".join(lines)
+        return lines
 
 
 def show_subscription(service: Service, customer_id: str) -> Shown:
