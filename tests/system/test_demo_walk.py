@@ -19,7 +19,13 @@ from sqlalchemy import update
 from tenantry import assets, settings, wiring
 from tenantry.adapters.clock import ShiftedClock
 from tenantry.adapters.database.base import Base
-from tenantry.adapters.database.tables import Deployment, Outbox, Subscription, Tenant
+from tenantry.adapters.database.tables import (
+    Customer,
+    Deployment,
+    Outbox,
+    Subscription,
+    Tenant,
+)
 from tenantry.cli import demo_clock
 from tenantry.cli.demo_clock import LONGEST_STEP, Flight, is_quiet
 from tenantry.cli.demo_stack import Stack, settings_of
@@ -140,6 +146,7 @@ def world(town: World) -> World:
     calm = {"generation": 1, "published_generation": 1, "status": Status.READY}
     set_all(town, Tenant, **calm, unsettled_since=None, set_aside=None)
     set_all(town, Deployment, published_at=now, ready_at=now)
+    set_all(town, Customer, email_refused_at=None)
     set_all(town, Outbox, sent_at=now, withheld_at=None, refused_at=None)
     set_all(town, Subscription, look_at=now + timedelta(days=1))
     return town
@@ -201,6 +208,13 @@ def test_time_waits_for_nothing_that_time_does_not_bring(
     world: World, table: type[Base], values: dict[str, Any]
 ) -> None:
     set_all(world, table, **values)
+    assert is_quiet(world.service)
+
+
+def test_time_waits_for_no_mail_of_an_address_that_takes_none(world: World) -> None:
+    set_all(world, Outbox, sent_at=None)
+    assert not is_quiet(world.service)
+    set_all(world, Customer, email_refused_at=world.clock())
     assert is_quiet(world.service)
 
 

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, or_, select
 
 from tenantry.adapters.clock import ShiftedClock
 from tenantry.adapters.database.tables import Outbox, Subscription, Tenant
 from tenantry.cli.demo_stack import Stack
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import SETTLED
+from tenantry.flows import outbox
+from tenantry.flows.rows import IS_DUE
 from tenantry.flows.service import Service
 from tenantry.flows.watching.watched import read_moving
 
@@ -91,13 +93,10 @@ def is_quiet(service: Service) -> bool:
 
 def _waiting(now: datetime) -> tuple[Select[Any], ...]:
     """What is not done yet, as queries that find nothing once it is."""
-    is_behind = and_(Tenant.generation > Tenant.published_generation, Tenant.set_aside.is_(None))
     return (
         select(Subscription.customer_id).where(Subscription.look_at <= now),
-        select(Outbox.id).where(
-            Outbox.sent_at.is_(None), Outbox.withheld_at.is_(None), Outbox.refused_at.is_(None)
-        ),
+        select(Outbox.id).where(*outbox.IS_WAITING),
         select(Tenant.customer_id).where(
-            or_(is_behind, Tenant.status.not_in(SETTLED), Tenant.unsettled_since.is_not(None))
+            or_(IS_DUE, Tenant.status.not_in(SETTLED), Tenant.unsettled_since.is_not(None))
         ),
     )
