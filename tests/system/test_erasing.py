@@ -289,8 +289,15 @@ def run(world: World, *arguments: str, answer: str = "") -> Result:
 
 @on_sqlite
 def test_the_command_asks_first_and_says_what_it_did(world: World) -> None:
-    customer_id = at_rest(world)
-    assert run(world, customer_id, answer="n\n").exit_code == 1
+    customer_id = sign_up(world)
+    running = run(world, customer_id, answer="y\n")
+    assert (isinstance(running.exception, ChangeRefused), running.output) == (True, "")
+    world.publish()
+    suspend(world, customer_id)
+    refused = run(world, customer_id, answer="n\n")
+    assert refused.exit_code == 1
+    assert refused.output.startswith(f"Erase all that is personal of {customer_id} ({COMPANY}, ")
+    assert EMAIL.partition("@")[0] in refused.output
     with world.service.database.read() as session:
         assert session.get_one(Customer, customer_id).erased_at is None
     told = run(world, customer_id, "--yes", "--json")

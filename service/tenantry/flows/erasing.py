@@ -7,6 +7,7 @@ keep it: what others have cloned cannot be taken back.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +42,25 @@ log = structlog.get_logger()
 AT_REST = frozenset({State.SUSPENDED, State.DELETING})
 
 
+@dataclass(frozen=True)
+class Erasable:
+    """Who a customer is that can be erased: personal, for the operator alone who is asked."""
+
+    company_name: str
+    email: str
+
+
+def require_erasable(service: Service, customer_id: str) -> Erasable:
+    """Who would be erased now; raises what `erase` would."""
+    with service.database.read() as session:
+        tenant = session.get(Tenant, customer_id)
+        if tenant is None:
+            raise _unknown(customer_id)
+        customer = session.get_one(Customer, customer_id)
+        _require_rest(session, tenant, customer)
+        return Erasable(customer.company_name, customer.email)
+
+
 def erase(service: Service, customer_id: str, *, actor: str) -> None:
     """Empty what is personal of a customer whose instance is at rest.
 
@@ -64,7 +84,11 @@ def erase(service: Service, customer_id: str, *, actor: str) -> None:
 def _lock(session: Session, customer_id: str) -> tuple[Tenant, Customer]:
     for tenant in locked(session, [customer_id]):
         return tenant, session.get_one(Customer, customer_id, with_for_update=True)
-    raise NotFound(f"there is no customer {customer_id}", remedy="see `tenantry tenants list`")
+    raise _unknown(customer_id)
+
+
+def _unknown(customer_id: str) -> NotFound:
+    return NotFound(f"there is no customer {customer_id}", remedy="see `tenantry tenants list`")
 
 
 def _require_rest(session: Session, tenant: Tenant, customer: Customer) -> None:
