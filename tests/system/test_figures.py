@@ -12,8 +12,9 @@ from sqlalchemy import event, select, update
 from tenantry.adapters.customer_list import Line
 from tenantry.adapters.database.tables import Customer, Deployment
 from tenantry.flows.estimate import AT_LEAST, say
-from tenantry.flows.figures import SYNTHETIC_DOMAIN, Figures, Times, figures, histograms, outcomes
+from tenantry.flows.figures import SYNTHETIC_DOMAIN, Figures, Times, figures, outcomes
 from tenantry.flows.fleet.importing import import_lines
+from tenantry.flows.histograms import BOUNDS, SETTLED, Counts, Group, read_histograms
 from tests.system.world import World, make_world
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -71,10 +72,41 @@ def near(found: Times, expected: Times) -> bool:
 
 def test_histograms_and_outcomes_agree_with_the_figures(fleet: World) -> None:
     with fleet.service.database.read() as session:
-        found = {row.step: row for row in histograms(session, (2, 12, 36))}
         assert [tuple(row) for row in outcomes(session)] == [("first", "success", False, NUMBER)]
-    assert tuple(found["total"])[3:] == (NUMBER, pytest.approx(2520), 0, 1, 3)
-    assert tuple(found["seen"])[3:] == (NUMBER, pytest.approx(420), 1, 6, 18)
+    found = histograms(fleet, START)
+    assert (total(found).times, total(found).seconds) == (NUMBER, pytest.approx(2520))
+    assert upto(total(found), 10, 20, 60, 120, 1800) == (0, 1, 5, 10, NUMBER)
+    seen = found["first", False, "seen"]
+    assert (seen.times, seen.seconds) == (NUMBER, pytest.approx(420))
+    assert upto(seen, 1, 2, 10, 20, 60) == (0, 1, 5, 10, NUMBER)
+
+
+def histograms(world: World, now: datetime) -> dict[Group, Counts]:
+    with world.service.database.read() as session:
+        return read_histograms(world.service.database, session, now)
+
+
+def total(found: Mapping[Group, Counts]) -> Counts:
+    return found["first", False, "total"]
+
+
+def upto(counts: Counts, *bounds: int) -> tuple[int, ...]:
+    return tuple(counts.upto[BOUNDS.index(bound)] for bound in bounds)
+
+
+def test_what_has_settled_is_counted_once_a_day_and_what_is_new_at_once(fleet: World) -> None:
+    """Neither twice nor never, whichever side of the border it is on."""
+    later = START + SETTLED + timedelta(days=2)
+    assert histograms(fleet, START) == histograms(fleet, later)
+    with fleet.service.database.write() as session:
+        session.execute(update(Deployment).values(ready_at=START + timedelta(seconds=1)))
+    customer = fleet.sign_up().customer_id
+    date(fleet, customer, {"ready_at": 1}, outcome="success")
+    with fleet.service.database.write() as session:
+        own = update(Deployment).where(Deployment.customer_id == customer)
+        session.execute(own.values(wanted_at=later, ready_at=later + timedelta(seconds=1)))
+    assert upto(total(histograms(fleet, later)), 1, 60) == (1, 6)
+    assert total(histograms(fleet, later + timedelta(days=1))).upto == (NUMBER + 1,) * len(BOUNDS)
 
 
 def test_what_failed_or_is_under_way_is_counted_and_not_timed(fleet: World) -> None:

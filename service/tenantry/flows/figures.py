@@ -91,24 +91,12 @@ def figures(service: Service, *, since: datetime, synthetic: bool = False) -> di
 
 
 def measured(session: Session, *chosen: Any) -> Subquery:
-    """A row for each step that a deployment made: kind, synthetic, step, seconds."""
+    """A row for each step that a deployment made: kind, synthetic, step, seconds. `chosen` are
+    conditions of `deployments` and `customers`.
+    """
     parts = [_step(session, *step).where(*chosen) for step in STEPS]
     together: CompoundSelect[Any] = union_all(*parts)
     return together.subquery()
-
-
-def histograms(session: Session, bounds: Sequence[float]) -> Sequence[Row[Any]]:
-    """For each kind, synthetic or not, and step: number and sum of the seconds, then how
-    many were at most as long as each of the bounds.
-    """
-    steps = measured(session)
-    upto = [
-        func.sum(case((steps.c.seconds <= bound, 1), else_=0)).label(f"upto_{number}")
-        for number, bound in enumerate(bounds)
-    ]
-    group = (steps.c.kind, steps.c.synthetic, steps.c.step)
-    sums = (func.count().label("times"), func.sum(steps.c.seconds).label("seconds"))
-    return session.execute(select(*group, *sums, *upto).group_by(*group)).all()
 
 
 def outcomes(session: Session) -> Sequence[Row[Any]]:

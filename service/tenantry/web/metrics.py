@@ -4,7 +4,7 @@ tell the same, and a restart forgets nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -17,12 +17,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from sqlalchemy import Row
 
-from tenantry.flows.figures import histograms, outcomes
+from tenantry.flows.figures import outcomes
 from tenantry.flows.gauges import Gauges, read_gauges
+from tenantry.flows.histograms import BOUNDS, Counts, Group, read_histograms
 from tenantry.flows.service import Service
-
-BOUNDS = (1, 2, 5, 10, 20, 30, 60, 120, 180, 300, 600, 1800)  # seconds
-_LABELS = ("kind", "synthetic", "step")
 
 
 def write_metrics(service: Service) -> bytes:
@@ -41,10 +39,11 @@ class _OfDatabase(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        with self.service.database.read() as session:
-            steps, ends = histograms(session, BOUNDS), outcomes(session)
+        now, database = self.service.now(), self.service.database
+        with database.read() as session:
+            steps, ends = read_histograms(database, session, now), outcomes(session)
             cells = [each.name for each in self.service.cells.values() if each.argocd]
-            gauges = read_gauges(session, self.service.now(), cells)
+            gauges = read_gauges(session, now, cells)
         yield _durations(steps)
         yield _outcomes(ends)
         yield from _standing(gauges)
@@ -52,36 +51,36 @@ class _OfDatabase(Collector):
         yield from _watches(gauges)
 
 
-def _durations(steps: Any) -> Metric:
+def _durations(steps: Mapping[Group, Counts]) -> Metric:
     family = HistogramMetricFamily(
         "tenantry_deployment_step_seconds",
         "Seconds from one step of a deployment to the next; `total`: from wanted to answering.",
-        labels=_LABELS,
+        labels=("kind", "synthetic", "step"),
     )
-    for row in steps:
-        family.add_metric(_labels(row, row.step), _buckets(row), row.seconds)
+    for (kind, synthetic, step), counts in steps.items():
+        labels = [kind, _truth(synthetic), step]
+        family.add_metric(labels, _buckets(counts), counts.seconds)
     return family
 
 
-def _buckets(row: Row[Any]) -> list[tuple[str, float]]:
-    counts = tuple(row)[-len(BOUNDS) :]
-    upto = [(str(float(bound)), count) for bound, count in zip(BOUNDS, counts, strict=True)]
-    return [*upto, ("+Inf", row.times)]
+def _buckets(counts: Counts) -> list[tuple[str, float]]:
+    upto = [(str(float(bound)), number) for bound, number in zip(BOUNDS, counts.upto, strict=True)]
+    return [*upto, ("+Inf", counts.times)]
 
 
-def _outcomes(ends: Any) -> Metric:
+def _outcomes(ends: Sequence[Row[Any]]) -> Metric:
     family = GaugeMetricFamily(
         "tenantry_deployments",
         "Deployments by outcome.",
         labels=("kind", "synthetic", "outcome"),
     )
     for row in ends:
-        family.add_metric(_labels(row, row.outcome), row.times)
+        family.add_metric([row.kind, _truth(row.synthetic), row.outcome], row.times)
     return family
 
 
-def _labels(row: Row[Any], last: str) -> list[str]:
-    return [row.kind, "true" if row.synthetic else "false", last]
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _standing(gauges: Gauges) -> Iterator[Metric]:

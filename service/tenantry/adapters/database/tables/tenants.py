@@ -14,6 +14,7 @@ from tenantry.core.model import Status
 from tenantry.core.volumes import shrunk
 
 _IS_DUE = text("generation > published_generation AND set_aside IS NULL")
+_IS_MOVING = text("ready_at IS NULL AND outcome IS NULL")
 
 
 class Tenant(Base):
@@ -143,6 +144,13 @@ class Deployment(Base):
     __table_args__ = (
         UniqueConstraint("customer_id", "generation"),
         CheckConstraint("outcome IN ('success', 'failed')", name="outcome"),
+        Index("ix_deployments_wanted_at", "wanted_at"),
+        Index(
+            "ix_deployments_moving",
+            "customer_id",
+            sqlite_where=_IS_MOVING,
+            postgresql_where=_IS_MOVING,
+        ),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)

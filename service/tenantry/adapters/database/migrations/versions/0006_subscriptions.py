@@ -16,6 +16,7 @@ STAGES = "status IN ('trialing', 'active', 'past_due', 'read_only', 'suspended',
 ACTIONS = "action IN ('generated', 'renewed', 'upgraded', 'downgraded', 'reissued', 'revoked')"
 EVENTS = "kind IN ('paid', 'payment_failed', 'plan', 'cancelled', 'resumed', 'linked', 'other')"
 IS_UNSENT = sa.text("sent_at IS NULL AND withheld_at IS NULL AND refused_at IS NULL")
+IS_MOVING = sa.text("ready_at IS NULL AND outcome IS NULL")
 
 
 def upgrade() -> None:
@@ -35,6 +36,14 @@ def upgrade() -> None:
         ["retry_at"],
         sqlite_where=IS_UNSENT,
         postgresql_where=IS_UNSENT,
+    )
+    op.create_index("ix_deployments_wanted_at", "deployments", ["wanted_at"])
+    op.create_index(
+        "ix_deployments_moving",
+        "deployments",
+        ["customer_id"],
+        sqlite_where=IS_MOVING,
+        postgresql_where=IS_MOVING,
     )
 
 
