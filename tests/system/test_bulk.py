@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from tenantry.adapters.database.tables import Audit, Tenant
+from tenantry.adapters.database.tables import Audit, Subscription, Tenant
 from tenantry.core.errors import HistoryRewritten
+from tenantry.core.subscription import Stage
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet import tenants as fleet
 from tenantry.flows.fleet.bulk import Selection
@@ -230,6 +232,15 @@ def test_tenants_are_listed_by_what_is_so(world: World) -> None:
     assert behind == aside
     assert "set aside: poison" in aside.as_text()
     assert not list(fleet.list_tenants(world.service, world.cell, status="ready"))
+    late = {"status": Stage.PAST_DUE, "paid_until": world.clock()}
+    with world.service.database.write() as session:
+        session.execute(update(Subscription).where(Subscription.customer_id == ids[0]).values(late))
+    (past_due,) = fleet.list_tenants(world.service, world.cell, stage="past_due")
+    assert past_due.as_text().startswith(f"{ids[0]}  main  provisioning  starter past_due  ")
+    facts = json.loads(json.dumps(past_due.as_json()))
+    assert (facts["plan"], facts["stage"]) == ("starter", "past_due")
+    assert facts["instance_url"] == world.tenant(ids[0]).instance_url
+    assert facts["trial_ends_at"] > facts["paid_until"]
     generations = marked(fleet.mark_to_retry(world.service, world.cell, ALL))
     assert generations == {waiting: 1}
     steps(world, generations)

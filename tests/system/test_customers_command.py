@@ -27,6 +27,13 @@ def test_customers_who_wait_are_listed_approved_and_declined(
     world.sign_up()
     world.service = replace(world.service, approve_signups=True)
     wanted, unwanted = world.sign_up(), world.sign_up()
+    of_programs = world.sign_up().customer_id
+    code, out, _ = run("decline", of_programs, "--json")
+    told = {"customer_id": of_programs, "declined": True}
+    assert (code, json.loads(out.splitlines()[-1])) == (0, told)
+    code, out, _ = run("approve", of_programs, "--json")
+    told = {"customer_id": of_programs, "approved": True, "set_up": True}
+    assert (code, json.loads(out.splitlines()[-1])) == (0, told)
     code, out, _ = run("list", "--waiting")
     lines = out.splitlines()
     assert (code, [line.split()[0] for line in lines]) == (
@@ -41,6 +48,6 @@ def test_customers_who_wait_are_listed_approved_and_declined(
     assert (code, out.splitlines()[-1]) == (0, f"{unwanted.customer_id}: declined")
     code, out, _ = run("list", "--json")
     listed = {each["customer_id"]: each for each in map(json.loads, out.splitlines())}
-    assert (code, len(listed)) == (0, 3)
+    assert (code, len(listed)) == (0, 4)
     assert listed[wanted.customer_id]["approved_at"]
     assert listed[unwanted.customer_id]["waits_for"] is None

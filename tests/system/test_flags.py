@@ -161,4 +161,6 @@ def test_moved_switches_are_told_wherever_operators_look(world: World) -> None:
     assert first.startswith("publish_paused is on since ")
     assert first.endswith("Z by operator: the move")
     assert 'tenantry_flag{name="publish_paused"} 1.0' in client.get("/metrics").text
+    back = json.loads(operator("flags", "set", "publish_paused", "off", "--json").output)
+    assert (back["name"], back["is_on"], back["moved"]) == ("publish_paused", False, False)
     assert operator("flags", "set", "nonsense", "on").exit_code == 2

@@ -470,5 +470,9 @@ def test_operator_looks_corrects_and_sends_again(
     assert "2 mails go out now" in run("correct", refused.customer_id, TAKEN)
     assert send(world) == 3
     assert run("resend", refused.customer_id, "ready") == "1 mail goes out now\n"
+    told = run("resend", refused.customer_id, "ready", "--json")
+    assert json.loads(told) == {"customer_id": refused.customer_id, "mails": 1}
+    told = run("correct", refused.customer_id, TAKEN, "--json")
+    assert json.loads(told) == {"customer_id": refused.customer_id, "mails": 1}
     assert run("list") != ""
     assert send(world) == 1

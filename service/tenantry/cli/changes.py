@@ -11,7 +11,7 @@ from dataclasses import asdict
 import click
 
 from tenantry.cli.bulk import cell_of, choose_cells, opened
-from tenantry.cli.options import cell_option, json_option
+from tenantry.cli.options import cell_option, json_lines_option, json_option
 from tenantry.cli.terminal import echo
 from tenantry.core.model import State
 from tenantry.core.review import ChangeKind, Mode
@@ -35,7 +35,7 @@ def changes() -> None:
 @cell_option
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @click.option("--customer", "customer_id", metavar="CUSTOMER_ID", help="Only this tenant's.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@json_lines_option
 def list_command(
     cell_name: str | None, everything: bool, customer_id: str | None, as_json: bool
 ) -> None:

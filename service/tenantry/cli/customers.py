@@ -9,6 +9,7 @@ import click
 
 from tenantry.cli.bulk import opened
 from tenantry.cli.erase import erase_command
+from tenantry.cli.options import json_lines_option, json_option
 from tenantry.cli.terminal import echo
 from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.flows.accounts import releasing
@@ -29,7 +30,7 @@ customers.add_command(erase_command)
 @click.option(
     "--waiting", is_flag=True, help="Only those who wait for a confirmation or an approval."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@json_lines_option
 def list_command(waiting: bool, as_json: bool) -> None:
     """List customers, one a line, the oldest first: id, when and as whom they signed up, and the
     reason code of what they wait for.
@@ -41,26 +42,29 @@ def list_command(waiting: bool, as_json: bool) -> None:
 
 @customers.command()
 @click.argument("customer_ids", nargs=-1, required=True, metavar="CUSTOMER_ID...")
-def approve(customer_ids: tuple[str, ...]) -> None:
+@json_lines_option
+def approve(customer_ids: tuple[str, ...], as_json: bool) -> None:
     """Approve customers who wait, or were declined: their instances are set up, once their
     addresses are confirmed where that is asked, too.
     """
     with opened() as service:
-        approved = [_approve(service, each) for each in customer_ids]
+        approved = [_approve(service, each, as_json=as_json) for each in customer_ids]
     if not all(approved):
         sys.exit(1)
 
 
 @customers.command()
 @click.argument("customer_id", metavar="CUSTOMER_ID")
-def decline(customer_id: str) -> None:
+@json_option
+def decline(customer_id: str, as_json: bool) -> None:
     """Decline a customer who waits, who is told by mail. Nothing of theirs was published."""
     with opened() as service:
         releasing.decline(service, customer_id, actor=ACTOR)
-    echo(f"{customer_id}: declined")
+    told = json.dumps({"customer_id": customer_id, "declined": True})
+    echo(told if as_json else f"{customer_id}: declined")
 
 
-def _approve(service: Service, customer_id: str) -> bool:
+def _approve(service: Service, customer_id: str, *, as_json: bool) -> bool:
     """Whether that could be done; one who does not wait keeps no others waiting."""
     try:
         is_released = releasing.approve(service, customer_id, actor=ACTOR)
@@ -68,5 +72,6 @@ def _approve(service: Service, customer_id: str) -> bool:
         echo(str(error), err=True)
         return False
     rest = "is set up now" if is_released else "waits for the customer's confirmation"
-    echo(f"{customer_id}: approved, {rest}")
+    told = json.dumps({"customer_id": customer_id, "approved": True, "set_up": is_released})
+    echo(told if as_json else f"{customer_id}: approved, {rest}")
     return True

@@ -47,8 +47,10 @@ def _facts(switch: Switch) -> dict[str, object]:
 @click.argument("name", type=click.Choice([name.value for name in FlagName]))
 @click.argument("value", type=click.Choice(["on", "off"]))
 @click.option("--why", default="", metavar="TEXT", help="For other operators; no personal data.")
-def set_command(name: str, value: str, why: str) -> None:
+@json_option
+def set_command(name: str, value: str, why: str, as_json: bool) -> None:
     """Move a switch. All processes follow within a second."""
     with opened() as service:
         set_flag(service, FlagName(name), is_on=value == "on", why=why, actor=ACTOR)
-    echo(f"{name} is {value}")
+        (stands,) = (each for each in read_flags(service) if each.name == name)
+    echo(json.dumps(_facts(stands)) if as_json else f"{name} is {value}")

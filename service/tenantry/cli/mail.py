@@ -12,7 +12,7 @@ from tenantry import settings, wiring
 from tenantry.adapters.mail import Letter
 from tenantry.adapters.product_folder import read_product_folder
 from tenantry.cli.bulk import opened
-from tenantry.cli.options import product_option
+from tenantry.cli.options import json_lines_option, json_option, product_option
 from tenantry.cli.terminal import echo
 from tenantry.core.mail import MailKind
 from tenantry.core.signup import normalize_email
@@ -29,7 +29,7 @@ def mail_command() -> None:
 
 @mail_command.command("list")
 @click.option("--refused", is_flag=True, help="Only what a mail server refused for good.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@json_lines_option
 def list_command(refused: bool, as_json: bool) -> None:
     """List mail that was not sent, one a line, oldest first."""
     with opened() as service:
@@ -40,7 +40,8 @@ def list_command(refused: bool, as_json: bool) -> None:
 @mail_command.command()
 @click.argument("customer_id")
 @click.argument("address")
-def correct(customer_id: str, address: str) -> None:
+@json_option
+def correct(customer_id: str, address: str, as_json: bool) -> None:
     """Give a customer another ADDRESS; what waits for the old one goes out to it.
 
     Links that the old address got, to confirm it or to set a password, are worth nothing then.
@@ -49,18 +50,24 @@ def correct(customer_id: str, address: str) -> None:
         number = correcting.correct_address(
             service, customer_id, address, actor=ACTOR, now=service.now()
         )
-    echo(f"{customer_id} has another address; {_mails(number)}")
+    told = f"{customer_id} has another address; {_mails(number)}"
+    echo(_facts(customer_id, number) if as_json else told)
 
 
 @mail_command.command()
 @click.argument("customer_id")
 @click.argument("kind", required=False, type=click.Choice([kind.value for kind in MailKind]))
-def resend(customer_id: str, kind: str | None) -> None:
+@json_option
+def resend(customer_id: str, kind: str | None, as_json: bool) -> None:
     """Send again what was refused or has failed; with KIND also what was sent."""
     named = MailKind(kind) if kind else None
     with opened() as service:
         number = correcting.resend(service, customer_id, named, actor=ACTOR, now=service.now())
-    echo(_mails(number))
+    echo(_facts(customer_id, number) if as_json else _mails(number))
+
+
+def _facts(customer_id: str, number: int) -> str:
+    return json.dumps({"customer_id": customer_id, "mails": number})
 
 
 def _mails(number: int) -> str:

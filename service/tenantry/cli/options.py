@@ -8,6 +8,9 @@ from pathlib import Path
 import click
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+json_lines_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object a line."
+)
 cell_option = click.option("--cell", "cell_name", metavar="C", help="Only this cell.")
 one_cell_option = click.option(
     "--cell", "cell_name", metavar="C", help="As in this cell. [default: the first]"

@@ -13,10 +13,11 @@ import click
 from tenantry.adapters.customer_list import count_lines, read_customers
 from tenantry.cli import changes, subscriptions
 from tenantry.cli.bulk import Run, choose_cells, ids_argument, opened, wait_option
-from tenantry.cli.options import cell_option, json_option
+from tenantry.cli.options import cell_option, json_lines_option, json_option
 from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
 from tenantry.core.model import Status
+from tenantry.core.subscription import Stage
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet import tenants as fleet
 from tenantry.flows.fleet.bulk import Marked, Selection
@@ -35,6 +36,11 @@ after_option = click.option(
 )
 status_option = click.option(
     "--status", type=click.Choice([status.value for status in Status]), help="Only these."
+)
+stage_option = click.option(
+    "--stage",
+    type=click.Choice([stage.value for stage in Stage]),
+    help="Only those whose subscription stands there.",
 )
 
 
@@ -56,19 +62,15 @@ for command in (
 @tenants.command("list")
 @cell_option
 @status_option
+@stage_option
 @click.option("--set-aside", is_flag=True, help="Only those that the publisher set aside.")
 @click.option("--behind", is_flag=True, help="Only those that main does not show yet.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
-def list_command(
-    cell_name: str | None, status: str | None, set_aside: bool, behind: bool, as_json: bool
-) -> None:
+@json_lines_option
+def list_command(cell_name: str | None, as_json: bool, **wanted: Any) -> None:
     """List tenants, one a line, by customer id."""
     with opened() as service:
         for cell in choose_cells(service, cell_name):
-            found = fleet.list_tenants(
-                service, cell, status=status, set_aside=set_aside, behind=behind
-            )
-            for each in found:
+            for each in fleet.list_tenants(service, cell, **wanted):
                 echo(json.dumps(each.as_json()) if as_json else each.as_text())
 
 
