@@ -149,8 +149,7 @@ def _watch(watcher: Watcher) -> Callable[[], float]:
 def _mail(service: Service, settings: Settings) -> Callable[[], float]:
     def one_pass() -> float:
         flags.require_writing(service)
-        send_due(service)
-        return settings.mail_poll
+        return 0.0 if send_due(service) else settings.mail_poll  # there may be more
 
     return one_pass
 

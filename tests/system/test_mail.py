@@ -14,7 +14,14 @@ import pytest
 from sqlalchemy import delete, select, update
 from structlog.testing import capture_logs
 
-from tenantry.adapters.database.tables import Deployment, LicenseRow, Outbox, Secret, Tenant
+from tenantry.adapters.database.tables import (
+    Customer,
+    Deployment,
+    LicenseRow,
+    Outbox,
+    Secret,
+    Tenant,
+)
 from tenantry.adapters.mail import Letter, MailFolder
 from tenantry.adapters.vault import Vault
 from tenantry.core.mail import NAMES
@@ -311,6 +318,36 @@ def test_mail_that_cannot_be_written_does_not_keep_the_others_back(world: World)
     (letter,) = letters(world)
     assert letter["To"] == healthy.email
     assert "vault" in (rows(world)[0].last_error or "")
+
+
+def test_error_of_an_unknown_kind_does_not_keep_the_others_back(world: World) -> None:
+    """Its time zone is one that this machine does not know."""
+    unlucky, healthy = world.sign_up(), world.sign_up()
+    with world.service.database.write() as session:
+        session.get_one(Customer, unlucky.customer_id).time_zone = "Mars/Olympus"
+    with capture_logs() as entries:
+        assert send(world) == 1
+    assert letters(world)[0]["To"] == healthy.email
+    row, _ = rows(world)
+    assert (row.customer_id, row.last_error) == (unlucky.customer_id, "ValueError")
+    assert (row.attempts, row.claimed_until) == (1, None)
+    (crashed,) = [each for each in entries if each["event"] == "mail.crashed"]
+    assert (crashed["outbox_id"], crashed["error"]) == (row.id, row.last_error)
+    assert "letters.py" in str(crashed["frames"])
+
+
+def test_what_somebody_waits_for_goes_before_all_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "AT_ONCE", 1)
+    early = world.sign_up()
+    assert send(world) == 1
+    put(world, early, "license_renewed")
+    world.sign_up()
+    assert send(world) == 1
+    assert [row.kind for row in rows(world) if row.sent_at] == ["welcome", "welcome"]
+    assert send(world) == 1
+    assert send(world) == 0
 
 
 @pytest.mark.parametrize(

@@ -291,6 +291,15 @@ def test_stop_lets_the_running_pass_finish(calls: Calls, monkeypatch: pytest.Mon
     assert names_of(running) == set()
 
 
+def test_mailer_goes_on_at_once_while_there_is_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = [20, 3, 0]
+    monkeypatch.setattr(worker, "send_due", lambda _: left.pop(0))
+    monkeypatch.setattr(flags, "require_writing", lambda _: None)
+    service: Any = Service()
+    one_pass = worker._mail(service, Settings(mail_poll=7))
+    assert [one_pass() for _ in range(3)] == [0, 0, 7]
+
+
 def test_publisher_waits_out_the_least_time_between_pushes(
     calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:

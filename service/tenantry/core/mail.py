@@ -68,3 +68,6 @@ OF_SUBSCRIPTION = frozenset(
 
 # Their links are good once, and made when somebody asks for them.
 OF_ACCOUNT = frozenset({MailKind.CONFIRM, MailKind.RESET})
+
+# Somebody sits there and waits, or a link runs out, so these go before all others.
+WAITED_FOR = OF_ACCOUNT | {MailKind.WELCOME, MailKind.READY}

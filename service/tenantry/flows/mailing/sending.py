@@ -17,8 +17,15 @@ from sqlalchemy import ColumnElement, select
 from tenantry.adapters.database.tables import Customer, Outbox
 from tenantry.adapters.mail import Letter
 from tenantry.core.backoff import Backoff
-from tenantry.core.errors import MailRefused, MailUnreachable, RecipientRefused, TenantryError
-from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, MailKind
+from tenantry.core.errors import (
+    DatabaseUnavailable,
+    MailRefused,
+    MailUnreachable,
+    RecipientRefused,
+    TenantryError,
+    frames,
+)
+from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, WAITED_FOR, MailKind
 from tenantry.core.model import TokenPurpose
 from tenantry.flows import outbox
 from tenantry.flows.accounts import tokens
@@ -27,7 +34,7 @@ from tenantry.flows.publishing.retry import may_try
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()
-AT_ONCE = 100
+AT_ONCE = 20  # so that what somebody waits for never stands behind many others
 AT_MOST_REFUSED = 3  # addresses, before a server that takes nothing is doubted instead
 CLAIMED_FOR = timedelta(minutes=5)
 OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
@@ -42,12 +49,14 @@ class _Refusal:
 
 
 def send_due(service: Service) -> int:
-    """Hand over what is due; how many letters. A letter that fails is tried again later, alone.
-    MailUnreachable: the mail server fails as such, so the others wait where they are.
+    """Hand over some of what is due, what somebody waits for first; how many letters. A letter that
+    fails is tried again later, alone. MailUnreachable: the mail server fails as such, so the others
+    wait where they are.
     """
     with service.database.read() as session:
         due = select(Outbox.id).where(*_is_due(service.now()))
-        ids = session.scalars(due.order_by(Outbox.id).limit(AT_ONCE)).all()
+        in_order = due.order_by(Outbox.kind.not_in(WAITED_FOR), Outbox.id)
+        ids = session.scalars(in_order.limit(AT_ONCE)).all()
     this = _Pass(service)
     try:
         for each in ids:
@@ -77,10 +86,18 @@ class _Pass:
         try:
             letter = _write(self.service, outbox_id)
             refused = _hand_over(self.service, letter)
+        except DatabaseUnavailable:
+            raise
         except TenantryError as error:
             _postpone(self.service, outbox_id, str(error))
             if isinstance(error, MailUnreachable):
                 raise
+            return
+        except Exception as error:  # noqa: BLE001 - the others go on
+            name = type(error).__name__  # its words may quote the customer's
+            log.error("mail.crashed", outbox_id=outbox_id, error=name, frames=frames(error))
+            _postpone(self.service, outbox_id, name)
+            self.service.mailbox.close()  # it may have been in the middle of the letter
             return
         if refused:
             self.refusals.append(_Refusal(outbox_id, letter.to, refused))
