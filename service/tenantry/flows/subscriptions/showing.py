@@ -50,7 +50,7 @@ class Shown:
         booked = [(name, value) for name, value in asdict(self.booking).items() if value]
         lines = [f"{self.customer_id}  {self.stage}"]
         lines += [f"  {name}: {_text(value)}" for name, value in booked]
-        lines += [f"{_text(m.at)}  becomes {m.stage}, instance {m.state}" for m in self.ahead]
+        lines += [_ahead(each) for each in self.ahead]
         lines += [_line(each) for each in self.events]
         return lines
 
@@ -79,6 +79,11 @@ def show_subscription(service: Service, customer_id: str) -> Shown:
 def _heard(row: BillingEvent) -> Heard:
     names = [name for name in Heard.__dataclass_fields__ if name != "id"]
     return Heard(id=row.external_id, **{name: getattr(row, name) for name in names})
+
+
+def _ahead(moment: Moment) -> str:
+    mail = f", mail {moment.mail}" if moment.mail else ""
+    return f"{_text(moment.at)}  becomes {moment.stage}, instance {moment.state}{mail}"
 
 
 def _line(event: Heard) -> str:
