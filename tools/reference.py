@@ -5,6 +5,7 @@ Usage: python -m tools.reference
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -172,11 +173,11 @@ def _fixed_sentences() -> Iterable[tuple[str, str]]:
 
 
 def _settings(model: type[BaseModel], prefix: str) -> str:
-    properties = model.model_json_schema()["properties"]
+    schema = model.model_json_schema()
     rows = (
         (
             as_code(prefix + name.upper()),
-            _form(properties[name]),
+            _form(schema["properties"][name], schema.get("$defs", {})),
             _MADE.get(name) or _default(field.default),
             (field.description or "").replace("<", "\\<"),
         )
@@ -185,12 +186,16 @@ def _settings(model: type[BaseModel], prefix: str) -> str:
     return table(("variable", "value", "default", "meaning"), rows)
 
 
-def _form(schema: dict[str, Any]) -> str:
+def _form(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     """What a value looks like, from the setting's JSON schema."""
     choices = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
     found = choices[0]
+    if "$ref" in found:
+        found = definitions[found["$ref"].rpartition("/")[2]]
     if "enum" in found:
         return " or ".join(as_code(value) for value in found["enum"])
+    if found.get("type") == "boolean":
+        return "`true` or `false`"
     if found.get("type") in ("integer", "number"):
         return _range(found) if "maximum" in found else "number"
     return {"path": "path", "uri": "URL", "password": "secret"}.get(
@@ -205,6 +210,10 @@ def _range(schema: dict[str, Any]) -> str:
 
 
 def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return as_code(str(value).lower())
+    if value and isinstance(value, dict | tuple):
+        return as_code(json.dumps(value))
     return as_code(str(value)) if value not in (None, "", {}, ()) else "–"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from tenantry import wiring
+from tenantry import reach, wiring
 from tenantry.adapters import process
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database import schema
@@ -77,8 +77,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
     place = "mail.server" if settings.smtp_host else "mail.folder"
     yield _try(place, partial(_mail, settings))
     yield _try("limits.address", partial(_address_limit, settings))
-    yield from _rows(settings)
+    yield _try("public.url", partial(reach.customers, settings))
     vendor = _vendor(settings)
+    if vendor:
+        yield _try("mail.support", partial(reach.support, settings, vendor.product))
+        yield _try("billing.webhook", partial(reach.billing, settings, vendor.product))
+    yield from _rows(settings)
     for name, cell in settings.cells.items():
         yield _try(f"cell.{name}.repository", partial(_repository, cell, name, settings))
         yield _try(f"cell.{name}.platform", partial(_platform, name, vendor, settings))

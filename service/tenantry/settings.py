@@ -7,8 +7,10 @@ holds a password, may be given either way. `docs/settings.md` is made from this 
 
 from __future__ import annotations
 
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -21,6 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as NotParsed
 
 from tenantry import assets
+from tenantry.adapters.mail import is_address
 from tenantry.cell_settings import CellSettings, Seconds
 from tenantry.core.billing import Scheme
 from tenantry.core.errors import SettingsError
@@ -184,7 +187,9 @@ class Settings(BaseSettings):
         86_400.0, gt=0, description="seconds that it is kept as it is, to be looked at"
     )
     support_mail: str | None = Field(
-        None, description="who is told of failed deployments; default: the product's support"
+        None,
+        description="who is told of failed deployments; default: the product's support, where that "
+        "is a mail address",
     )
     metrics_token_file: Path | None = Field(
         None,
@@ -242,7 +247,24 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _joins_with_paths(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("is no address of a page, such as https://signup.example.com")
         return url.rstrip("/")
+
+    @field_validator("mail_from")
+    @classmethod
+    def _is_a_sender(cls, sender: str) -> str:
+        if not is_address(parseaddr(sender)[1]):
+            raise ValueError("is no sender, such as Acme <no-reply@example.com>")
+        return sender
+
+    @field_validator("support_mail")
+    @classmethod
+    def _takes_mail(cls, address: str | None) -> str | None:
+        if address is not None and not is_address(address):
+            raise ValueError("is no mail address, such as oncall@example.com")
+        return address
 
     @field_validator(
         "signup_limit_email",

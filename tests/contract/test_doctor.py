@@ -42,8 +42,8 @@ IDS = [
     "settings.valid", "settings.known",
     "program.git", "program.kubeseal", "program.kustomize",
     "keys.license", "keys.vault", "product.files", "database.reachable", "mail.folder",
-    "limits.address", "cell.main.repository", "cell.main.platform", "cell.main.sealing",
-    "cell.main.argocd",
+    "limits.address", "public.url", "mail.support", "billing.webhook", "cell.main.repository",
+    "cell.main.platform", "cell.main.sealing", "cell.main.argocd",
 ]  # fmt: skip
 ROWS = [
     "flags", "mail.addresses", "billing.customers", "subscriptions.followed", "licenses.renewed",
@@ -346,6 +346,44 @@ def test_database_that_does_not_answer_is_found_and_its_password_not_shown(url: 
 )
 def test_what_limits_go_by_is_said(changes: dict[str, Any], says: str) -> None:
     assert says in findings(**changes)["limits.address"].message
+
+
+# Who is reached
+
+
+def test_who_is_reached_is_said(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("whsec")
+    given = {"billing_secret_file": tmp_path / "secret", "public_url": "https://a.example/"}
+    found = findings(**given, support_mail="oncall@a.example")
+    ids = ("public.url", "mail.support", "billing.webhook")
+    assert [found[each].message for each in ids] == [
+        "customers are led to https://a.example",
+        "oncall@a.example is told of failed deployments",
+        "https://a.example/hooks/billing takes messages signed by stripe",
+    ]
+
+
+def test_production_that_customers_could_not_pay_is_found() -> None:
+    found = bad(environment="production")
+    assert "nothing tells what was paid" in found["billing.webhook"].message
+    assert found["billing.webhook"].remedy == "set TENANTRY_BILLING_SECRET_FILE"
+    assert "for all to read" in found["public.url"].message
+    assert not {"billing.webhook", "public.url"} & bad().keys()
+
+
+def test_billing_secret_that_cannot_be_read_is_found() -> None:
+    found = only_bad(billing_secret_file="/nope")
+    assert (found.id, found.message) == ("billing.webhook", "/nope: No such file or directory")
+
+
+def test_support_that_is_a_page_is_told_nothing(tmp_path: Path) -> None:
+    shutil.copytree(assets.path("tenant_templates"), tmp_path / "product")
+    file = tmp_path / "product" / "product.yaml"
+    is_page = re.sub("(?m)^support: .*$", "support: https://help.example/@acme", file.read_text())
+    file.write_text(is_page)
+    found = only_bad(product_dir=tmp_path / "product")
+    assert (found.id, found.remedy) == ("mail.support", "set TENANTRY_SUPPORT_MAIL")
+    assert findings(product_dir=tmp_path / "product", support_mail="a@b.example")["mail.support"].ok
 
 
 # Neighbors

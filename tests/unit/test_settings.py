@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from tenantry.core.errors import SettingsError
 from tenantry.environment import unknown_variables
 from tenantry.settings import load, read_secret
 from tests.ports import free_port
+from tools.reference import settings_page
 
 CANARY = "postgresql+psycopg://tenantry:canary@db/tenantry"
 
@@ -99,11 +102,21 @@ def test_wrong_database_url_is_named_and_not_quoted(tmp_path: Path, url: str) ->
         ("TENANTRY_PUBLISH_PAUSE", "0"),
         ("TENANTRY_PUBLISH_BATCH", "0"),
         ("TENANTRY_LOG_FORMAT", "xml"),
+        ("TENANTRY_PUBLIC_URL", "signup.example.com"),
+        ("TENANTRY_PUBLIC_URL", "ftp://signup.example.com"),
+        ("TENANTRY_PUBLIC_URL", "https://"),
+        ("TENANTRY_MAIL_FROM", "bad"),
+        ("TENANTRY_MAIL_FROM", "Acme <bad>"),
+        ("TENANTRY_SUPPORT_MAIL", "foo"),
+        ("TENANTRY_SUPPORT_MAIL", "On call <oncall@example.com>"),
+        ("TENANTRY_SUPPORT_MAIL", "https://help@example.com"),
         ("TENANTRY_CELLS", "{}"),
         ("TENANTRY_CELLS", "{broken"),
         ("TENANTRY_CELLS__MAIN__ARGOCD_URL", "argocd"),
         ("TENANTRY_CELLS__MAIN__INGRESS_ANNOTATIONS", "{broken"),
         ("TENANTRY_CELLS__MAIN__INGRESS_ANNOTATIONS", '{"a": 1}'),
+        ("TENANTRY_CELLS__MAIN__FORGE_LABELS", "tenantry"),
+        ("TENANTRY_CELLS__MAIN__FORGE_REVIEWERS", "ada"),
         ("TENANTRY_CELLS__MAIN__INGRESS_NAMESPACE", "Ingress"),
         ("TENANTRY_CELLS__MAIN__INGRESS_CIDRS", "10.0.0.0/8"),
         ("TENANTRY_CELLS__MAIN__INGRESS_CIDRS", '["10.0.0.1/8"]'),
@@ -198,6 +211,36 @@ def test_instances_have_private_addresses_where_they_may(
         probed = site.cell.probe(f"http://{closed}/")
         assert ("INSTANCE_PRIVATE" not in probed.reason) is is_allowed
         assert site.cell.ask(f"http://{closed}/") is None
+
+
+# Their reference
+
+
+def test_each_default_can_be_set_as_the_reference_shows_it(environment: pytest.MonkeyPatch) -> None:
+    shown = re.findall(r"(?m)^\| `(\w+)` \| (.*?) \| `([^`]*)` \|", settings_page())
+    assert len(shown) > 50
+    without = load()
+    for name, value, default in shown:
+        environment.setenv(name, default)
+        if value == "JSON":
+            json.loads(default)
+        elif " or " in value:
+            assert f"`{default}`" in value
+    assert load() == without
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CONFIRM_EMAIL", "`true` or `false`"),
+        ("CELLS__MAIN__INSTANCE_PRIVATE", "`true` or `false`"),
+        ("BILLING_SCHEME", "`stripe` or `hmac`"),
+        ("CELLS__MAIN__REVIEW_PLAN", "`direct` or `review`"),
+        ("CELLS__MAIN__FORGE_LABELS", "JSON"),
+    ],
+)
+def test_the_reference_tells_what_a_setting_takes(name: str, value: str) -> None:
+    assert f"| `TENANTRY_{name}` | {value} |" in settings_page()
 
 
 # Misspelt ones

@@ -7,6 +7,7 @@ A message is built by the standard library's EmailMessage, which refuses line br
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from email import policy
@@ -61,6 +62,11 @@ def compose(letter: Letter, *, sender: str, now: datetime) -> EmailMessage:
     message.set_content(letter.text)
     message.add_alternative(letter.html, subtype="html")
     return message
+
+
+def is_address(text: str) -> bool:
+    """Whether mail can be sent to it as it stands: no name before it, and no address of a page."""
+    return "://" not in text and re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", text) is not None
 
 
 def in_ascii(address: str) -> str:

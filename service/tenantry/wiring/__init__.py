@@ -29,7 +29,7 @@ from tenantry.wiring.cells import (
     registry_credentials,
     sealing_certificate,
 )
-from tenantry.wiring.mail import mail_templates, mailbox
+from tenantry.wiring.mail import mail_templates, mailbox, support_mail
 
 __all__ = [
     "argocd",
@@ -41,9 +41,11 @@ __all__ = [
     "mailbox",
     "make_data_folder",
     "open_database",
+    "payment_provider",
     "registry_credentials",
     "sealing_certificate",
     "site",
+    "support_mail",
     "utc_now",
 ]
 
@@ -103,13 +105,14 @@ def build(settings: Settings, *, now: Callable[[], datetime] | None = None) -> S
         publish_batch=settings.publish_batch,
         bulk_batch=settings.bulk_batch,
         patience=_patience(settings),
-        support_mail=settings.support_mail or folder.product.support,
-        billing=_payment_provider(settings),
+        support_mail=support_mail(settings, folder.product),
+        billing=payment_provider(settings),
         now=now or clock_of(settings),
     )
 
 
-def _payment_provider(settings: Settings) -> PaymentProvider | None:
+def payment_provider(settings: Settings) -> PaymentProvider | None:
+    """Who tells what was paid; None where nobody does."""
     secret = reader(settings.billing_secret_file)
     return PaymentProvider(settings.billing_scheme, secret) if secret else None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tenantry import assets
-from tenantry.adapters.mail import Mailbox, MailFolder
+from tenantry.adapters.mail import Mailbox, MailFolder, is_address
 from tenantry.adapters.product_folder import (
     read_mail_templates,
 )
 from tenantry.adapters.smtp import PORTS, SmtpServer
 from tenantry.adapters.smtp import Access as MailAccess
 from tenantry.core.errors import SettingsError
+from tenantry.core.product import Product
 from tenantry.flows.mailing.templates import check_templates
 from tenantry.settings import Settings
 from tenantry.wiring.cells import reader
@@ -47,6 +48,15 @@ def _mail_access(settings: Settings, host: str) -> MailAccess:
         ca_file=settings.smtp_ca_file,
         timeout=settings.smtp_timeout,
     )
+
+
+def support_mail(settings: Settings, product: Product) -> str | None:
+    """Who is told of what customers cannot mend; None where nobody is. What a product names as its
+    support may be a page.
+    """
+    if settings.support_mail or not product.support or not is_address(product.support):
+        return settings.support_mail
+    return product.support
 
 
 def mail_templates(settings: Settings) -> dict[str, str]:
