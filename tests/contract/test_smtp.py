@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import smtplib
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tenantry import doctor, wiring
 from tenantry.adapters.mail import Letter
-from tenantry.adapters.smtp import Access, Security, SmtpServer
+from tenantry.adapters.smtp import Access, Security, SmtpServer, _blame
 from tenantry.core.errors import (
     MailError,
     MailRefused,
@@ -209,6 +210,29 @@ def test_answer_blames_the_address_the_letter_or_nobody(
     answers.rcpt = answers.data = None
     ours.send(LETTER, NOW)  # on the same connection
     assert len(answers.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("local", "said", "kept"),
+    [
+        ("jane.doe", "5.1.1 User jane.doe unknown", "550 5.1.1 User … unknown"),
+        ("jane.doe", "5.1.1 No mailbox: Jane.Doe.", "550 5.1.1 No mailbox: …."),
+        ("jane.doe", "5.1.1 'jane.doe': <jane.doe@a.example>", "550 5.1.1 '…': …"),
+        ("jane+shop", "5.1.1 jane unknown; jane+shop", "550 5.1.1 … unknown; …"),
+        ("use", "5.1.1 User use unknown", "550 5.1.1 User … unknown"),
+        ("1", "5.1.1 no such user", "550 5.1.1 no such user"),
+        ("5.1", "5.1.1 no such user", "550 5.1.1 no such user"),
+        ("(", "5.1.1 no such user", "550 5.1.1 no such user"),
+    ],
+)
+def test_name_of_a_mailbox_is_not_kept(local: str, said: str, kept: str) -> None:
+    to = f"{local}@example.com"
+    refused = smtplib.SMTPRecipientsRefused({to: (550, said.encode())})
+    blamed = _blame(refused, to)
+    assert type(blamed) is RecipientRefused
+    assert str(blamed) == f"the mail server refused the address: {kept}"
+    told = _blame(smtplib.SMTPDataError(550, said.encode()), to)
+    assert str(told).endswith(kept)
 
 
 def test_connection_that_is_gone_in_the_middle_of_a_letter_is_nobodys_fault(

@@ -2,7 +2,7 @@
 
 What a server says is told apart by whom it blames (RFC 5321, RFC 3463): nobody for good (try
 later), the letter, the address; or us, whom it does not let in. Its words are kept without the
-addresses that they quote.
+addresses that they quote, and without the name of the mailbox.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class SmtpServer:
                 sender, to = parseaddr(self._sender)[1], in_ascii(letter.to)
                 _hand_over(connection, sender, to, bytes(message))
             except (smtplib.SMTPException, OSError) as error:
-                failure = _blame(error)
+                failure = _blame(error, letter.to)
                 if isinstance(failure, MailUnreachable):
                     self._drop()
                 raise failure from error
@@ -89,7 +89,7 @@ class SmtpServer:
             try:
                 self._connect().noop()
             except (smtplib.SMTPException, OSError) as error:
-                raise _blame(error) from error
+                raise _blame(error, "") from error
             finally:
                 self.close()
         return f"mail goes to {self._access.host}:{self._access.port}"
@@ -168,21 +168,21 @@ def _timed_out(error: Exception) -> bool:
     return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
 
 
-def _blame(error: Exception) -> MailError:
+def _blame(error: Exception, to: str) -> MailError:
     """Whose fault it is that a letter was not taken."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         ((code, said),) = error.recipients.values()
-        return _of_recipient(code, _clean(code, said))
+        return _of_recipient(code, _clean(code, said, to))
     if isinstance(error, smtplib.SMTPDataError):
-        return _of_data(error.smtp_code, _words(error))
+        return _of_data(error.smtp_code, _words(error, to))
     if isinstance(error, smtplib.SMTPSenderRefused):
-        return MailError(f"the mail server does not take mail from us: {_words(error)}")
+        return MailError(f"the mail server does not take mail from us: {_words(error, to)}")
     if isinstance(error, smtplib.SMTPNotSupportedError):
         return RecipientRefused("the mail server knows no addresses beyond ASCII (SMTPUTF8)")
     if _timed_out(error):
         return MailUnreachable("the mail server did not answer in time")
     if isinstance(error, smtplib.SMTPResponseException):
-        return MailUnreachable(f"the mail server answered {_words(error)}")
+        return MailUnreachable(f"the mail server answered {_words(error, to)}")
     return MailUnreachable("the connection to the mail server was lost")
 
 
@@ -215,10 +215,19 @@ def _enhanced(words: str) -> str | None:
     return found[1] if found else None
 
 
-def _words(error: smtplib.SMTPResponseException) -> str:
-    return _clean(error.smtp_code, error.smtp_error)
+def _words(error: smtplib.SMTPResponseException, to: str = "") -> str:
+    return _clean(error.smtp_code, error.smtp_error, to)
 
 
-def _clean(code: int, said: bytes | str) -> str:
+def _clean(code: int, said: bytes | str, to: str) -> str:
+    """What the server said, without the address `to` and any other."""
     text = said.decode(errors="replace") if isinstance(said, bytes) else said
+    for name in _names(to):
+        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?!\.?\w)", "…", text, flags=re.IGNORECASE)
     return " ".join(_ADDRESS.sub("…", f"{code} {text}").split())[:_LONGEST]
+
+
+def _names(address: str) -> list[str]:
+    """What servers call the mailbox: all before the @, or before the tag."""
+    local = address.rpartition("@")[0]
+    return [name for name in (local, local.partition("+")[0]) if name]
