@@ -16,7 +16,7 @@ import pytest
 
 from tenantry import assets
 from tenantry.adapters.product_folder import read_mail_templates, read_product_folder
-from tenantry.core.mail import FOR_SUPPORT, MailKind
+from tenantry.core.mail import FOR_SUPPORT, MailKind, name_to_greet, without_links
 from tenantry.core.product import Product
 from tenantry.flows.mailing import preview as previews
 from tenantry.flows.mailing.preview import Scene, preview, scenes
@@ -150,6 +150,60 @@ def test_cancellation_of_a_trial_that_is_over_promises_no_day() -> None:
     said = text(replace(cancelled, booking=over, at=over.cancelled_at))
     assert "is suspended and answers no more" in said
     assert "runs as usual" not in said
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Ada Example", "J.R.R. Tolkien", "Dr. Müller", "O'Neil-Smith 3rd", "用户", "<b>Bobby</b>"],
+)
+def test_name_is_greeted_as_typed(name: str) -> None:
+    assert name_to_greet(name) == without_links(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "you won 1000 EUR, claim at https://evil.example/x",
+        "claim at evil.example",
+        "claim at WWW.e.example",
+        "http://[::1]/",
+        "claim at evil\u3002example",
+        "claim at 例子.测试",
+    ],
+)
+def test_link_for_a_name_is_neither_greeted_nor_a_link(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    about = previews._about(scene(MailKind.WELCOME))
+    about.customer.full_name = about.customer.company_name = name
+    monkeypatch.setattr(previews, "_about", lambda _: about)
+    letter = previews._letter(PRODUCT, TEXTS, PUBLIC_URL, scene(MailKind.WELCOME))
+    for said in (letter.text, Page(letter.html).words):
+        assert "Hello," in said
+        assert name not in said
+        assert said.count(without_links(name)) == 1
+    assert name_to_greet(without_links(name)) is not None
+
+
+@pytest.mark.parametrize("name", ["call +49 (30) 123-456", "you owe 99 EUR, call 0900123456"])
+def test_telephone_number_for_a_name_is_not_greeted(name: str) -> None:
+    assert name_to_greet(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Booking.com B.V.", "Booking com B.V."),
+        ("A/B Testing Ltd. & Co. 24/7", None),
+        ("1234567 Ontario Inc.", None),
+        ("U.S. Steel", None),
+    ],
+)
+def test_company_is_named_as_typed_but_for_links(name: str, said: str | None) -> None:
+    assert without_links(name) == (said or name)
 
 
 # Support

@@ -1,7 +1,8 @@
-"""The kinds of mail, and whom each is for (R50)."""
+"""The kinds of mail, whom each is for (R50), and how it names them."""
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 
@@ -71,3 +72,22 @@ OF_ACCOUNT = frozenset({MailKind.CONFIRM, MailKind.RESET})
 
 # Somebody sits there and waits, or a link runs out, so these go before all others.
 WAITED_FOR = OF_ACCOUNT | {MailKind.WELCOME, MailKind.READY}
+
+# What mail programs make a link of; with the full stops of other scripts, which domains know too.
+_DOT = "[.\u3002\uff0e\uff61]"
+_LINK = re.compile(rf"://|(?<=www){_DOT}|(?<=\w){_DOT}(?=\w\w)", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:\d[\s()./-]*){5}")
+
+
+def name_to_greet(full_name: str | None) -> str | None:
+    """The name; None where it is more than one, with a link or a telephone number. Whoever signs
+    up with a stranger's address would have us send the stranger such words.
+    """
+    if full_name is None or _LINK.search(full_name) or _NUMBER.search(full_name):
+        return None
+    return full_name
+
+
+def without_links(text: str) -> str:
+    """The text, in which no mail program finds a link."""
+    return _LINK.sub(" ", text)

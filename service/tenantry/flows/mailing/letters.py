@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import Customer, Outbox, Tenant
 from tenantry.adapters.mail import Letter
 from tenantry.core.errors import MailError
-from tenantry.core.mail import FOR_SUPPORT
+from tenantry.core.mail import FOR_SUPPORT, name_to_greet, without_links
 from tenantry.core.model import State
 from tenantry.core.product import Product
 from tenantry.core.subscription import Booking, EventKind, position, timeline
@@ -100,8 +100,8 @@ def _of_customer(about: About) -> dict[str, Any]:
     return {
         "customer_id": about.customer.customer_id,
         "email": about.customer.email,
-        "company_name": about.customer.company_name,
-        "full_name": about.customer.full_name,
+        "company_name": without_links(about.customer.company_name),
+        "full_name": name_to_greet(about.customer.full_name),
     }
 
 
