@@ -78,6 +78,8 @@ class Stage:
             billing=None,
             product=_PRODUCT,
             password_rules=Rules(),
+            confirm_email=False,
+            approve_signups=False,
             keyring=SimpleNamespace(jwks=lambda: {"keys": [{"kty": "OKP", "kid": "k1"}]}),
             ready=lambda: self.findings,
             trusted_proxies=0,

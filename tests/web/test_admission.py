@@ -46,6 +46,15 @@ def clock() -> Clock:
     return Clock()
 
 
+WAITS = {
+    ("confirm_email",): "once your address is confirmed",
+    ("approve_signups",): "once we have looked at your signup",
+    ("confirm_email", "approve_signups"): (
+        "once your address is confirmed and we have looked at your signup"
+    ),
+}
+
+
 @pytest.fixture
 def make_app(tmp_path: Path, clock: Clock) -> Iterator[Any]:
     services: list[Service] = []
@@ -377,3 +386,24 @@ def test_a_database_that_is_away_is_told_without_detail(
         assert answer.headers["Retry-After"] == "1"
         assert "disk" not in answer.get_data(as_text=True)
     assert capfd.readouterr().out.count("disk I/O error") == 4
+
+
+@pytest.mark.parametrize("asked", WAITS)
+def test_a_signup_that_waits_says_for_what(make_app: Any, asked: tuple[str, ...]) -> None:
+    client = make_app(**dict.fromkeys(asked, True)).test_client()
+    page = client.get("/", headers=BROWSER).get_data(as_text=True)
+    assert f"step by step, {WAITS[asked]}." in page
+    assert "from today" not in page
+    assert "2-3 minutes" not in page
+    first, again = (client.post(URL, json=GOOD, headers=KEY) for _ in range(2))
+    assert (first.status_code, again.data) == (201, first.data)
+    body = first.get_json()
+    assert (
+        body["message"] == f"Account created successfully! Your instance is set up {WAITS[asked]}."
+    )
+    assert body["deployment"]["status"] == "provisioning"
+    steps = body["next_steps"]
+    link = "Open the link in the mail that we sent to you, and confirm your address"
+    assert (steps[0] == link) is ("confirm_email" in asked)
+    assert len(steps) == len(asked) + 1
+    assert not any("minutes" in each for each in steps)

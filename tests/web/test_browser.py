@@ -160,8 +160,11 @@ def test_a_fault_is_shown_at_its_field(site: Site, size: ViewportSize) -> None:
         expect(email).to_have_value("Test@Example.com")
         expect(email).to_have_accessible_description(
             "An account with this email already exists. "
-            "Use another one, or open the link in the mail that we sent to it."
+            "Log in, set another password, or use another address."
         )
+        for name, path in (("Log in", "/login"), ("set another password", "/reset")):
+            link = page.get_by_role("alert").get_by_role("link", name=name)
+            expect(link).to_have_attribute("href", path)
         expect(page.get_by_label("Password", exact=True)).to_have_value("")
         shoot(page, f"signup-taken-{size['width']}")
     assert all("409" in each for each in site.complaints)  # the browser's own word for the status

@@ -11,13 +11,16 @@ CONFIRMATION = "awaiting_confirmation"  # these are reason codes
 APPROVAL = "awaiting_approval"
 
 
+def asked_of_all(service: Service) -> tuple[str, ...]:
+    """All that a new account has to wait for, in this order."""
+    asked = {CONFIRMATION: service.confirm_email, APPROVAL: service.approve_signups}
+    return tuple(code for code, is_asked in asked.items() if is_asked)
+
+
 def waits_for(service: Service, customer: Customer) -> str | None:
     """What a customer's instance has to wait for; None: for nothing."""
-    if service.confirm_email and customer.email_confirmed_at is None:
-        return CONFIRMATION
-    if service.approve_signups and customer.approved_at is None:
-        return APPROVAL
-    return None
+    came = {CONFIRMATION: customer.email_confirmed_at, APPROVAL: customer.approved_at}
+    return next((code for code in asked_of_all(service) if came[code] is None), None)
 
 
 def is_waiting(tenant: Tenant) -> bool:

@@ -31,7 +31,7 @@ from tenantry.core.subscription import Booking, Stage, license_term, position
 from tenantry.core.trial import trial_ends_at
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.confirming import send_link
-from tenantry.flows.accounts.waiting import CONFIRMATION, waits_for
+from tenantry.flows.accounts.waiting import CONFIRMATION, asked_of_all, waits_for
 from tenantry.flows.estimate import estimated_time
 from tenantry.flows.license import Issued, issue_license
 from tenantry.flows.reviewing.changes import waiting_signup
@@ -60,6 +60,7 @@ class SignedUp:
     max_devices: int | None
     next_steps: tuple[str, ...]
     status_token: str = field(repr=False)
+    waits_for: tuple[str, ...] = ()  # before the instance is set up: `accounts.waiting`
     is_replay: bool = False  # the answer that an earlier request with the same key had
 
 
@@ -130,6 +131,7 @@ def create_customer(
         max_devices=issued.max_devices,
         next_steps=service.product.next_steps,
         status_token=status_token,
+        waits_for=asked_of_all(service) if waits else (),
     )
 
 

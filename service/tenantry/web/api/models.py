@@ -56,10 +56,13 @@ class LicensePart(Answer):
     max_devices: int | None = Field(description="null: no limit.")
 
 
-class SignupAnswer(Answer):
-    """A new customer, whose instance is on its way."""
+CREATED = "Account created successfully!"
 
-    message: str = "Account created successfully! Your instance is being deployed."
+
+class SignupAnswer(Answer):
+    """A new customer, whose instance is on its way, or waits for what the message says."""
+
+    message: str = Field(examples=[f"{CREATED} Your instance is being deployed."])
     customer: CustomerPart
     subscription: SubscriptionPart
     deployment: DeploymentPart

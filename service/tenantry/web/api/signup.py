@@ -11,6 +11,7 @@ from tenantry.core.signup import SignupRequest, parse_signup
 from tenantry.flows.signups.signup import Attempt, SignedUp, signup
 from tenantry.web import idempotency
 from tenantry.web.api.models import (
+    CREATED,
     CustomerPart,
     DeploymentPart,
     LicensePart,
@@ -23,6 +24,7 @@ from tenantry.web.errors import problem_of, say_when
 from tenantry.web.negotiation import prefers_html, require_json
 from tenantry.web.operations import Header, Operation, operation
 from tenantry.web.pages.signup import render_form
+from tenantry.web.pages.words import steps_before, when_set_up
 
 blueprint = Blueprint("signup", __name__)
 
@@ -104,7 +106,9 @@ def _show_form_again(fields: Mapping[str, object], error: TenantryError) -> Resp
 
 def answer_of(done: SignedUp, *, status_url: str) -> SignupAnswer:
     """What R4 promises, and the link that R7 adds."""
+    once = when_set_up(done.waits_for)
     return SignupAnswer(
+        message=f"{CREATED} Your instance is {f'set up {once}' if once else 'being deployed'}.",
         customer=CustomerPart(
             customer_id=done.customer_id, email=done.email, company_name=done.company_name
         ),
@@ -121,5 +125,5 @@ def answer_of(done: SignedUp, *, status_url: str) -> SignupAnswer:
             expires_at=done.license_expires_at,
             max_devices=done.max_devices,
         ),
-        next_steps=list(done.next_steps),
+        next_steps=steps_before(done.waits_for) if once else list(done.next_steps),
     )

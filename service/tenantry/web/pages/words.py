@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from tenantry.core.model import State, Status
 from tenantry.core.outlook import Phase
 from tenantry.core.subscription import Booking, Stage
+from tenantry.flows.accounts.waiting import APPROVAL, CONFIRMATION
 from tenantry.web.context import current_service
 from tenantry.web.pages.formats import ending
 
@@ -34,6 +35,26 @@ STAGES: dict[Stage, tuple[str, str]] = {
     Stage.SUSPENDED: ("Suspended", "warning"),
     Stage.CANCELLED: ("Cancelled", "warning"),
 }
+
+# What comes before an instance is set up: as what has to be so, and as what is to be done.
+_FIRST = {
+    CONFIRMATION: (
+        "your address is confirmed",
+        "Open the link in the mail that we sent to you, and confirm your address",
+    ),
+    APPROVAL: ("we have looked at your signup", "Wait until we have looked at your signup"),
+}
+
+
+def when_set_up(waits_for: Sequence[str]) -> str:
+    """When an instance is set up that has to wait for this; empty: at once."""
+    return "once " + " and ".join(_FIRST[each][0] for each in waits_for) if waits_for else ""
+
+
+def steps_before(waits_for: Sequence[str]) -> list[str]:
+    """What comes first for a new customer whose instance has to wait for this."""
+    steps = [_FIRST[each][1] for each in waits_for]
+    return [*steps, "Then watch your instance being set up, at your status page"]
 
 
 def plan_title(plan: str) -> str:
