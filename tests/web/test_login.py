@@ -229,6 +229,21 @@ def test_link_of_an_address_that_was_corrected_confirms_nothing(
         assert again.status_code == 404
 
 
+def test_address_that_asked_too_often_for_a_reset_is_kept_in_its_field(
+    world: World, customer: SignedUp
+) -> None:
+    limits = Limits(email=parse_limit("1/hour"))
+    client = create_app(replace(world.service, login_limits=limits)).test_client()
+    form = {"email": customer.email}
+    sent, refused = (client.post("/reset", data=form, headers=BROWSER) for _ in range(2))
+    assert (sent.status_code, refused.status_code) == (200, 429)
+    page = refused.get_data(as_text=True)
+    (field,) = re.findall(r"<input[^>]*>", page)
+    assert f'value="{customer.email}"' in field
+    assert 'aria-invalid="true" aria-describedby="fault"' in field
+    assert re.search(r'id="fault">[^<]*please try again in 60 minutes', page)
+
+
 def test_mail_that_was_asked_for_too_often_says_when(world: World, customer: SignedUp) -> None:
     limits = Limits(email=parse_limit("1/hour"))
     client = create_app(replace(world.service, login_limits=limits)).test_client()

@@ -14,7 +14,7 @@ from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service, requesting_network
 from tenantry.web.login import HOME, set_cookie
 from tenantry.web.operations import page
-from tenantry.web.pages.answers import go, require_problem, show, show_again
+from tenantry.web.pages.answers import go, require_problem, show, show_again, typed_again
 
 blueprint = Blueprint("reset_page", __name__)
 
@@ -33,7 +33,7 @@ def request_link() -> Response:
         ask_reset(service, email, network=requesting_network(), now=service.now())
     except RateLimited as error:
         problem = require_problem(error)
-        return show_again(_ask(problem=problem), problem, error)
+        return show_again(_ask(email=email, problem=problem), problem, error)
     return show(_ask(is_sent=True))
 
 
@@ -82,8 +82,16 @@ def _void() -> Response:
     return show(_ask(is_void=True), HTTPStatus.NOT_FOUND)
 
 
-def _ask(*, is_sent: bool = False, is_void: bool = False, problem: Problem | None = None) -> str:
-    return render_template("reset.html", is_sent=is_sent, is_void=is_void, problem=problem)
+def _ask(
+    *,
+    email: object = "",
+    is_sent: bool = False,
+    is_void: bool = False,
+    problem: Problem | None = None,
+) -> str:
+    return render_template(
+        "reset.html", email=typed_again(email), is_sent=is_sent, is_void=is_void, problem=problem
+    )
 
 
 def _form(email: str, problem: Problem | None = None) -> str:
