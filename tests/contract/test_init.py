@@ -535,6 +535,16 @@ def test_what_is_set_for_reviews_is_not_asked_for_again() -> None:
         assert f"WEST__{setting}" not in told
 
 
+def test_the_payment_providers_webhook_is_named_until_its_secret_is_set() -> None:
+    where, setting = "https://signup.example.com/hooks/billing", "TENANTRY_BILLING_SECRET_FILE"
+    assert where in _commands()
+    assert f"# set {setting}=$PWD/billing.secret" in _commands()
+    configured = settings.load(public_url="https://signup.example.com", billing_secret_file="/b")
+    lines = next_steps("main", configured, review_everything=False)[-1].lines
+    assert where in lines[0]
+    assert setting not in "".join(lines)
+
+
 def test_reviews_of_everything_can_be_given_up() -> None:
     told = _commands_with_reviews(everything=False, review_everything=True)
     assert "# set TENANTRY_CELLS__WEST__REVIEW_EVERYTHING=false" in told

@@ -34,6 +34,7 @@ class _Place:
     name: str
     cell: CellSettings
     public_url: str
+    billing_secret: Path | None
     review_everything: bool  # as is wished for
 
     def file(self, setting: str, default: str) -> tuple[str, list[str]]:
@@ -52,7 +53,13 @@ def next_steps(name: str, settings: Settings, *, review_everything: bool) -> lis
     """The steps in their order, where everything shall wait for a review, or what does by
     default.
     """
-    place = _Place(name, settings.cells[name], settings.public_url, review_everything)
+    place = _Place(
+        name,
+        settings.cells[name],
+        settings.public_url,
+        settings.billing_secret_file,
+        review_everything,
+    )
     steps: list[Callable[[_Place], Step]] = [
         _sealed_secrets,
         _read_access,
@@ -62,6 +69,7 @@ def next_steps(name: str, settings: Settings, *, review_everything: bool) -> lis
         _notifications,
         _forge,
         _reviews,
+        _payments,
     ]
     return [step(place) for step in steps]
 
@@ -214,3 +222,15 @@ def _hook(place: _Place) -> list[str]:
         "# at the forge, a webhook for pushes and pull requests (GitLab: merge requests):",
         f"#   URL {place.public_url}/hooks/{kind}, as application/json, with that secret",
     ]
+
+
+def _payments(place: _Place) -> Step:
+    file = place.billing_secret or "$PWD/billing.secret"
+    return Step(
+        "Let the payment provider tell what was paid, where customers pay by payment links",
+        [
+            f"# at the provider, a webhook to {place.public_url}/hooks/billing, for the types that",
+            f"#   docs/billing.md names; the secret that signs its messages goes to {file}",
+            *([] if place.billing_secret else [f"# set TENANTRY_BILLING_SECRET_FILE={file}"]),
+        ],
+    )
