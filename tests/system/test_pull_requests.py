@@ -123,6 +123,21 @@ def test_moot_pull_request_is_closed(world: World, forge: FakeForge, customer_id
     assert forge.pulls[1].comments
 
 
+def test_moot_pull_request_is_closed_later_where_the_forge_fails_at_first(
+    world: World, forge: FakeForge, customer_id: str
+) -> None:
+    """Nothing else would: a branch with a reviewer's own commit stays, too."""
+    branch = ask(world, customer_id)
+    Person(world).edit(branch, "notes.txt", "looked at")
+    forge.fail_next = ["", "500"]
+    decline(world.service, world.cell, customer_id, actor="operator")
+    review(world)
+    assert forge.pulls[1].state == "open"
+    world.wait(10)
+    review(world)
+    assert forge.pulls[1].state == "closed"
+
+
 def test_two_workers_that_open_the_same_open_one(
     world: World, forge: FakeForge, customer_id: str
 ) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -114,13 +115,22 @@ class Pulls:
     def _tell_all(self) -> None:
         for review in self._open():
             is_behind = review.pushed_generation and review.told != review.head
-            if review.declined_at is None and is_behind and self._may_try(review):
-                try:
-                    self._tell(review)
-                except ForgeBusy:
-                    raise
-                except TenantryError as error:
-                    self._postpone(review, error)
+            if review.declined_at is None and is_behind:
+                self._attempt(review, partial(self._tell, review))
+
+    def _attempt(self, review: Review, step: Callable[[], None]) -> bool:
+        """Whether it is done; what fails is done later, after a wait of this review's own."""
+        if not self._may_try(review):
+            return False
+        try:
+            step()
+        except ForgeBusy:
+            raise
+        except TenantryError as error:
+            self._postpone(review, error)
+            return False
+        self._failures.pop(review.id, None)
+        return True
 
     def _may_try(self, review: Review) -> bool:
         retry_at = self._failures.get(review.id, (0, None))[1]
@@ -145,7 +155,6 @@ class Pulls:
             return
         text = describe(self.service, self.cell, subjects, limit=self.forge.body_limit)
         pull = self._bring(review, Draft(review.branch, text.title, text.body))
-        self._failures.pop(review.id, None)
         with self.service.database.write() as session:
             row = session.get_one(Review, review.id, with_for_update=True)
             row.number, row.url, row.told, row.last_error = (
@@ -171,15 +180,17 @@ class Pulls:
             moot = session.scalars(rows).all()
         goes_on = {each.number for each in self._open()} if moot else set()
         for review in moot:
-            if review.number is not None and review.number not in goes_on:
-                self._try(partial(self._close, review.number))
-            with self.service.database.write() as session:
-                session.get_one(Review, review.id, with_for_update=True).told = ENDED
+            if review.number in goes_on or self._attempt(review, partial(self._close, review)):
+                with self.service.database.write() as session:
+                    row = session.get_one(Review, review.id, with_for_update=True)
+                    row.told, row.last_error = ENDED, None
 
-    def _close(self, number: int) -> None:
-        if self.forge.get(number).state == PullState.OPEN:
-            self.forge.close(number)
-            self.forge.comment(number, "Nothing waits for this any longer.")
+    def _close(self, review: Review) -> None:
+        assert review.number is not None  # noqa: S101 - what has none is not read
+        with suppress(ForgeNotFound):
+            if self.forge.get(review.number).state == PullState.OPEN:
+                self.forge.close(review.number)
+                self.forge.comment(review.number, "Nothing waits for this any longer.")
 
     def _open(self) -> Sequence[Review]:
         rows = select(Review).where(Review.cell == self.cell.name, Review.closed_at.is_(None))
