@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,14 @@ from tests.ports import free_port, is_open
 PROBLEM = {"type", "title", "status", "detail", "instance", "error", "message", "code",
            "request_id"}  # fmt: skip
 PASSWORD = "SecurePass123"
+THREADS = 4
+SERVE = """
+from tenantry.cli.main import main
+from tenantry.web import server
+
+server.READ_WITHIN, server.ANSWER_WITHIN_FULL = 3.0, 1.0
+main()
+"""
 SIGNUP = b"POST /api/customers/signup HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
@@ -54,7 +63,9 @@ class Answer:
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a `tenantry serve`; the invariants are checked once it has ended."""
+    """The port of a `tenantry serve` of less patience; the invariants are checked once it has
+    ended.
+    """
     folder = tmp_path_factory.mktemp("raw")
     create_bare(folder / "tenants.git")
     port = free_port()
@@ -64,11 +75,11 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "TENANTRY_CELLS__MAIN__REPOSITORY_URL": str(folder / "tenants.git"),
         "TENANTRY_PORT": str(port),
         "TENANTRY_WEB_PROCESSES": "1",
-        "TENANTRY_WEB_THREADS": "4",
+        "TENANTRY_WEB_THREADS": str(THREADS),
     }
     (folder / "logs").mkdir()
     log = folder / "logs" / "serve.log"
-    command = [sys.executable, "-m", "tenantry", "serve"]
+    command = [sys.executable, "-c", SERVE, "serve"]
     with log.open("wb") as out:
         child = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
     try:
@@ -209,6 +220,40 @@ def test_slow_clients_are_cut_off_and_told_so_where_there_is_a_request(port: int
         body, head = pool.map(lambda sent: exchange(port, sent, more_to_come=True), slow)
     assert body[0].problem()["status"] == 400
     assert not head
+
+
+def test_clients_that_take_no_answer_are_cut_off(port: int) -> None:
+    asked = b"GET /api/docs HTTP/1.1\r\nHost: x\r\n\r\n" * 400
+    with ExitStack() as clients:
+        for _ in range(THREADS):
+            client = clients.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            client.sendall(asked)
+        while is_served(port, within=0.3):
+            pass  # until they have taken every thread
+        assert is_served(port, within=30)
+
+
+def test_clients_that_keep_their_end_open_cost_others_no_time(port: int) -> None:
+    asked = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            for _ in range(20)
+        ]
+        for client in clients:
+            client.sendall(asked)
+        assert is_served(port, within=10)
+
+
+def is_served(port: int, *, within: float) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=within) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        try:
+            return bool(client.recv(1))
+        except TimeoutError:
+            return False
 
 
 def test_serving_at_a_taken_port_is_one_line(port: int, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import selectors
 import socket
 import time
+from functools import partial
 from typing import Any, cast
 
 from flask import Flask
@@ -20,9 +22,11 @@ from tenantry.settings import Settings
 from tenantry.web.app import create_app
 from tenantry.web.refusals import refuse
 
-# seconds for a whole request to arrive, head and body; the latter while every thread is taken
-READ_WITHIN = 10.0
-READ_WITHIN_FULL = 2.0
+# seconds for a whole request to arrive, head and body, and for a whole answer to be taken; the
+# latter of each while every thread is taken
+READ_WITHIN, READ_WITHIN_FULL = 10.0, 2.0
+ANSWER_WITHIN, ANSWER_WITHIN_FULL = 30.0, 5.0
+_DRAINED = 65_536  # bytes at once
 
 
 class PlainLogger(Logger):
@@ -35,15 +39,17 @@ class PlainLogger(Logger):
 
 
 class DeadlineWorker(gthread.ThreadWorker):
-    """gunicorn's threads, kept from clients that dawdle: a thread waits for no first byte, and for
-    a whole request not for long. Otherwise as many such clients as there are threads would
-    stop the service. And a process whose threads are all at work leaves new connections to the
-    others: whichever wakes first would else take more than it can do, while others are idle.
+    """gunicorn's threads, kept from clients that dawdle: a thread waits for no first byte, and not
+    for long for a whole request, or until a whole answer is taken. Otherwise as many such clients
+    as there are threads would stop the service. And a process whose threads are all at work leaves
+    new connections to the others: whichever wakes first would else take more than it can do, while
+    others are idle.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._begun: dict[gthread.TConn, float] = {}
+        self._reading: dict[socket.socket, float] = {}  # since when a request is worked on
+        self._answering: dict[socket.socket, float] = {}  # and since when its answer is sent
         self._at_work = 0  # connections that were given to threads
 
     def set_accept_enabled(self, enabled: bool | None) -> None:
@@ -56,20 +62,60 @@ class DeadlineWorker(gthread.ThreadWorker):
 
     def finish_request(self, conn: gthread.TConn, fs: Any) -> None:
         self._at_work -= 1
-        super().finish_request(conn, fs)
+        if fs.cancelled() or fs.exception() or fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self._part(conn)
+
+    def _part(self, conn: gthread.TConn) -> None:
+        """Close a connection once the client has closed its end, so that the answer arrives, or
+        soon. gunicorn waits for that in the one thread that accepts connections.
+        """
+        conn.timeout = time.monotonic() + self.cfg.keepalive
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+        except (OSError, ValueError):  # it is closed
+            self._close(conn)
+        else:
+            self.pending_conns.append(conn)  # which are closed when their time is up
+
+    def _drain(self, conn: gthread.TConn, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if connection.recv(_DRAINED):
+                return
+        self.poller.unregister(connection)
+        self.pending_conns.remove(conn)
+        self._close(conn)
+
+    def _close(self, conn: gthread.TConn) -> None:
+        self.nr_conns -= 1
+        conn.close()
 
     def handle(self, conn: gthread.TConn) -> Any:
         if not conn.initialized and not conn.wait_for_data(0):
             return gthread._DEFER  # type: ignore[attr-defined]  # noqa: SLF001 - no thread waits
-        self._begun[conn] = time.monotonic()
+        self._reading[conn.sock] = time.monotonic()
         try:
             return super().handle(conn)
         finally:
-            del self._begun[conn]
+            del self._reading[conn.sock]
+            self._answering.pop(conn.sock, None)
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        self.wsgi = _honest_about_closing(self.wsgi)
+        self.wsgi = self._noting_answers(_honest_about_closing(self.wsgi))
+
+    def _noting_answers(self, application: Any) -> Any:
+        """The application, of which we note when it begins to answer."""
+
+        def answer(environ: Any, start_response: Any) -> Any:
+            parts = application(environ, start_response)
+            self._answering[environ["gunicorn.socket"]] = time.monotonic()
+            return parts
+
+        return answer
 
     def handle_error(
         self,
@@ -84,11 +130,19 @@ class DeadlineWorker(gthread.ThreadWorker):
     def notify(self) -> None:
         """Called about once a second, by the thread that waits for connections."""
         super().notify()
-        is_full = len(self._begun) >= self.cfg.threads
-        late = time.monotonic() - (READ_WITHIN_FULL if is_full else READ_WITHIN)
-        for conn in [conn for conn, begun in list(self._begun.items()) if begun < late]:
-            with contextlib.suppress(OSError):
-                conn.sock.shutdown(socket.SHUT_RD)  # ends what reads; an answer still gets out
+        is_full = len(self._reading) >= self.cfg.threads
+        read_within = READ_WITHIN_FULL if is_full else READ_WITHIN
+        answer_within = ANSWER_WITHIN_FULL if is_full else ANSWER_WITHIN
+        _end(self._reading, read_within, socket.SHUT_RD)  # what reads; an answer still gets out
+        _end(self._answering, answer_within, socket.SHUT_RDWR)
+
+
+def _end(begun: dict[socket.socket, float], within: float, how: int) -> None:
+    """Shut down the connections that began longer ago than so many seconds."""
+    late = time.monotonic() - within
+    for connection in [each for each, at in list(begun.items()) if at < late]:
+        with contextlib.suppress(OSError):
+            connection.shutdown(how)
 
 
 def _honest_about_closing(application: Any) -> Any:
