@@ -81,6 +81,14 @@ def test_the_page_shows_operations_fields_and_errors(client: FlaskClient) -> Non
         assert f'id="error-{kind.code}"' in page
 
 
+@pytest.mark.parametrize("path", ["/api/openapi.json", "/api/docs"])
+def test_it_is_made_once(client: FlaskClient, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    first = client.get(path)
+    monkeypatch.delattr("tenantry.web.api.documentation.build_document")
+    again = client.get(path)
+    assert (again.status_code, again.data) == (200, first.data)
+
+
 def test_what_the_server_itself_refuses_is_documented_too() -> None:
     assert {414, 417, 431, 501} <= {each.status for each in known_problems()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, current_app, json, render_template
@@ -15,6 +16,8 @@ from tenantry.web.operations import Operation, operation, page
 
 blueprint = Blueprint("documentation", __name__)
 
+_KEPT = "tenantry_documentation"
+
 
 class OpenApiDocument(RootModel[dict[str, Any]]):
     """This document (OpenAPI 3.1)."""
@@ -24,21 +27,33 @@ class OpenApiDocument(RootModel[dict[str, Any]]):
 @operation(Operation("This document", tag="Documentation", answers={200: OpenApiDocument}))
 def show_openapi() -> Response:
     """OpenAPI 3.1, made from the models that validate requests and write answers."""
-    return cache_publicly(Response(json.dumps(_document()), mimetype="application/json"), 300)
+    text = _kept("openapi", lambda: json.dumps(_document()))
+    return cache_publicly(Response(text, mimetype="application/json"), 300)
 
 
 @blueprint.get("/api/docs")
 @page
 def show_documentation() -> Response:
+    return cache_publicly(Response(_kept("page", _render), mimetype="text/html"), 300)
+
+
+def _kept(name: str, make: Callable[[], str]) -> str:
+    """What `make` makes, once for each application: it takes long and is always the same."""
+    kept: dict[str, str] = current_app.extensions.setdefault(_KEPT, {})
+    if name not in kept:
+        kept[name] = make()
+    return kept[name]
+
+
+def _render() -> str:
     document = _document()
-    text = render_template(
+    return render_template(
         "documentation.html",
         document=document,
         operations=list_operations(document),
         problems=known_problems(),
         problem_fields=_rows(document, document["components"]["schemas"]["Problem"]),
     )
-    return cache_publicly(Response(text, mimetype="text/html"), 300)
 
 
 def _document() -> Document:
