@@ -8,11 +8,13 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from tenantry import settings, wiring
@@ -172,6 +174,27 @@ def test_the_provider_is_asked_to_send_again_while_the_database_is_away(
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert send(service, body, plainly(body)).status_code == 204
     assert kept(service, "m-5/paid") is not None
+
+
+def test_a_secret_that_cannot_be_read_asks_the_provider_to_send_again(built: Service) -> None:
+    without = PaymentProvider(Scheme.HMAC, partial(settings.read_secret, Path("/nope")))
+    with capture_logs() as entries:
+        answer = send(replace(built, billing=without), message(7), plainly(message(7)))
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "unavailable")
+    assert [each["detail"] for each in entries if each["event"] == "billing.no_secret"] == [
+        "/nope: No such file or directory"
+    ]
+
+
+def test_what_is_not_genuine_is_logged_once_a_minute(built: Service) -> None:
+    def refuse(minutes: float) -> int:
+        later = NOW + timedelta(days=1, minutes=minutes)  # whatever the tests before sent
+        service = replace(listening(built, Scheme.HMAC), now=lambda: later)
+        with capture_logs() as entries:
+            assert send(service, message(8), plainly(message(8), "wrong")).status_code == 401
+        return [each["event"] for each in entries].count("billing.refused")
+
+    assert [refuse(0), refuse(0.9), refuse(1), refuse(1.5)] == [1, 0, 1, 0]
 
 
 def test_settings_name_the_secret(tmp_path: Path) -> None:

@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import structlog
 
+from tenantry.adapters.database.session import Database
 from tenantry.core import billing
+from tenantry.core.backoff import has_passed
 from tenantry.core.billing import Message, Scheme
 from tenantry.core.errors import InvalidInput
 from tenantry.core.stripe import read_stripe
@@ -23,12 +27,24 @@ log = structlog.get_logger()
 _READERS = {Scheme.STRIPE: read_stripe, Scheme.HMAC: billing.read_plain}
 
 
+TOLD_EVERY = timedelta(minutes=1)
+# when it was told that a message is not genuine; of this process
+_TOLD: WeakKeyDictionary[Database, datetime] = WeakKeyDictionary()
+
+
 def is_genuine(service: Service, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether the payment provider sent it; False where there is none."""
-    provider = service.billing
+    """Whether the payment provider sent it; False where there is none. SettingsError where its
+    secret cannot be read.
+    """
+    provider, now = service.billing, service.now()
     if provider is None:
         return False
-    return billing.is_genuine(provider.scheme, headers, body, provider.secret(), service.now())
+    if billing.is_genuine(provider.scheme, headers, body, provider.secret(), now):
+        return True
+    if has_passed(TOLD_EVERY, _TOLD.get(service.database), now):  # anybody may send anything
+        _TOLD[service.database] = now
+        log.warning("billing.refused", reason="signature")
+    return False
 
 
 def take_up(service: Service, scheme: Scheme, body: bytes) -> None:

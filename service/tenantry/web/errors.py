@@ -154,6 +154,12 @@ HTTP: dict[int, Public] = {
             "Unsupported transfer coding",
             "Only chunked bodies can be read.",
         ),
+        Public(
+            503,
+            "unavailable",
+            "Temporarily unavailable",
+            "The service cannot take this just now; please send it again later.",
+        ),
     )
 }
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import structlog
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import ServiceUnavailable, Unauthorized
 
 from tenantry.core.billing import PLAIN_HEADER, STRIPE_HEADER
-from tenantry.core.errors import NotFound
+from tenantry.core.errors import NotFound, SettingsError
 from tenantry.flows import billing
 from tenantry.web.bodies import HOOK_LIMIT, read_body
 from tenantry.web.context import current_service
 from tenantry.web.operations import Header, Operation, operation
+
+log = structlog.get_logger()
 
 blueprint = Blueprint("billing", __name__)
 
@@ -43,7 +46,12 @@ def take_message() -> Response:
     if service.billing is None:
         raise NotFound
     body = read_body(HOOK_LIMIT)
-    if not billing.is_genuine(service, dict(request.headers), body):
+    try:
+        is_genuine = billing.is_genuine(service, dict(request.headers), body)
+    except SettingsError as error:
+        log.error("billing.no_secret", detail=error.message)
+        raise ServiceUnavailable from None
+    if not is_genuine:
         raise Unauthorized
     billing.take_up(service, service.billing.scheme, body)
     return Response(status=204)
