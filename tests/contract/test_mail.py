@@ -54,10 +54,16 @@ def test_letter_comes_back_with_text_and_html(folder: MailFolder) -> None:
     assert message["Date"].datetime == NOW
     assert message["Message-ID"] == f"<{LETTER.reference}@tenantry.example>"
     assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Reply-To"] is None
     assert message.get_content_type() == "multipart/alternative"
     assert body(message, "plain") == LETTER.text
     assert body(message, "html") == LETTER.html
     assert not message.defects
+
+
+def test_answer_goes_to_who_reads_it(folder: MailFolder) -> None:
+    folder.send(replace(LETTER, reply_to="help@bücher.example"), NOW)
+    assert read(folder)["Reply-To"] == "help@xn--bcher-kva.example"
 
 
 def test_file_is_one_that_any_mail_program_opens(folder: MailFolder) -> None:

@@ -75,7 +75,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
-        self.links += [value or "" for name, value in attrs if name == "href"]
+        found = [value or "" for name, value in attrs if name == "href"]
+        self.links += [each for each in found if not each.startswith("mailto:")]
 
     def handle_data(self, data: str) -> None:
         self.said += data

@@ -43,7 +43,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
-        self.links += [value or "" for name, value in attrs if name in ("href", "src")]
+        found = [value or "" for name, value in attrs if name in ("href", "src")]
+        self.links += [each for each in found if not each.startswith("mailto:")]
 
     def handle_data(self, data: str) -> None:
         self.words += data
@@ -141,6 +142,20 @@ def test_trial_without_read_only_days_is_told_to_be_suspended() -> None:
     assert "On 16 March 2027 it is suspended" in said
 
 
+@pytest.mark.parametrize(
+    ("was_asked_for", "button"), [(True, "Keep it</a>"), (False, "Your account</a>")]
+)
+def test_cancellation_says_how_it_is_taken_back(
+    monkeypatch: pytest.MonkeyPatch, was_asked_for: bool, button: str
+) -> None:
+    about = replace(previews._about(scene(MailKind.CANCELLED)), was_asked_for=was_asked_for)
+    monkeypatch.setattr(previews, "_about", lambda _: about)
+    letter = previews._letter(PRODUCT, TEXTS, PUBLIC_URL, scene(MailKind.CANCELLED))
+    assert button in letter.html
+    assert "hoose a plan" not in letter.html + letter.text
+    assert ("keeps it" in letter.text) is was_asked_for
+
+
 def test_cancellation_of_a_trial_that_is_over_promises_no_day() -> None:
     cancelled = scene(MailKind.CANCELLED)
     trial = scene(MailKind.SUSPENDED).booking
@@ -150,6 +165,32 @@ def test_cancellation_of_a_trial_that_is_over_promises_no_day() -> None:
     said = text(replace(cancelled, booking=over, at=over.cancelled_at))
     assert "is suspended and answers no more" in said
     assert "runs as usual" not in said
+    assert "choose a plan" in said
+
+
+# Answers
+
+
+@pytest.mark.parametrize(
+    ("support", "text", "link"),
+    [
+        ("help@x.example", "Write to help@x.example.", "mailto:help@x.example"),
+        ("https://x.example/help", "See https://x.example/help", "https://x.example/help"),
+    ],
+)
+def test_answers_go_to_support(support: str, text: str, link: str) -> None:
+    product = PRODUCT.model_copy(update={"support": support})
+    letter = previews._letter(product, TEXTS, PUBLIC_URL, scene(MailKind.READY))
+    assert letter.reply_to == (support if "@" in support else None)
+    assert letter.text.endswith(f"Questions? {text}\n")
+    assert f'<a href="{link}">{support}</a>.</p>' in letter.html
+
+
+def test_product_without_support_has_none_to_write_to() -> None:
+    product = PRODUCT.model_copy(update={"support": None})
+    letter = previews._letter(product, TEXTS, PUBLIC_URL, scene(MailKind.READY))
+    assert letter.reply_to is None
+    assert "Questions" not in letter.text + letter.html
 
 
 # Names

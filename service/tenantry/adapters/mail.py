@@ -24,13 +24,16 @@ from tenantry.core.errors import MailError
 
 @dataclass(frozen=True)
 class Letter:
-    """One mail. `reference` is unique for it and the same at each attempt to send it."""
+    """One mail. `reference` is unique for it and the same at each attempt to send it. `reply_to`:
+    who reads answers; the sender where that is nobody.
+    """
 
     reference: str
     to: str
     subject: str
     text: str
     html: str
+    reply_to: str | None = None
 
 
 class Mailbox(Protocol):
@@ -54,6 +57,8 @@ def compose(letter: Letter, *, sender: str, now: datetime) -> EmailMessage:
         message["From"] = sender
         message["To"] = Address(username=local, domain=domain)  # one, whatever characters it has
         message["Subject"] = letter.subject
+        if letter.reply_to:
+            message["Reply-To"] = in_ascii(letter.reply_to)
     except ValueError as error:
         raise MailError(f"the mail's header is not valid: {error}") from error
     message["Date"] = format_datetime(now)

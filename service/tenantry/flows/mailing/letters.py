@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Customer, Outbox, Tenant
-from tenantry.adapters.mail import Letter
+from tenantry.adapters.mail import Letter, is_address
 from tenantry.core.errors import MailError
 from tenantry.core.mail import FOR_SUPPORT, name_to_greet, without_links
 from tenantry.core.model import State
@@ -50,12 +50,14 @@ def compose_letter(
 ) -> Letter:
     """The letter of a kind that says this. The first line of its text is the subject."""
     subject, _, text = fill(texts, f"{kind}.txt", says).partition("\n")
+    support = says["support"] or ""
     return Letter(
         reference=reference,
         to=to,
         subject=subject.removeprefix("Subject:").strip(),
         text=text.strip("\n") + "\n",
         html=fill(texts, f"{kind}.html", says),
+        reply_to=support if is_address(support) else None,  # it may be a page
     )
 
 
