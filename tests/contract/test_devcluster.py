@@ -37,6 +37,10 @@ keys, world = devcluster_kit.keys, devcluster_kit.world  # fixtures
 MOUNTED = (
     "      volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]\n      containers:"
 )
+CLAIM = (
+    "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: data}}\n"
+    "spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: {size}}}}}}}\n"
+)
 RESTART = (
     "patches:\n  - target: {kind: Deployment}\n    patch: |\n"
     "      - {op: add, path: /spec/template/metadata/annotations, value: {license: two}}\n"
@@ -373,10 +377,7 @@ def test_ingress_to_a_service_that_is_not_there_answers_nothing(world: World) ->
 
 
 def test_unused_claim_keeps_an_application_progressing(world: World) -> None:
-    claim = (
-        "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\n"
-        "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n"
-    )
+    claim = CLAIM.format(size="1Gi")
     world.repository.push({"platform/v1/base/all.yaml": BASE + claim})
     world.start()
     world.push_tenant("alpha")
@@ -387,6 +388,22 @@ def test_unused_claim_keeps_an_application_progressing(world: World) -> None:
     world.await_application("alpha", lambda one: one["status"]["health"]["status"] == "Progressing")
     mounted = BASE.replace("      containers:", MOUNTED)
     commit = world.repository.push({"platform/v1/base/all.yaml": mounted + claim})
+    world.get("/api/v1/applications/customer-alpha?refresh=normal")
+    world.await_ready("alpha", commit)
+
+
+def test_claim_grows_once_a_pod_has_used_it(world: World) -> None:
+    small, large = (CLAIM.format(size=size) for size in ("1Gi", "2Gi"))
+    world.repository.push({"platform/v1/base/all.yaml": BASE + small})
+    world.start()
+    world.push_tenant("alpha")
+    world.await_application("alpha", lambda one: "history" in one["status"])
+    world.repository.push({"platform/v1/base/all.yaml": BASE + large})
+    world.get("/api/v1/applications/customer-alpha?refresh=normal")
+    refused = 'PersistentVolumeClaim "data" is invalid: spec: Forbidden: spec is immutable after'
+    world.await_application("alpha", lambda one: refused in message(one))
+    mounted = BASE.replace("      containers:", MOUNTED)
+    commit = world.repository.push({"platform/v1/base/all.yaml": mounted + large})
     world.get("/api/v1/applications/customer-alpha?refresh=normal")
     world.await_ready("alpha", commit)
 

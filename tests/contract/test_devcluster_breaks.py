@@ -149,6 +149,9 @@ OBJECTS = {
 SYNCS = {
     "immutable-field": 'Deployment.apps "app" is invalid: spec.selector: Invalid value: '
     '{"matchLabels":{"app.kubernetes.io/name":"app"}}: field is immutable',
+    "volume-cannot-grow": 'persistentvolumeclaims "data" is forbidden: only dynamically '
+    "provisioned pvc can be resized and the storageclass that provisions the pvc must support "
+    "resize",
     "owned-by-another": "Shared resource found: ServiceAccount/app is part of applications "
     "customer-alpha and somebody-else",
     "namespace-terminating": "unable to create new content in namespace customer-alpha because "

@@ -29,6 +29,7 @@ OF_A_TENANT = (
     Expected("manifest-error", "manifest_error"),
     Expected("kind-forbidden", "kind_forbidden"),
     Expected("immutable-field", "immutable_field"),
+    Expected("volume-cannot-grow", "volume_cannot_grow"),
     Expected("namespace-terminating", "namespace_terminating"),
     Expected("sync-window", "sync_window"),
     Expected("silent-instance", "not_answering"),

@@ -123,11 +123,25 @@ TEXTS = [
         "API server, ValidateStatefulSetUpdate",
     ),
     Text(
-        "immutable_field",
+        "volume_cannot_grow",
         "sync_failed",
         'PersistentVolumeClaim "data" is invalid: spec: Forbidden: spec is immutable after creation'
         " except resources.requests for bound claims",
+        "API server until 1.30, ValidatePersistentVolumeClaimUpdate",
+    ),
+    Text(
+        "volume_cannot_grow",
+        "sync_retrying",
+        'PersistentVolumeClaim "data" is invalid: spec: Forbidden: spec is immutable after creation'
+        " except resources.requests and volumeAttributesClassName for bound claims",
         "API server, ValidatePersistentVolumeClaimUpdate",
+    ),
+    Text(
+        "volume_cannot_grow",
+        "sync_failed",
+        'persistentvolumeclaims "data" is forbidden: only dynamically provisioned pvc can be'
+        " resized and the storageclass that provisions the pvc must support resize",
+        "API server, PersistentVolumeClaimResize",
     ),
     Text(
         "owned_by_another",

@@ -49,9 +49,16 @@ RULES = (
     _rule("sync_window", SYNC, r"[Bb]locked by sync window", None),
     _rule("namespace_terminating", _ALL, r"because it is being terminated", None),
     _rule(
+        "volume_cannot_grow",
+        SYNC,
+        r"only dynamically provisioned pvc can be resized"
+        r"|except resources\.requests.* for bound claims",
+        None,
+    ),
+    _rule(
         "immutable_field",
         SYNC,
-        r"field is immutable|immutable after creation"
+        r"field is immutable"
         r"|updates to \w+ spec for fields other than",
         None,
     ),

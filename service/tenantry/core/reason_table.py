@@ -166,6 +166,13 @@ REASONS: dict[str, Reason] = {
         _TROUBLE,
         heals=False,
     ),
+    "volume_cannot_grow": Reason(
+        "A volume cannot grow to the size that is wanted",
+        _MISBUILT,
+        _STOPPED,
+        _TROUBLE,
+        heals=False,
+    ),
     "owned_by_another": Reason(
         "An object belongs to someone else", _MISBUILT, _STOPPED, _TROUBLE, heals=False
     ),

@@ -38,7 +38,7 @@ def object_refusal(key: Key, manifest: Manifest, namespaces: Mapping[str, Namesp
         return f'{kind} "{key.name}" is invalid: {listed}'
     if key.namespace and not _exists(key, namespaces):
         return f'namespaces "{key.namespace}" not found'
-    return _quota_refusal(key, manifest, namespaces)
+    return _size_refusal(key, manifest, namespaces) or _quota_refusal(key, manifest, namespaces)
 
 
 def _name_faults(key: Key) -> list[str]:
@@ -73,6 +73,22 @@ def _port_faults(key: Key, manifest: Manifest) -> list[str]:
 def _exists(key: Key, namespaces: Mapping[str, Namespace]) -> bool:
     namespace = namespaces.get(key.namespace)
     return namespace is not None and any(one.kind == "Namespace" for one in namespace.objects)
+
+
+def _size_refusal(key: Key, manifest: Manifest, namespaces: Mapping[str, Namespace]) -> str | None:
+    """Of another size of a claim that no pod has used yet: it is unbound."""
+    namespace = namespaces.get(key.home)
+    live = namespace.objects.get(key) if namespace else None
+    if key.kind != "PersistentVolumeClaim" or namespace is None or live is None:
+        return None
+    if key.name in namespace.bound:
+        return None
+    if quota.object_needs(manifest) == quota.object_needs(live.manifest):
+        return None
+    return (
+        f'{key.kind} "{key.name}" is invalid: spec: Forbidden: spec is immutable after creation '
+        "except resources.requests and volumeAttributesClassName for bound claims"
+    )
 
 
 def _quota_refusal(key: Key, manifest: Manifest, namespaces: Mapping[str, Namespace]) -> str | None:

@@ -24,6 +24,10 @@ _IMMUTABLE = (
     'Deployment.apps "{name}" is invalid: spec.selector: Invalid value: '
     '{{"matchLabels":{{"app.kubernetes.io/name":"{name}"}}}}: field is immutable'
 )
+_FIXED_SIZE = (
+    'persistentvolumeclaims "{name}" is forbidden: only dynamically provisioned pvc can be resized '
+    "and the storageclass that provisions the pvc must support resize"
+)
 _TERMINATING = (
     'deployments.apps "{name}" is forbidden: unable to create new content in namespace '
     "{namespace} because it is being terminated"
@@ -139,6 +143,11 @@ _CASES = (
         "immutable-field",
         "A change is to a field that cannot be changed",
         Fault(refusal=_IMMUTABLE, differs=True),
+    ),
+    Case(
+        "volume-cannot-grow",
+        "The storage class does not let volumes grow",
+        Fault(kind="PersistentVolumeClaim", refusal=_FIXED_SIZE, differs=True),
     ),
     Case(
         "owned-by-another",

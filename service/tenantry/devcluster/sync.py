@@ -64,6 +64,7 @@ def synchronize(application: Application, operation: Operation, tools: Tools) ->
         if failure is None:
             yield from _settle(application, target, tools)
             return
+        tools.cluster.roll_out(application.namespace)  # what was applied runs all the same
         if not write_failure(application, operation, failure, target):
             break
         tools.publish(application)
