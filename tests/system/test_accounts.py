@@ -475,7 +475,9 @@ def test_what_was_cancelled_while_it_waited_ends_with_the_trial_of_the_release(
 ) -> None:
     world = asking(world, approve_signups=True)
     customer = world.sign_up()
-    choices.cancel(world.service, customer.customer_id)
+    assert not choices.cancel(world.service, customer.customer_id), "nothing has begun"
+    cancelled = Event(customer.customer_id, EventKind.CANCELLED, world.clock())
+    tell(world.service, Told(cancelled, "cancelled", "operator", customer_id=customer.customer_id))
     world.wait(60 * 24 * 60)
     approve(world, customer)
     follow_due(world.service, now=world.clock())

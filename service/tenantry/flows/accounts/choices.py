@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Subscription
+from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Subscription, Tenant
 from tenantry.core.errors import TooManyAttempts
 from tenantry.core.limits import Limit
 from tenantry.core.signup import check_time_zone
-from tenantry.core.subscription import Event, EventKind, add_up
+from tenantry.core.subscription import Event, EventKind, add_up, position
 from tenantry.core.trial import in_zone
 from tenantry.flows.accounts.overview import may_cancel, may_resume
 from tenantry.flows.limiting import Measure, count_attempt
@@ -29,15 +29,18 @@ from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import follow
 
 MOVES = Limit(3, timedelta(days=1))  # to another time zone: each may bring a license, so a commit
+TAKEN_BACK = Limit(6, timedelta(days=1))  # cancellations: each next one is a mail, and rows
 
 
 def cancel(service: Service, customer_id: str) -> bool:
-    """Cancel the subscription; False where it is cancelled already."""
+    """Cancel the subscription; False where there is nothing to cancel, or nothing any more."""
     return _decide(service, customer_id, EventKind.CANCELLED)
 
 
 def resume(service: Service, customer_id: str) -> bool:
-    """Take a cancellation back; False where there is none, or what was cancelled has ended."""
+    """Take a cancellation back; False where there is none, or what was cancelled has ended.
+    TooManyAttempts where that was done often today.
+    """
     return _decide(service, customer_id, EventKind.RESUMED)
 
 
@@ -49,13 +52,24 @@ def _decide(service: Service, customer_id: str, kind: EventKind) -> bool:
     )
     with service.database.read() as session:
         number = session.scalar(mine)
-        booking = read_booking(session, customer_id)
-        cancelled_by = told_by(session, customer_id, EventKind.CANCELLED)
-    is_cancel = kind == EventKind.CANCELLED
-    if not (may_cancel(booking) if is_cancel else may_resume(booking, cancelled_by, now)):
-        return False
+        if not _may(service, session, customer_id, kind, now):
+            return False
+    if kind == EventKind.RESUMED:  # who cancels must always be able to
+        taken_back = Measure("cancellation", customer_id, TAKEN_BACK)
+        with service.database.write() as session:
+            count_attempt(service, session, [taken_back], now=now, refusal=TooManyAttempts)
     event = Event(f"{CUSTOMER}:{customer_id}:{number}", kind, now)
     return tell(service, Told(event, f"{CUSTOMER}.{kind}", CUSTOMER, customer_id=customer_id))
+
+
+def _may(
+    service: Service, session: Session, customer_id: str, kind: EventKind, now: datetime
+) -> bool:
+    booking = read_booking(session, customer_id)
+    if kind == EventKind.RESUMED:
+        return may_resume(booking, told_by(session, customer_id, EventKind.CANCELLED), now)
+    stage = position(booking, service.product, now).moment.stage
+    return may_cancel(booking, stage, session.get_one(Tenant, customer_id))
 
 
 def change_time_zone(service: Service, customer_id: str, time_zone: object) -> None:
@@ -73,7 +87,7 @@ def change_time_zone(service: Service, customer_id: str, time_zone: object) -> N
             return
         moves = Measure("time zone", customer_id, MOVES)
         count_attempt(service, session, [moves], now=now, refusal=TooManyAttempts)
-        session.add(_audit(customer, zone, now))
+        session.add(_audit(customer_id, now))
         _move(session, subscription, customer, zone, now)
         follow(service, session, tenant, subscription, customer, actor=CUSTOMER, now=now)
 
@@ -90,11 +104,12 @@ def _move(
         keep(subscription, add_up(trial_of(subscription, customer), told))
 
 
-def _audit(customer: Customer, to: str, now: datetime) -> Audit:
+def _audit(customer_id: str, now: datetime) -> Audit:
+    """Without the zones: they are personal, and the audit outlives the customer."""
     return Audit(
         at=now,
         actor=CUSTOMER,
         action="customer.time_zone",
-        customer_id=customer.customer_id,
-        details={"before": customer.time_zone, "after": to},
+        customer_id=customer_id,
+        details={},
     )

@@ -12,6 +12,7 @@ from tenantry.core.model import State
 from tenantry.core.outlook import Phase, if_cancelled, outlook
 from tenantry.core.product import Plan
 from tenantry.core.subscription import Booking, EventKind, Moment, Stage, position
+from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.service import Service
 from tenantry.flows.status import StatusView, view_of
 from tenantry.flows.subscriptions.booking import BILLING, booking_of, told_by
@@ -82,7 +83,7 @@ def read_overview(service: Service, customer_id: str) -> Overview:
             if_cancelled=if_cancelled(booking, service.product, now),
             license=_license(session, tenant),
             offers=_offers(service, customer_id, booking, stage, pays=pays),
-            can_cancel=may_cancel(booking) and stage != Stage.SUSPENDED and not status.waits,
+            can_cancel=may_cancel(booking, stage, tenant),
             can_resume=can_resume,
             is_kept_there=_runs_on(booking, now) and not can_resume,
             portal=_led(service.product.paid.portal, customer_id) if pays else None,
@@ -97,9 +98,9 @@ def read_license(service: Service, customer_id: str) -> str:
         return service.vault.unwrap(row.wrapped)
 
 
-def may_cancel(booking: Booking) -> bool:
-    """Whether there is something to cancel."""
-    return booking.cancelled_at is None
+def may_cancel(booking: Booking, stage: Stage, tenant: Tenant) -> bool:
+    """Whether there is something to cancel: not before it begins, nor once it is suspended."""
+    return booking.cancelled_at is None and stage != Stage.SUSPENDED and not is_waiting(tenant)
 
 
 def may_resume(booking: Booking, cancelled_by: str | None, now: datetime) -> bool:

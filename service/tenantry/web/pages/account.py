@@ -80,8 +80,7 @@ def ask_to_cancel() -> Response:
 @page
 def cancel() -> Response:
     login, _ = _sent()
-    choices.cancel(current_service(), login.customer_id)
-    return _back("cancelled")
+    return _back("cancelled" if choices.cancel(current_service(), login.customer_id) else None)
 
 
 @blueprint.post("/account/resume")
