@@ -17,7 +17,8 @@ from tenantry.adapters.database.tables import (
     Secret,
 )
 from tenantry.core.subscription import EventKind, Stage
-from tenantry.flows.accounts.choices import MOVES
+from tenantry.flows.accounts.choices import MOVES, TAKEN_BACK
+from tenantry.flows.accounts.first_login import SHOWINGS
 from tenantry.flows.subscriptions.booking import BILLING
 from tests.web.visitor import BROWSER, COOKIE, ZONE, Visitor, bring_to
 
@@ -124,11 +125,18 @@ def test_the_first_login_is_shown_when_asked_for_and_that_is_on_record(visitor: 
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
     with visitor.world.service.database.read() as session:
         row = session.get_one(Secret, (visitor.customer_id, "ADMIN_PASSWORD"))
-        shown = select(Audit.actor).where(Audit.action == "customer.first_login_shown")
+        shown = select(Audit.actor).where(
+            Audit.action == "customer.first_login_shown", Audit.customer_id == visitor.customer_id
+        )
         assert session.scalars(shown).all() == [visitor.customer_id]
     assert f"<code>{visitor.world.service.vault.unwrap(row.wrapped)}</code>" in page
     assert f"<code>{visitor.customer_id}</code>" in page
     assert "/login" in page
+
+
+def test_the_first_login_is_shown_so_often_an_hour(visitor: Visitor) -> None:
+    told = [visitor.send("/account/first-login").status_code for _ in range(SHOWINGS.count + 1)]
+    assert told == [200] * SHOWINGS.count + [429]
 
 
 def test_a_cancellation_says_what_happens_and_can_be_taken_back(visitor: Visitor) -> None:
@@ -137,8 +145,8 @@ def test_a_cancellation_says_what_happens_and_can_be_taken_back(visitor: Visitor
     assert "<li>Then it is read-only until the end of 10 December 2026.</li>" in page
     assert "<li>Your data is kept.</li>" in page
     assert visitor.subscription().cancelled_at is None  # looking is not deciding
-    for _ in range(2):
-        assert visitor.send("/account/cancel").headers["Location"] == "/account?done=cancelled"
+    for told in ("/account?done=cancelled", "/account"):
+        assert visitor.send("/account/cancel").headers["Location"] == told
     assert visitor.get("/account/cancel").headers["Location"] == "/account"
     assert visitor.subscription().status == Stage.CANCELLED
     for _ in range(2):
@@ -150,6 +158,30 @@ def test_a_cancellation_says_what_happens_and_can_be_taken_back(visitor: Visitor
         told = session.scalars(rows.order_by(BillingEvent.id)).all()
     assert [each.kind for each in told] == ["cancelled", "resumed", "cancelled"]
     assert {each.actor for each in told} == {"customer"}
+
+
+@pytest.mark.parametrize("stage", [Stage.SUSPENDED, Stage.CANCELLED])
+def test_where_there_is_nothing_to_cancel_nothing_is_cancelled(
+    visitor: Visitor, stage: Stage
+) -> None:
+    bring_to(visitor, stage)
+    cancelled_at = visitor.subscription().cancelled_at
+    assert visitor.send("/account/cancel").headers["Location"] == "/account"
+    found = visitor.subscription()
+    assert (found.status, found.cancelled_at) == (stage, cancelled_at)
+
+
+def test_who_takes_back_again_and_again_waits_but_may_cancel(visitor: Visitor) -> None:
+    for _ in range(TAKEN_BACK.count):
+        visitor.send("/account/cancel")
+        assert visitor.send("/account/resume").status_code == 303
+    assert visitor.send("/account/cancel").headers["Location"] == "/account?done=cancelled"
+    refused = visitor.send("/account/resume")
+    assert (refused.status_code, visitor.subscription().status) == (429, Stage.CANCELLED)
+    assert 0 < int(refused.headers["Retry-After"]) <= 4 * 3600
+    visitor.pass_days(1)
+    visitor.send("/account/resume")
+    assert visitor.subscription().status == Stage.TRIALING
 
 
 def test_what_has_ended_is_not_taken_back(visitor: Visitor) -> None:
@@ -177,7 +209,7 @@ def test_a_trial_keeps_its_last_day_in_another_time_zone(visitor: Visitor) -> No
         )
         (audit,) = session.scalars(moved)
     assert license_row.expires_at == after
-    assert audit.details == {"before": ZONE, "after": "America/New_York"}
+    assert audit.details == {}, "a zone is personal, and the audit stays"
     assert tenant.generation == 2
 
 

@@ -5,11 +5,15 @@ drawn at signup (R28). Shown on the customer's own page when it is asked for, an
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from tenantry.adapters.database.tables import Audit, Secret, Tenant
-from tenantry.core.errors import NotFound
+from tenantry.core.errors import NotFound, TooManyAttempts
+from tenantry.core.limits import Limit
+from tenantry.flows.limiting import Measure, count_attempt
 from tenantry.flows.service import Service
 
+SHOWINGS = Limit(10, timedelta(hours=1))  # each is a row of the audit
 _SHOWN = "customer.first_login_shown"
 
 
@@ -24,17 +28,19 @@ class FirstLogin:
 
 def show_first_login(service: Service, customer_id: str) -> FirstLogin:
     """The first administrator's login, for its own customer only; that it was shown is in the
-    audit. NotFound where the product has none.
+    audit. NotFound where the product has none, TooManyAttempts where it was shown often.
     """
     bootstrap = service.product.bootstrap
     if bootstrap is None:
         raise NotFound
+    now, shown = service.now(), Measure("first login", customer_id, SHOWINGS)
     with service.database.write() as session:
+        count_attempt(service, session, [shown], now=now, refusal=TooManyAttempts)
         tenant = session.get_one(Tenant, customer_id)
         row = session.get(Secret, (customer_id, bootstrap.secret))
         if row is None:  # the product has it since a later day
             raise NotFound
         audit = {"actor": customer_id, "action": _SHOWN, "customer_id": customer_id, "details": {}}
-        session.add(Audit(at=service.now(), **audit))
+        session.add(Audit(at=now, **audit))
         url = bootstrap.url(tenant.instance_url)
         return FirstLogin(url, customer_id, service.vault.unwrap(row.wrapped))
