@@ -64,13 +64,14 @@ instance is suspended is sent once main shows it.
 """
 PAID = """
 One month is paid on 28 November, and nothing is told after that. A payment is often told some
-hours late, so two days pass before anything is said; one that is told to have failed is past due at
-once.
+hours late, so two days (`slack_days`) pass before anything is said; one that is told to have failed
+is past due at once.
 """.strip()
 CANCELLED = """
 The same, cancelled on 1 December. It runs to the end of the day on which what was paid for is over,
 or of the day of the cancellation, whichever is later. Until then the customer can take it back, and
-all is as before; after that, a payment brings it back.
+all is as before. A payment for a longer time brings it back, before its end and after; one for time
+before the end was owed, and leaves it cancelled.
 """.strip()
 TRIAL_CANCELLED = "It ends on its last day, as it would. No reminders are sent."
 CANCELLED_LATE = """

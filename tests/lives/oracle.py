@@ -70,10 +70,7 @@ class Life:
             if self._is_moot(account, fact):
                 continue
             if fact.kind == "paid":
-                carried = None if account.cancelled_at else account.until
-                until = max(filter(None, (fact.until, carried)), default=None)
-                first = account.first_paid or fact.at
-                account = Account(first, fact.at, until if fact.until else None)
+                account = self._paid(account, fact)
             elif fact.kind == "payment_failed":
                 account.failed_at = account.failed_at or fact.at
             elif fact.kind == "cancelled":
@@ -82,6 +79,21 @@ class Life:
             elif fact.kind == "resumed":
                 account.cancelled_at = account.last_day = None
         return account
+
+    def _paid(self, account: Account, fact: Fact) -> Account:
+        stays = fact.until and self._is_before_end(account, fact.until)
+        carried = account.until if stays or not account.cancelled_at else None
+        until = max(filter(None, (fact.until, carried)), default=None)
+        paid = Account(account.first_paid or fact.at, fact.at, until if fact.until else None)
+        if stays:
+            paid.cancelled_at, paid.last_day = account.cancelled_at, account.last_day
+        return paid
+
+    def _is_before_end(self, account: Account, until: datetime) -> bool:
+        """Whether it was cancelled, and is paid for no longer than it was to run."""
+        if account.first_paid is None or account.last_day is None:
+            return False
+        return self.day(until - INSTANT) <= account.last_day
 
     def _is_moot(self, account: Account, fact: Fact) -> bool:
         """Who has cancelled does not cancel once more when it is over, nor pays for what was."""

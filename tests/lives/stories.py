@@ -83,6 +83,8 @@ def _within(chance: random.Random, paid_at: datetime, until: datetime | None) ->
             yield Fact(_after(chance, at, 0, 20), "cancelled", "")
         if chance.random() < 0.4:
             yield Fact(_after(chance, at, 0, 20), "resumed", "")
+        if chance.random() < 0.3:  # what was owed
+            yield Fact(_after(chance, at, 0, 20), "paid", "", until=until)
     elif what < 0.4:
         yield Fact(at, "payment_failed", "")
         yield Fact(_after(chance, at, 0, 20), "paid", "", until=until)

@@ -123,6 +123,16 @@ def test_what_is_paid_for_runs_on_after_it_and_then_out() -> None:
     assert len(stages(event(EventKind.PAID, 5))) == 1  # until it is cancelled
 
 
+def test_an_invoice_with_terms_is_late_as_late_as_the_product_says() -> None:
+    booking = add_up(trial(), [event(EventKind.PAID, 5, until=35)])
+    rules = product()
+    slow = rules.model_copy(update={"paid": rules.paid.model_copy(update={"slack_days": 30})})
+    assert lines(timeline(booking, slow))[1:] == [
+        ("01-27 09:30", Stage.PAST_DUE, State.ACTIVE, MailKind.PAYMENT_FAILED),
+        *wind_down("02-11", "02-13", "02-14", mail=MailKind.READ_ONLY),
+    ]
+
+
 def test_a_trial_that_is_cancelled_ends_as_it_would() -> None:
     ends = wind_down("12-08", "12-10", "12-11", stage=Stage.CANCELLED, mail=MailKind.READ_ONLY)
     cancelled = event(EventKind.CANCELLED, 2)

@@ -112,6 +112,9 @@ class Trial(_Part):
 class Paid(_Part):
     """What holds once a customer pays; numbers are days."""
 
+    slack_days: Number = Field(
+        default=2, ge=0, le=90, description="after what was paid for, before it counts as unpaid"
+    )
     past_due_days: Number = Field(
         default=14, ge=0, le=365, description="that it runs on after a payment failed"
     )

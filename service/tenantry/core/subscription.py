@@ -19,8 +19,6 @@ from tenantry.core.model import State
 from tenantry.core.product import Product
 from tenantry.core.trial import LicenseDates, license_dates, move_days, trial_ends_at
 
-# A payment is told some hours after the period that it is for has begun; until then, all is well.
-SLACK = timedelta(days=2)
 _INSTANT = timedelta(microseconds=1)  # before an end, which is exclusive
 
 
@@ -57,6 +55,8 @@ _ORDER = (
     EventKind.PAID,
     EventKind.OTHER,
 )
+# What says nothing of a booking that somebody else pays for by now, or that nobody pays for yet.
+_OF_ITS_PAYER = (EventKind.PAYMENT_FAILED, EventKind.CANCELLED, EventKind.RESUMED)
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,18 @@ class Term:
 
 def add_up(trial: Booking, events: Iterable[Event]) -> Booking:
     """The booking that a trial became by these events; their order does not matter."""
-    booking, payer = trial, None
+    booking, payer, plan = trial, None, None
     for event in _counting(sorted(events, key=_place)):
         if _is_moot(booking, event):
             continue
-        if event.kind == EventKind.PAID:
-            if event.subscription != payer or booking.cancelled_at is not None:
-                booking = replace(booking, paid_until=None)  # what is over is not carried on
-            payer = event.subscription
+        if event.subscription not in (None, payer) and _is_of_payer(booking, event):
+            plan = event.plan or plan  # from when it pays
+            continue
+        if event.kind == EventKind.PAID and event.subscription != payer:
+            booking = replace(_anew(booking), plan=plan or booking.plan)
+            payer, plan = event.subscription, None
+        elif event.kind == EventKind.PAID and _takes_back(booking, event):
+            booking = _anew(booking)
         booking = _add(booking, event)
     return booking
 
@@ -165,6 +169,22 @@ def _is_moot(booking: Booking, event: Event) -> bool:
     return event.kind == EventKind.PAID and is_of_the_past and booking.cancelled_at is not None
 
 
+def _is_of_payer(booking: Booking, event: Event) -> bool:
+    """Whether it counts only where its subscription is what the booking is paid by."""
+    return event.kind in _OF_ITS_PAYER or (event.kind == EventKind.PLAN and booking.is_paid)
+
+
+def _takes_back(booking: Booking, event: Event) -> bool:
+    """Whether a payment takes a cancellation back: one for time before the end is still owed."""
+    ends, until = booking.ends_at, event.until
+    return ends is not None and not (booking.is_paid and until is not None and until <= ends)
+
+
+def _anew(booking: Booking) -> Booking:
+    """What is over is not carried on."""
+    return replace(booking, paid_until=None, cancelled_at=None, ends_at=None)
+
+
 def _add(booking: Booking, event: Event) -> Booking:
     if event.plan is not None:
         booking = replace(booking, plan=event.plan)
@@ -181,7 +201,6 @@ def _add(booking: Booking, event: Event) -> Booking:
 
 
 def _pay(booking: Booking, event: Event) -> Booking:
-    """Who pays has booked, whatever was before."""
     until = event.until
     if until and booking.paid_until:
         until = max(until, booking.paid_until)
@@ -191,8 +210,6 @@ def _pay(booking: Booking, event: Event) -> Booking:
         paid_at=event.at,
         paid_until=until,
         past_due_since=None,
-        cancelled_at=None,
-        ends_at=None,
     )
 
 
@@ -242,7 +259,8 @@ def _paid(booking: Booking, product: Product) -> Iterator[Moment]:
     since, until, rules = booking.paid_since, booking.paid_until, product.paid
     assert since is not None  # noqa: S101 - by its caller
     yield Moment(since, Stage.ACTIVE, State.ACTIVE)
-    late = [at for at in (booking.past_due_since, until + SLACK if until else None) if at]
+    slack = timedelta(days=rules.slack_days)
+    late = [at for at in (booking.past_due_since, until + slack if until else None) if at]
     if not late:
         return
     last = booking.paid_at or since
