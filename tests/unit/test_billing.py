@@ -78,8 +78,15 @@ NEWER_PLACE = {
     "subscription": None,
     "parent": {"subscription_details": {"subscription": "sub_1"}},
 }
-PAID_LARGE = [event(EventKind.PAID, "large", END)]
+ADDED = LATER | {"price": {"id": "price_of_an_addition"}, "amount": 100}
 PLAN_LARGE = event(EventKind.PLAN, "large")
+BILLED_LARGE = replace(PLAN_LARGE, receipt="in_1")
+PAID_LARGE = [BILLED_LARGE, event(EventKind.PAID, until=END)]
+BEFORE = replace(BILLED_LARGE, at=NOW - timedelta(days=4))
+OWED = {"previous_attributes": {"status": "past_due"}}
+ADDED_ITEM = {"price": {"id": "price_of_an_addition"}, "current_period_end": SECONDS + 9 * MONTH}
+WITH_ADDED = BOOKED | {"items": {"data": [*BOOKED["items"]["data"], ADDED_ITEM]}}  # type: ignore[index]
+WAIVED = [PLAN_LARGE, replace(event(EventKind.PAID, until=END), receipt=None)]
 RESUMED = event(EventKind.RESUMED)
 CANCELLED = event(EventKind.CANCELLED, until=END)
 
@@ -94,13 +101,19 @@ CANCELLED = event(EventKind.CANCELLED, until=END)
         ("invoice.paid", paid(LINE, metadata={"plan": "small"}), {}, PAID_LARGE),
         ("invoice.paid", paid(UNUSED, LINE), {}, PAID_LARGE),
         ("invoice.paid", paid(UNUSED | LATER, LINE), {}, PAID_LARGE),
-        ("invoice.paid", paid(LINE, BOTH), {}, [event(EventKind.PAID, None, END)]),
-        ("invoice.paid", invoice(LINE, amount_paid=0), {}, [replace(PAID_LARGE[0], receipt=None)]),
+        ("invoice.paid", paid(LINE, BOTH), {}, PAID_LARGE[1:]),
+        ("invoice.paid", paid(LINE, ADDED), {}, PAID_LARGE),
+        ("invoice.paid", paid(LINE, created=SECONDS - 4 * 86_400), {}, [BEFORE, PAID_LARGE[1]]),
+        ("invoice.paid", paid(LINE, created=SECONDS + 86_400), {}, PAID_LARGE),
+        ("invoice.paid", invoice(LINE, amount_paid=0), {}, WAIVED),
         ("invoice.payment_failed", invoice(LINE), {}, [event(EventKind.PAYMENT_FAILED)]),
         ("customer.subscription.updated", BOOKED, {}, [PLAN_LARGE]),
         ("customer.subscription.updated", COPIED, {}, [PLAN_LARGE]),
         ("customer.subscription.updated", ENDING, {}, [PLAN_LARGE, CANCELLED]),
         ("customer.subscription.updated", BOOKED, WAS_ENDING, [PLAN_LARGE, RESUMED]),
+        ("customer.subscription.updated", WITH_ADDED, OWED, WAIVED),
+        ("customer.subscription.updated", BOOKED | {"status": "past_due"}, OWED, [PLAN_LARGE]),
+        ("customer.subscription.updated", ENDING, OWED, [PLAN_LARGE]),
         ("customer.subscription.updated", ENDING, {"previous_attributes": {}}, [PLAN_LARGE]),
         (
             "customer.subscription.updated",
@@ -291,6 +304,62 @@ def test_a_subscription_that_was_booked_anew_is_the_one_that_counts(late: Event)
 def test_what_operators_and_customers_say_counts_for_each() -> None:
     cancelled = told(EventKind.CANCELLED, 21, None, None)
     assert add_up(TRIAL, [*OLD, NEW, cancelled]).cancelled_at == day(21)
+
+
+BY_CARD = told(EventKind.PAID, 5, 35, "sub_1", "small")
+BY_HAND = told(EventKind.PAID, 37, 365, None, "large")
+OF_CARD = [
+    told(EventKind.PAYMENT_FAILED, 40, None, "sub_1"),
+    told(EventKind.PLAN, 40, None, "sub_1", "small"),
+    told(EventKind.CANCELLED, 55, 55, "sub_1"),
+    told(EventKind.RESUMED, 56, None, "sub_1"),
+]
+
+
+def test_what_happens_to_a_card_is_nothing_to_who_pays_otherwise() -> None:
+    failed = told(EventKind.PAYMENT_FAILED, 35, None, "sub_1")
+    stands = add_up(TRIAL, [BY_CARD, failed, BY_HAND])
+    assert (stands.plan, stands.paid_until, stands.past_due_since) == ("large", day(365), None)
+    assert add_up(TRIAL, [BY_CARD, failed, BY_HAND, *OF_CARD]) == stands
+    assert add_up(TRIAL, [BY_HAND, *OF_CARD]) == add_up(TRIAL, [BY_HAND])  # a try, never paid
+    cancelled = replace(OF_CARD[2], subscription=None)  # an operator says so
+    assert add_up(TRIAL, [BY_CARD, BY_HAND, cancelled, OF_CARD[3]]).cancelled_at == day(55)
+
+
+def test_a_try_that_was_never_paid_cancels_no_trial() -> None:
+    assert add_up(TRIAL, [told(EventKind.CANCELLED, 2, 2, "sub_1")]) == TRIAL
+
+
+def test_who_pays_by_card_again_has_the_plan_of_that() -> None:
+    paid = told(EventKind.PAID, 41, 70, "sub_1")
+    assert add_up(TRIAL, [BY_CARD, BY_HAND, paid]).plan == "large"  # an older invoice
+    events = [BY_CARD, BY_HAND, *OF_CARD[:2], paid]
+    again = add_up(TRIAL, events)
+    assert (again.plan, again.paid_until, again.past_due_since) == ("small", day(70), None)
+    later = [replace(BY_HAND, id="2", at=day(42)), told(EventKind.PAID, 43, 70, "sub_1")]
+    assert add_up(TRIAL, [*events, *later]).plan == "large"
+
+
+@pytest.mark.parametrize("of", ["sub_1", None])
+def test_what_is_paid_for_time_before_the_end_takes_no_cancellation_back(of: str | None) -> None:
+    first = told(EventKind.PAID, 5, 35, of)
+    ends = [first, told(EventKind.CANCELLED, 37, 120, of)]
+    for until in (65, 120):  # a month of it, or what was owed to the end
+        stands = add_up(TRIAL, [*ends, told(EventKind.PAID, 40, until, of)])
+        assert (stands.cancelled_at, stands.paid_until) == (day(37), day(until))
+        assert stands.ends_at == add_up(TRIAL, ends).ends_at
+    for until in (150, None):
+        stands = add_up(TRIAL, [*ends, told(EventKind.PAID, 40, until, of)])
+        assert (stands.cancelled_at, stands.ends_at) == (None, None)
+    booked = add_up(TRIAL, [told(EventKind.CANCELLED, 2, None, None), replace(first, until=day(9))])
+    assert booked.cancelled_at is None  # a trial's
+
+
+def test_an_old_invoice_that_is_paid_leaves_the_plan_that_was_booked_since() -> None:
+    changed = replace(PLAN_LARGE, id="evt_2/plan", at=NOW - timedelta(days=2))
+    small = LINE | {"price": {"id": "price_small"}}
+    late = stripe("invoice.paid", paid(small, created=SECONDS - 4 * 86_400)).events
+    assert add_up(TRIAL, [changed, *late]).plan == "large"
 
 
 def test_a_year_that_was_given_back_is_not_kept() -> None:

@@ -32,6 +32,7 @@ class Said(NamedTuple):
     kind: EventKind
     plan: str | None = None
     until: datetime | None = None
+    at: datetime | None = None  # since when, where it was so before the event
 
 
 _NOT_BOOKED = ("incomplete", "incomplete_expired", "unpaid", "canceled", "paused")
@@ -49,9 +50,10 @@ def read_stripe(message: object, plans: Plans) -> Message:
     own_id, at = required_word(message, "id"), required_moment(message, "created")
     said = _READERS[kind](dig(message, "data"), plans)
     thing = dig(message, "data", "object")
-    make = partial(Event, at=at, subscription=_subscription(kind, thing), receipt=_receipt(thing))
+    make = partial(Event, subscription=_subscription(kind, thing), receipt=_receipt(thing))
     events = tuple(
-        make(f"{own_id}/{each.kind}", each.kind, plan=each.plan, until=each.until) for each in said
+        make(f"{own_id}/{each.kind}", each.kind, min(each.at or at, at), each.plan, each.until)
+        for each in said
     )
     is_checkout = kind == "checkout.session.completed"
     return Message(
@@ -95,11 +97,15 @@ def _checkout(data: object, plans: Plans) -> Iterator[Said]:
 
 
 def _paid(data: object, plans: Plans) -> Iterator[Said]:
-    lines = _charging(data)
-    ends = [end for line in lines if (end := moment(dig(line, "period", "end")))]
-    if not ends:
+    """Its plan is that of when it was made: it may have been open while the plan was changed."""
+    invoice, lines = dig(data, "object"), _charging(data)
+    ends = [moment(dig(line, "period", "end")) for line in _of_plan(lines, plans)]
+    until = max(filter(None, ends), default=None)
+    if until is None:
         raise NotUnderstood("it says of no time that was paid for")
-    yield Said(EventKind.PAID, _billed(dig(data, "object"), lines, plans), max(ends))
+    if plan := _billed(invoice, lines, plans):
+        yield Said(EventKind.PLAN, plan, at=moment(dig(invoice, "created")))
+    yield Said(EventKind.PAID, until=until)
 
 
 def _failed(data: object, plans: Plans) -> Iterator[Said]:
@@ -118,17 +124,23 @@ def _updated(data: object, plans: Plans) -> Iterator[Said]:
     if dig(thing, "status") in _NOT_BOOKED:
         raise NotUnderstood("its subscription is not paid for, or over")
     yield Said(EventKind.PLAN, _booked(thing, plans))
-    now_ends, has_changed = _is_ending(thing), before is None or _names_end(before)
-    if now_ends and has_changed:
-        yield Said(EventKind.CANCELLED, until=moment(dig(thing, "cancel_at")) or _period_end(thing))
-    elif before is not None and _is_ending(before) and not now_ends:
+    ends, has_changed = _period_end(thing, plans), before is None or _names_end(before)
+    if _is_ending(thing):
+        if has_changed:
+            yield Said(EventKind.CANCELLED, until=moment(dig(thing, "cancel_at")) or ends)
+        return
+    if _is_ending(before):
         yield Said(EventKind.RESUMED)
+    if ends and _is_settled(thing, before):
+        yield Said(EventKind.PAID, until=ends)
 
 
 def _deleted(data: object, plans: Plans) -> Iterator[Said]:
     thing = dig(data, "object")
     _booked(thing, plans)
-    yield Said(EventKind.CANCELLED, until=moment(dig(thing, "ended_at")) or _period_end(thing))
+    yield Said(
+        EventKind.CANCELLED, until=moment(dig(thing, "ended_at")) or _period_end(thing, plans)
+    )
 
 
 _READERS: Mapping[str, Reader] = {
@@ -153,9 +165,14 @@ def _names_end(before: object) -> bool:
     return isinstance(before, dict) and bool({"cancel_at", "cancel_at_period_end"} & before.keys())
 
 
-def _period_end(thing: object) -> datetime | None:
+def _is_settled(thing: object, before: object) -> bool:
+    """Whether nothing is owed any more, also where an invoice was waived and so none is paid."""
+    return dig(before, "status") in ("past_due", "unpaid") and dig(thing, "status") == "active"
+
+
+def _period_end(thing: object, plans: Plans) -> datetime | None:
     """In newer versions of the API each item has its own."""
-    items = _list(dig(thing, "items", "data"))
+    items = _of_plan(_list(dig(thing, "items", "data")), plans)
     ends = [dig(thing, "current_period_end"), *(dig(item, "current_period_end") for item in items)]
     return max(filter(None, map(moment, ends)), default=None)
 
@@ -198,6 +215,11 @@ def _priced(line: object, plans: Plans) -> str | None:
     newer = dig(line, "pricing", "price_details", "price")
     names = {word(each) for each in (name_of(price), dig(price, "lookup_key"), name_of(newer))}
     return next((plan for plan, each in plans.items() if names & set(each.prices)), None)
+
+
+def _of_plan(lines: list[object], plans: Plans) -> list[object]:
+    """Those whose price is a plan's, beside which others buy no time; all where no price is."""
+    return [line for line in lines if _priced(line, plans)] or lines
 
 
 def _only(plans: set[str]) -> str | None:
