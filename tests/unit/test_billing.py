@@ -348,8 +348,8 @@ def test_what_is_paid_for_time_before_the_end_takes_no_cancellation_back(of: str
         stands = add_up(TRIAL, [*ends, told(EventKind.PAID, 40, until, of)])
         assert (stands.cancelled_at, stands.paid_until) == (day(37), day(until))
         assert stands.ends_at == add_up(TRIAL, ends).ends_at
-    for until in (150, None):
-        stands = add_up(TRIAL, [*ends, told(EventKind.PAID, 40, until, of)])
+    for longer in (150, None):
+        stands = add_up(TRIAL, [*ends, told(EventKind.PAID, 40, longer, of)])
         assert (stands.cancelled_at, stands.ends_at) == (None, None)
     booked = add_up(TRIAL, [told(EventKind.CANCELLED, 2, None, None), replace(first, until=day(9))])
     assert booked.cancelled_at is None  # a trial's
