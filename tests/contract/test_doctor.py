@@ -33,6 +33,7 @@ from tenantry.adapters.git import TenantsRepository, create_bare
 from tenantry.cli.main import cli
 from tenantry.doctor import Finding, examine
 from tenantry.flows import keys
+from tenantry.flows.complaints import look
 from tenantry.settings import load
 from tests.overlays import private_product
 from tests.programs import require
@@ -46,7 +47,8 @@ IDS = [
     "cell.main.platform", "cell.main.sealing", "cell.main.argocd",
 ]  # fmt: skip
 ROWS = [
-    "flags", "mail.addresses", "billing.customers", "subscriptions.followed", "licenses.renewed",
+    "flags", "mail.addresses", "billing.customers", "billing.payments", "billing.heard",
+    "subscriptions.followed", "licenses.renewed",
 ]  # fmt: skip
 
 
@@ -567,16 +569,14 @@ def test_rows_that_need_a_person_are_found(tmp_path: Path) -> None:
         session.flush()
         session.add(
             Subscription(
-                customer_id=customer_id, plan="p", status="active", trial_ends_at=now,
-                created_at=now, look_at=long_ago,
+                customer_id=customer_id, plan="p", status="past_due", trial_ends_at=now,
+                created_at=now, look_at=long_ago, paid_until=long_ago,
             )
         )  # fmt: skip
-        session.add(
-            BillingEvent(
-                external_id="evt", billing_customer="cus", kind="paid", type="paid", at=now,
-                received_at=now, actor="billing",
-            )
-        )  # fmt: skip
+        before = now - timedelta(days=30)
+        session.add(_event("evt", before, billing_customer="cus"))
+        session.add(_event("evt_1", before, customer_id=customer_id))
+        session.add(_event("evt_2", before, kind="other", customer_id=customer_id, wrapped=b"w"))
         session.add(_license(customer_id, now))
         session.add(_tenant(customer_id, now))
     database.close()
@@ -586,6 +586,40 @@ def test_rows_that_need_a_person_are_found(tmp_path: Path) -> None:
     assert re.fullmatch("publish_paused is on since .*Z by operator: the cluster moves", said)
     assert "`tenantry flags set publish_paused off`" in found["flags"].remedy
     assert all(found[name].message.startswith("1 ") for name in ROWS if name != "flags")
+
+
+def test_payments_that_somebody_spoke_of_are_no_finding(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    database, now = rows_of(tmp_path), datetime.now(UTC)
+    told = [
+        {"status": "active"},
+        {"past_due_since": now},
+        {"cancelled_at": now},
+        {"paid_until": now - timedelta(days=31)},  # and something was told since, of whomever
+    ]
+    last = now - timedelta(days=30)
+    usual = {"status": "past_due", "paid_until": now, "trial_ends_at": now, "created_at": now}
+    with database.write() as session:
+        for number, changes in enumerate(told):
+            customer = _customer(f"cust-{number:010}", now)
+            customer.email = customer.email_key = customer.status_token_hash = str(number)
+            session.add(customer)
+            session.flush()
+            own = {"customer_id": customer.customer_id}
+            session.add(Subscription(**own, plan="p", **(usual | changes)))
+            session.add(_event(f"evt_{number}", last, **own))
+        is_other = {"kind": "other", **own}
+        session.add(_event("waits", last, type="invoice.created", wrapped=b"w", **is_other))
+        session.add(_event("emptied", last, **is_other))
+        session.flush()
+        remedies = {each.id: each.remedy for each in look(session, now)}
+        assert remedies["billing.heard"] == remedies["billing.payments"] == ""
+    database.close()
+
+
+def _event(own_id: str, at: datetime, **changes: Any) -> BillingEvent:
+    row = {"kind": "paid", "type": "invoice.paid", "actor": "billing"} | changes
+    return BillingEvent(external_id=own_id, at=at, received_at=at, **row)
 
 
 def _customer(customer_id: str, now: datetime) -> Customer:

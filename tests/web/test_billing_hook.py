@@ -151,6 +151,22 @@ def test_what_is_signed_but_strange_is_kept(built: Service, said: object) -> Non
     assert built.vault.unwrap(row.wrapped) == body.decode()
 
 
+def test_what_is_understood_when_it_is_sent_again_is_no_riddle_any_more(built: Service) -> None:
+    service = listening(built, Scheme.HMAC)
+    strange, known = message(9, plan="new"), message(9)
+    assert send(service, strange, plainly(strange)).status_code == 204
+    riddle = kept(service, "m-9/other")
+    assert riddle is not None
+    assert riddle.wrapped is not None
+    other = message(10, customer_id="cust-0000000001", plan="new")
+    send(service, other, plainly(other))
+    assert send(service, known, plainly(known)).status_code == 204
+    solved, still = kept(service, "m-9/other"), kept(service, "m-10/other")
+    assert solved is not None
+    assert still is not None
+    assert (solved.wrapped is None, still.wrapped is None) == (True, False)
+
+
 def test_too_much_is_refused_before_it_is_verified(built: Service) -> None:
     body = b" " * (1024 * 1024 + 1)
     assert send(listening(built, Scheme.HMAC), body, plainly(body)).status_code == 413

@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Customer
+from tenantry.adapters.database.tables import BillingEvent, Customer, Subscription
+from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows import flags
 from tenantry.flows.gauges import count_ending, count_overdue, count_unclear_billing
+from tenantry.flows.subscriptions.booking import BILLING
+
+# as Stripe calls them, and who signs plainly
+_PAYMENTS = ("invoice.paid", "invoice.payment_succeeded", "paid")
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,16 @@ def look(session: Session, now: datetime) -> Iterator[Look]:
         "see docs/billing.md: say which customer is meant",
     )  # fmt: skip
     yield _judge(
+        "billing.payments", _count_unread(session), "payments of customers that say no known plan",
+        "name the price in product.yaml, and have the payment provider send them again",
+    )  # fmt: skip
+    yield _judge(
+        "billing.heard", _count_unheard(session),
+        "subscriptions that were paid, are due, and nothing came from the payment provider since",
+        "see there what its messages were answered, and in the log for `billing.refused`: its "
+        "secret, TENANTRY_BILLING_SECRET_FILE, may be another",
+    )  # fmt: skip
+    yield _judge(
         "subscriptions.followed", overdue, "subscriptions that nobody has followed for an hour",
         "see that a worker runs, and in its log for `subscription.not_followed`",
     )  # fmt: skip
@@ -60,5 +75,36 @@ def _judge(look_id: str, number: int, what: str, remedy: str) -> Look:
 
 
 def _count_refused(session: Session) -> int:
-    refused = (Customer.email_refused_at.is_not(None), Customer.erased_at.is_(None))
-    return session.scalar(select(func.count()).where(*refused)) or 0
+    return _count(session, Customer.email_refused_at.is_not(None), Customer.erased_at.is_(None))
+
+
+def _count_unread(session: Session) -> int:
+    """Of customers who are known, and not understood: their time runs out although they paid."""
+    return _count(
+        session,
+        BillingEvent.kind == EventKind.OTHER,
+        BillingEvent.type.in_(_PAYMENTS),
+        BillingEvent.customer_id.is_not(None),
+        BillingEvent.wrapped.is_not(None),
+    )
+
+
+def _count_unheard(session: Session) -> int:
+    """A provider that can tell says of each either that it was paid, that it failed, or its end."""
+    by_provider = BillingEvent.actor == BILLING
+    payers = select(BillingEvent.customer_id).where(
+        by_provider, BillingEvent.kind == EventKind.PAID
+    )
+    last = select(func.max(BillingEvent.received_at)).where(by_provider).scalar_subquery()
+    return _count(
+        session,
+        Subscription.status.in_((Stage.PAST_DUE, Stage.READ_ONLY, Stage.SUSPENDED)),
+        Subscription.past_due_since.is_(None),
+        Subscription.cancelled_at.is_(None),
+        Subscription.paid_until > last,
+        Subscription.customer_id.in_(payers),
+    )
+
+
+def _count(session: Session, *wanted: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).where(*wanted)) or 0

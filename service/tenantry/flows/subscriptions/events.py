@@ -118,7 +118,16 @@ def _keep(session: Session, told: Told, customer_id: str | None, now: datetime) 
         "wrapped": told.wrapped if is_riddle else None,
     }
     insert_new(session, BillingEvent, [row])
+    if event.kind != EventKind.OTHER:
+        _solve(session, event)
     return True
+
+
+def _solve(session: Session, event: Event) -> None:
+    """What was a riddle when it came first is none to look at any more."""
+    message = event.id.removesuffix(f"/{event.kind}")
+    riddle = update(BillingEvent).where(BillingEvent.external_id == f"{message}/{EventKind.OTHER}")
+    session.execute(riddle.values(wrapped=None))
 
 
 def _take_up(
