@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tenantry.cli.demo_stack import environment_of
 from tenantry.core import naming
 from tests.programs import require
 from tests.system.processes import wait_until
@@ -18,32 +17,26 @@ from tests.system.test_whole_way import Demo, demo
 
 PAGE = Path(__file__).parents[2] / "docs" / "upgrade-walk.md"
 LAID_OUT = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CLEAN = {name: os.environ[name] for name in ("HOME", "PATH")}
 WITHIN = 60.0  # seconds; only what is broken takes them
 
 
 class Desk:
-    """Where the page's commands are typed."""
+    """A terminal where `make demo` was typed: each command in a shell of its own, which begins as
+    the page says.
+    """
 
-    def __init__(self, running: Demo, folder: Path) -> None:
-        self.folder = folder / "desk"
-        self.folder.mkdir()
-        command = folder / "programs" / "tenantry"
-        command.parent.mkdir()
-        command.write_text(f'#!/bin/sh\nexec {sys.executable} -m tenantry "$@"\n')
-        command.chmod(0o755)
-        self.environment = {
-            **os.environ,
-            **environment_of(running.stack),
-            "PATH": f"{command.parent}:{os.environ['PATH']}",
-            "SIGNUP": running.stack.signup_url,
-            "REPOSITORY": str(running.stack.repository),
-            "BILLING_SECRET": str(running.stack.billing_secret),
-        }
+    def __init__(self, running: Demo, folder: Path, opening: str) -> None:
+        self.opening = opening
+        self.place = folder / "clone"
+        self.place.mkdir()
+        (self.place / ".demo").symlink_to(running.stack.data)
+        self.folder = running.stack.data / "walk"
 
     def type(self, commands: str) -> str:
         done = subprocess.run(
-            ["sh", "-e", "-c", commands],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False,
+            ["sh", "-e", "-c", self.opening + commands],
+            cwd=self.place, env=CLEAN, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, (commands, done.stdout, done.stderr)
         return done.stdout
@@ -54,9 +47,10 @@ def test_the_walk_of_the_documentation(tmp_path: Path) -> None:
     for program in ("curl", "openssl"):
         require(program)
     walk = PAGE.read_text().partition("## The walk")[2]
-    sign_up, look, pay, shown, ready, change_mind = LAID_OUT.findall(walk)
+    opening, sign_up, look, pay, shown, ready, change_mind = LAID_OUT.findall(walk)
     with demo(tmp_path) as running:
-        desk = Desk(running, tmp_path)
+        desk = Desk(running, tmp_path, opening)
+        assert stat.S_IMODE(running.stack.environment.stat().st_mode) == 0o600
         desk.type(sign_up)
         customer_id = (desk.folder / "customer").read_text().strip()
         assert f"{customer_id}  trialing" in desk.type(look)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 
 from rich.console import Console
@@ -91,6 +92,7 @@ def show_places(console: Console, stack: Stack) -> None:
         "tenants repository": str(stack.repository),
         "mail": str(stack.mail),
         "logs": str(stack.logs),
+        "commands": f". {shlex.quote(str(stack.environment))}",
     }.items():
         table.add_row(f"[dim]{name}[/dim]", value)
     console.print(Panel(table, title="Tenantry is running", title_align="left", expand=False))
@@ -99,5 +101,7 @@ def show_places(console: Console, stack: Stack) -> None:
             f"Signups wait for a review: read and merge each at {stack.reviews_url}", style="bold"
         )
     console.print(
-        "The cluster is a stand-in for development. Ctrl-C stops everything.", style="dim"
+        "The cluster is a stand-in for development. A shell that reads the file of commands has\n"
+        "`tenantry` with this demo's settings. Ctrl-C stops everything.",
+        style="dim",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -69,6 +70,11 @@ class Stack:
     @property
     def billing_secret(self) -> Path:
         return self.keys / "billing.secret"
+
+    @property
+    def environment(self) -> Path:
+        """A shell that reads it has `tenantry` and the settings of this demo."""
+        return self.data / "env"
 
     @property
     def clock(self) -> Path:
@@ -147,6 +153,18 @@ def prepare(stack: Stack) -> None:
         if not path.exists():
             _keep_secret(path, secrets.token_urlsafe(32))
     _keep_secret(stack.registry_credentials, json.dumps(_NO_REGISTRY))
+    _keep_secret(stack.environment, _for_a_shell(stack))
+
+
+def _for_a_shell(stack: Stack) -> str:
+    places = {
+        "SIGNUP": stack.signup_url,
+        "REPOSITORY": str(stack.repository),
+        "BILLING_SECRET": str(stack.billing_secret),
+    }
+    exports = {name: shlex.quote(value) for name, value in (_settings(stack) | places).items()}
+    exports["PATH"] = f'{shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
+    return "".join(f"export {name}={value}\n" for name, value in exports.items())
 
 
 def _keep_secret(path: Path, text: str) -> None:
@@ -208,13 +226,13 @@ def settings_of(stack: Stack) -> dict[str, Any]:
 
 def environment_of(stack: Stack) -> dict[str, str]:
     """The variables that web and worker run with."""
-    texts = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in settings_of(stack).items()
-    }
+    return {"HOME": str(stack.data), **_settings(stack)}
+
+
+def _settings(stack: Stack) -> dict[str, str]:
     return {
-        "HOME": str(stack.data),
-        **{f"TENANTRY_{name.upper()}": text for name, text in texts.items()},
+        f"TENANTRY_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in settings_of(stack).items()
     }
 
 
