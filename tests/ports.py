@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
+
+# Below those that systems give to connections, of which other tests make many: one would else take
+# a port between a look at it and its server's start.
+NEVER_GIVEN = range(15_000, 32_000, 2)
 
 
 def free_port() -> int:
@@ -13,14 +18,16 @@ def free_port() -> int:
 
 
 def free_port_and_next() -> int:
-    """A port that is free, as is the next one."""
+    """A port that is free, as is the next one, and that no outgoing connection is given, however
+    long the server takes to start.
+    """
     while True:
+        port = secrets.choice(NEVER_GIVEN)
         with socket.socket() as one, socket.socket() as next_one:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
             try:
+                one.bind(("127.0.0.1", port))
                 next_one.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
+            except OSError:
                 continue
             return port
 

@@ -67,6 +67,7 @@ def test_once_with_a_speed_goes_from_trial_to_paid_and_leaves_no_process(tmp_pat
     for program in ("kubeseal", "kustomize"):
         require(program)
     stack = Stack(tmp_path / "demo", free_port_and_next(), assets.path("tenant_templates"))
+    at_noon(stack)
     ended = subprocess.run(
         [sys.executable, "-m", "tenantry", "demo", "--once", "--json", "--clock-speed", "5",
          "--data", str(stack.data), "--port", str(stack.port)],
@@ -86,6 +87,13 @@ def test_once_with_a_speed_goes_from_trial_to_paid_and_leaves_no_process(tmp_pat
     assert states_in_git(stack, result["customer_id"]) == STATES
     check_all(stack)
     assert processes_with(str(tmp_path)) == []
+
+
+def at_noon(stack: Stack) -> None:
+    """The demo begins at noon, whenever it is tried: no day ends between two steps of one."""
+    now = datetime.now(UTC)
+    stack.data.mkdir()
+    ShiftedClock(stack.clock).advance(timedelta(days=1, hours=12 - now.hour))
 
 
 def check_steps(steps: list[dict[str, Any]]) -> None:
