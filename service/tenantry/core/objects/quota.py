@@ -7,7 +7,7 @@ and the cause stands in an event. So it is found out before.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -71,7 +71,7 @@ def measure(objects: Sequence[Item]) -> dict[str, tuple[Any, Decimal | None]]:
     """
     used = sum_use(objects, Defaults.of(objects))
     return {
-        name: (value, _need(name, used))
+        name: (value, need(name, used))
         for item in find(objects, "ResourceQuota")
         for name, value in tree(item.spec, "hard").items()
     }
@@ -89,20 +89,21 @@ def check_quota(objects: Sequence[Item]) -> Iterator[Problem]:
             yield from _check_silent(workload, defaults, hard)
 
 
-def _need(name: str, used: Mapping[str, Decimal]) -> Decimal | None:
+def need(name: str, used: Mapping[str, Decimal]) -> Decimal | None:
+    """What is used of that which a quota calls `name`; None where nothing is known of it."""
     return used.get(_ALIASES.get(name, name.removeprefix("count/")))
 
 
 def _check_hard(
     item: Item, name: str, value: Any, used: Mapping[str, Decimal]
 ) -> Iterator[Problem]:
-    hard, need = quantity(value), _need(name, used)
+    hard, needed = quantity(value), need(name, used)
     if hard is None:
         yield Problem(item.where, f"{name}: {value!r} is no quantity")
-    elif need is not None and need > hard:
+    elif needed is not None and needed > hard:
         yield Problem(
             item.where,
-            f"{name} is {value}, and the overlay needs {need.normalize():f}",
+            f"{name} is {value}, and the overlay needs {needed.normalize():f}",
             "rollout surge and what solves an ACME challenge count",
         )
 
@@ -121,11 +122,16 @@ def _check_silent(item: Item, defaults: Defaults, hard: set[str]) -> Iterator[Pr
 
 def sum_use(objects: Sequence[Item], defaults: Defaults) -> dict[str, Decimal]:
     """What everything takes up, by the names that quotas have for it, without `count/`."""
-    used = dict(SOLVER) if any(map(_wants_certificate, objects)) else {}
+    used = use_of_solver(objects)
     for item in objects:
         for name, amount in _uses(item, defaults):
             used[name] = used.get(name, Decimal(0)) + amount
     return used
+
+
+def use_of_solver(objects: Sequence[Item]) -> dict[str, Decimal]:
+    """What cert-manager adds, where it is asked for a certificate."""
+    return dict(SOLVER) if any(map(_wants_certificate, objects)) else {}
 
 
 def _wants_certificate(item: Item) -> bool:
@@ -141,10 +147,9 @@ def _uses(item: Item, defaults: Defaults) -> Iterator[tuple[str, Decimal]]:
     if item.kind == "PersistentVolumeClaim":
         size = tree(item.spec, "resources", "requests").get("storage")
         yield "requests.storage", quantity(size) or Decimal(0)
-    pods = Decimal(_most_pods(item))
-    yield "pods", pods
-    for kind, resource in _COMPUTE:
-        yield f"{kind}.{resource}", pods * _pod_asks(item, defaults, kind, resource)
+    pods = _most_pods(item)
+    for name, amount in use_of_pod(item, defaults).items():
+        yield name, pods * amount
 
 
 def _plural(item: Item) -> str:
@@ -152,6 +157,15 @@ def _plural(item: Item) -> str:
     name = item.kind.lower()
     plural = f"{name[:-1]}ies" if name.endswith("y") else name + ("es" if name[-1:] == "s" else "s")
     return f"{plural}.{item.group}" if item.group else plural
+
+
+def use_of_pod(item: Item, defaults: Defaults) -> dict[str, Decimal]:
+    """What one pod of a workload takes up."""
+    asks = {
+        f"{kind}.{resource}": _pod_asks(item, defaults, kind, resource)
+        for kind, resource in _COMPUTE
+    }
+    return {"pods": Decimal(1), **asks}
 
 
 def _pod_asks(item: Item, defaults: Defaults, kind: str, resource: str) -> Decimal:
@@ -165,18 +179,27 @@ def _pod_asks(item: Item, defaults: Defaults, kind: str, resource: str) -> Decim
 
 def _most_pods(item: Item) -> int:
     """Pods that exist at once at the worst moment of a rollout."""
-    if not item.pod:
-        return 0
+    more, _ = rolling(item)
+    return item.replicas + more if item.pod and item.replicas else 0
+
+
+def rolling(item: Item) -> tuple[int, int]:
+    """How many pods more than wanted there are while a workload's pods are replaced, and how many
+    of them may be missing then, as its controller reckons.
+    """
+    if item.kind == "StatefulSet":
+        return 0, 1
     strategy = tree(item.spec, "strategy")
-    if item.kind != "Deployment" or strategy.get("type") == "Recreate" or not item.replicas:
-        return item.replicas
-    return item.replicas + _surge(
-        tree(strategy, "rollingUpdate").get("maxSurge", "25%"), item.replicas
-    )
+    if item.kind != "Deployment" or strategy.get("type") == "Recreate":
+        return 0, item.replicas
+    said = tree(strategy, "rollingUpdate")
+    more = _share(said.get("maxSurge", "25%"), item.replicas, math.ceil)
+    fewer = _share(said.get("maxUnavailable", "25%"), item.replicas, math.floor)
+    return more, fewer or int(not more)  # with neither, nothing could ever be replaced
 
 
-def _surge(value: Any, replicas: int) -> int:
+def _share(value: Any, replicas: int, whole: Callable[[float], int]) -> int:
     text = str(value)
     if text.endswith("%") and text[:-1].isdigit():
-        return math.ceil(replicas * int(text[:-1]) / 100)
+        return whole(replicas * int(text[:-1]) / 100)
     return int(text) if text.isdigit() else 1
