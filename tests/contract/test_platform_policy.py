@@ -21,8 +21,9 @@ import pytest
 from tenantry.core.model import State
 from tenantry.core.objects.item import Item, items, tree
 from tenantry.core.objects.needs import claims_used, config_keys_read, secret_keys_read
+from tenantry.core.objects.rollout import check_plans
 from tenantry.core.product import Source
-from tests.built import TEMPLATES, Built, classes, vendor
+from tests.built import EXAMPLES, TEMPLATES, Built, classes, vendor
 
 # Kubernetes supports its three newest minor versions, and clusters are slow: one more, and the
 # newest whose schemas are installed.
@@ -32,6 +33,9 @@ MOST = 150 * 1024  # bytes of one tenant's objects
 
 # Containers whose root file system may be written, with the reason; none so far.
 WRITABLE: dict[str, str] = {}
+# Plans that a tenant may come to from a larger one whose old pods would fill their quota: those go
+# first, at the price of seconds without them; the others are replaced without a gap.
+GIVE_WAY = {"iotistic": ["starter", "professional"]}
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 ACTIVE = [one for one in classes() if one.state is State.ACTIVE]
 
@@ -235,7 +239,8 @@ def test_what_has_data_is_alone_with_it(built: Built) -> None:
             assert item.replicas <= 1, item.where
             assert item.spec["strategy"] == {"type": "Recreate"}, item.where
         else:
-            rolling = {"maxSurge": 1, "maxUnavailable": 0}
+            gives_way = built.plan in GIVE_WAY.get(built.product.name, [])
+            rolling = {"maxSurge": int(not gives_way), "maxUnavailable": int(gives_way)}
             assert item.spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
 
 
@@ -313,7 +318,9 @@ def number(quantity: Any) -> Decimal:
 
 
 def rolls(item: Item) -> bool:
-    """Whether there is one more of its pods while it is replaced."""
+    """Whether there is one more of its pods while it is replaced: a new one before the old one is
+    ended, or an old one that counts until it has ended.
+    """
     return item.kind == "Deployment" and item.spec["strategy"]["type"] == "RollingUpdate"
 
 
@@ -377,3 +384,13 @@ def test_limit_range_lets_the_plan_in(built: Built) -> None:
         most = max(number(one["resources"]["limits"][resource]) for _, _, one in containers(built))
         assert number(rule["max"][resource]) == most
         assert number(rule["defaultRequest"][resource]) <= number(rule["default"][resource]) <= most
+
+
+# --- Changes of the plan ---
+
+
+@pytest.mark.parametrize("folder", [TEMPLATES, *EXAMPLES], ids=lambda folder: folder.name)
+@pytest.mark.parametrize("state", [State.ACTIVE, State.READ_ONLY], ids=str)
+def test_every_plan_can_be_changed_to_every_other(folder: Path, state: State) -> None:
+    built = {plan: Built(folder, plan, state).objects for plan in vendor(folder).product.plans}
+    assert check_plans(built) == []
