@@ -67,3 +67,16 @@ def test_a_platform_that_does_not_build_is_told(show: Show, tmp_path: Path) -> N
     result = show(broken)
     assert isinstance(result.exception, PlatformRefused)
     assert "pods is 2" in str(result.exception)
+
+
+def test_a_plan_that_no_tenant_could_come_down_to_is_told(show: Show, tmp_path: Path) -> None:
+    """Its quota holds a rollout of its own pods, but no old ones of the larger plan."""
+    tight = tmp_path / "inkwell"
+    shutil.copytree(INKWELL, tight)
+    quota = tight / "platform/r1/plans/solo/quota.yaml"
+    quota.write_text(quota.read_text().replace("limits.cpu: 1200m", "limits.cpu: 1000m"))
+    result = show(tight)
+    assert isinstance(result.exception, PlatformRefused)
+    (problem,) = result.exception.problems
+    told = "from plan team to plan solo: ResourceQuota/plan: spec.hard.limits.cpu: 2500m → 1000m: "
+    assert problem.startswith(f"{told}1.2 is needed while old pods of Deployment/web stay")

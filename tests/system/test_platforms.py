@@ -39,6 +39,7 @@ from tenantry.flows.publishing import turn
 from tenantry.flows.publishing.check import ClassChecker
 from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.service import Cell, Service
+from tests.built import vendor
 from tests.faults import Died, Fault, Life, live
 from tests.faults import Kind as Wrong
 from tests.migrated import on_sqlite
@@ -53,6 +54,8 @@ pytestmark = on_sqlite
 
 BASE = "base/kustomization.yaml"
 POSTGRES = "base/postgres.yaml"
+QUOTA = "plans/starter/quota.yaml"
+STARTER = "plans/starter/kustomization.yaml"
 NOTES = "notes.txt"  # which no kustomization names: another tree, the same objects
 _built: dict[bytes, list[dict[str, Any]]] = {}
 
@@ -318,6 +321,40 @@ def test_version_that_does_not_build_is_refused_with_every_reason(small: World) 
     assert (shown(world), book(world)) == (["platform/v1"], {"v1": (tree(world), True)})
     world.sign_up()
     assert len(world.publish().tenants) == 1
+
+
+def test_plan_whose_quota_old_pods_would_fill_is_refused(small: World) -> None:
+    """Between two plans of one version, and between two versions of one plan."""
+    world = small
+    patch = edited(world.service, STARTER, "maxSurge: 0, maxUnavailable: 1", "maxSurge: 1")
+    plans = vendor().product.plans
+    sold = {plan: plans[plan] for plan in ("starter", "enterprise")}
+    product = world.service.product.model_copy(update={"plans": sold})
+    with pytest.raises(PlatformRefused) as refusal:
+        put(world, replace(with_files(world.service, **patch), product=product))
+    told = "from plan enterprise to plan starter: ResourceQuota/plan: spec.hard."
+    assert {each.removeprefix(told).partition(":")[0] for each in refusal.value.problems} == {
+        "requests.cpu", "requests.memory", "limits.cpu", "limits.memory",
+    }  # fmt: skip
+    assert not world.git("for-each-ref")
+
+
+def test_version_whose_quota_old_pods_would_fill_is_refused(lived_in: World) -> None:
+    world = lived_in
+    smaller = {
+        STARTER: edited(world.service, STARTER, "maxSurge: 0, maxUnavailable: 1", "maxSurge: 1")[
+            STARTER
+        ].replace(b"cpu: 250m", b"cpu: 50m"),
+        **edited(world.service, QUOTA, "requests.cpu: 1500m", "requests.cpu: 900m"),
+    }
+    new = of_version(world.service, "v2", smaller)
+    with pytest.raises(PlatformRefused) as refusal:
+        put(world, new)
+    (problem,) = refusal.value.problems
+    told = "ResourceQuota/plan: spec.hard.requests.cpu: 1500m → 900m: 1.065 is needed"
+    assert problem.startswith(f"from v1: {told}")
+    (obstacle,) = diff(new, world.cell, "v1", "v2", "starter", State.ACTIVE).obstacles
+    assert str(obstacle).startswith(told)
 
 
 def test_what_tenants_could_not_become_is_refused_with_the_reason(lived_in: World) -> None:

@@ -17,6 +17,7 @@ from tenantry.core.errors import (
     ProgramStopped,
 )
 from tenantry.core.model import State
+from tenantry.core.objects.rollout import check_plans
 from tenantry.flows.platforms.records import Book
 from tenantry.flows.publishing.example import render_example
 from tenantry.flows.service import Cell, Service
@@ -69,3 +70,11 @@ def build(service: Service, cell: Cell, platform: Platform, plan: str, state: St
         raise PlatformRefused(error.problems) from error
     except (ProductError, ProgramError) as error:
         raise PlatformRefused([str(error)]) from error
+
+
+def require_changeable(plans: Mapping[str, Objects]) -> None:
+    """PlatformRefused where a tenant could not come from one of these plans to another one, given
+    the objects of each in one state.
+    """
+    if problems := check_plans(plans):
+        raise PlatformRefused(problems)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tenantry.core.errors import PlatformRefused
 from tenantry.core.model import State
 from tenantry.core.objects.diff import Difference, diff_objects
+from tenantry.core.objects.rollout import find_stalls
 from tenantry.core.objects.upgrade import Obstacle, find_obstacles
 from tenantry.flows.platforms import building, records
 from tenantry.flows.platforms.building import Objects, Platform
@@ -35,7 +36,8 @@ def diff(service: Service, cell: Cell, old: str, new: str, plan: str, state: Sta
         after = building.on_main(cell, book, new, head) or _refuse_unknown(service, cell, new)
     before = before or _refuse_unknown(service, cell, old)
     ours, theirs = (_build(service, cell, each, plan, state) for each in (before, after))
-    return Diff(diff_objects(ours, theirs, (old, new)), find_obstacles(ours, theirs))
+    obstacles = [*find_obstacles(ours, theirs), *find_stalls(ours, theirs)]
+    return Diff(diff_objects(ours, theirs, (old, new)), obstacles)
 
 
 def _refuse_unknown(service: Service, cell: Cell, version: str) -> Platform:

@@ -1,8 +1,8 @@
 """A new platform version, in one commit on main: checked, and compared with what tenants run.
 
 Owns: what may become a version. Its number is new, or stands for the same tree; every plan in every
-state builds; and no object of a tenant of any version in use would have to change what cannot
-change. It moves no tenant.
+state builds; a tenant can change from each plan to each other one; and no tenant of any version in
+use would be kept from it by what cannot change. It moves no tenant.
 
 Concurrency: building takes long, so it is done before the publisher's lease is taken. Under the
 lease main is read again; where tenants run another version by then, all of it is done again.
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
 from tenantry.core.errors import PlatformRefused, PushRejected, RepositoryError
+from tenantry.core.model import State
+from tenantry.core.objects.rollout import find_stalls
 from tenantry.core.objects.upgrade import find_obstacles
 from tenantry.flows import flags
 from tenantry.flows.platforms import building, records, usage
@@ -25,7 +27,7 @@ from tenantry.flows.publishing import founding, history, ledger, turn
 from tenantry.flows.service import Cell, Service
 
 Progress = Callable[[int], object]  # is called with how many more tenants were built
-Built = dict[tuple[str, str], Objects]  # plan, state -> objects
+Built = dict[tuple[str, State], Objects]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ def publish(
     for _ in range(turn.REBUILDS):
         main = _read(service, cell)
         if not _is_done(service, main):
-            built = built or _build(service, cell, progress)
+            if not built:
+                built = _build(service, cell, progress)
+                _require_changeable(built)
             _require_reachable(service, cell, main, compared, built, progress)
             compared |= main.runs
         try:
@@ -128,6 +132,13 @@ def _build(service: Service, cell: Cell, progress: Progress) -> Built:
     return built
 
 
+def _require_changeable(built: Built) -> None:
+    """PlatformRefused where a tenant, in whatever state, could not be given another plan."""
+    for state in State:
+        of_state = {plan: objects for (plan, its), objects in built.items() if its is state}
+        building.require_changeable(of_state)
+
+
 def _show(classes: Sequence[str]) -> str:
     return classes[0] + (f" (and {len(classes) - 1} more)" if len(classes) > 1 else "")
 
@@ -160,7 +171,8 @@ def _compare(
         except PlatformRefused as refusal:
             reason = f"plan {plan}, state {state.value}: {refusal}"
             return [f"version {old.version} no longer builds, so nobody could be moved: {reason}"]
-        found = find_obstacles(before, built[plan, state])
+        after = built[plan, state]
+        found = [*find_obstacles(before, after), *find_stalls(before, after)]
         told |= dict.fromkeys(f"from {old.version}: {each}" for each in found)
         progress(1)
     return list(told)

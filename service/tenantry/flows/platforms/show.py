@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tenantry.core.model import State
 from tenantry.core.objects.composition import Composition, compose
 from tenantry.flows.platforms import building
+from tenantry.flows.platforms.building import Objects
 from tenantry.flows.service import Cell, Service
 
 
@@ -24,20 +25,23 @@ class Overview:
 def overview(
     service: Service, cell: Cell, progress: Callable[[int], object] = lambda _: None
 ) -> Overview:
-    """Of the version in the product's folder. PlatformRefused where a tenant does not build;
-    ProgramMissing.
+    """Of the version in the product's folder. PlatformRefused where a tenant does not build, or
+    could not change its plan; ProgramMissing.
     """
     platform = building.of_product(service)
 
-    def made_up(plan: str, state: State) -> Composition:
-        composition = compose(building.build(service, cell, platform, plan, state))
+    def made_up(plan: str, state: State) -> Objects:
+        objects = building.build(service, cell, platform, plan, state)
         progress(1)
-        return composition
+        return objects
 
-    plans = {plan: made_up(plan, State.ACTIVE) for plan in service.product.plans}
+    running = {plan: made_up(plan, State.ACTIVE) for plan in service.product.plans}
+    building.require_changeable(running)
+    plans = {plan: compose(objects) for plan, objects in running.items()}
     trial = service.product.trial.plan
     states = {
-        state: plans[trial] if state is State.ACTIVE else made_up(trial, state) for state in State
+        state: plans[trial] if state is State.ACTIVE else compose(made_up(trial, state))
+        for state in State
     }
     title = f"{service.product.title}, platform {platform.version}"
     return Overview(title, platform.version, plans, states)
