@@ -26,6 +26,7 @@ from tenantry.adapters.database.tables import (
     Subscription,
 )
 from tenantry.adapters.passwords import is_outdated
+from tenantry.core.days import day_ends
 from tenantry.core.errors import (
     ChangeRefused,
     DatabaseUnavailable,
@@ -38,7 +39,6 @@ from tenantry.core.limits import Limit, Limits
 from tenantry.core.model import FlagName, TokenPurpose
 from tenantry.core.review import ChangeKind
 from tenantry.core.subscription import Event, EventKind
-from tenantry.core.trial import trial_ends_at
 from tenantry.flows import housekeeping
 from tenantry.flows.accounts import choices, confirming, entry, logins, passwords, releasing, tokens
 from tenantry.flows.accounts.entry import WrongLogin, log_in
@@ -445,7 +445,7 @@ def test_the_last_that_was_missing_starts_it(world: World, order: str) -> None:
         confirm(world, customer)
     tenant = world.tenant(customer_id)
     assert (tenant.generation, tenant.reason_code) == (1, "pending")
-    ends = trial_ends_at(world.clock(), world.service.product.trial.days, "Europe/Berlin")
+    ends = day_ends(world.clock(), "Europe/Berlin", after=world.service.product.trial.days)
     assert row(world, Subscription, customer_id).trial_ends_at == ends > customer.trial_ends_at
     assert row(world, LicenseRow, tenant.approved["license_id"]).expires_at == ends
     assert {each.key: each.wrapped for each in secrets_of(world, customer_id)} == before
@@ -560,6 +560,18 @@ def test_reset_confirms_the_address_too(world: World) -> None:
     customer = world.sign_up()
     set_password(world, link(world, customer))
     assert world.tenant(customer.customer_id).generation == 1
+
+
+@on_sqlite
+def test_first_reset_leaves_nothing_to_who_signed_up_with_the_address(world: World) -> None:
+    customer = world.sign_up()
+    set_password(world, link(world, customer))
+    with pytest.raises(NotFound):
+        read_status(world.service, token=customer.status_token)
+    (welcomed,) = mailed(world, customer, "welcome")
+    set_password(world, link(world, customer))
+    shown = read_status(world.service, token=welcomed)
+    assert shown.customer_id == customer.customer_id, "it is known whose the address is"
 
 
 @on_sqlite

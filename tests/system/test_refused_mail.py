@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from tenantry.adapters.database.tables import AccountToken, Audit, Customer, Outbox
+from tenantry.adapters.database.tables import Audit, Customer, Outbox
 from tenantry.adapters.mail import Letter
 from tenantry.cli import mail
 from tenantry.core.errors import (
@@ -30,17 +30,20 @@ from tenantry.core.mail import MailKind
 from tenantry.core.model import TokenPurpose
 from tenantry.flows import outbox
 from tenantry.flows.accounts.confirming import confirm, send_link
+from tenantry.flows.accounts.entry import WrongLogin, log_in
 from tenantry.flows.accounts.logins import list_logins, start_login
-from tenantry.flows.accounts.tokens import LASTS
+from tenantry.flows.accounts.passwords import enter_anew
+from tenantry.flows.accounts.tokens import LASTS, issue
 from tenantry.flows.gauges import read_gauges
 from tenantry.flows.mailing.correcting import correct_address, list_unsent, resend
 from tenantry.flows.mailing.sending import CLAIMED_FOR, send_due
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.flows.status import read_status
 from tests.migrated import on_sqlite
-from tests.system.world import World
+from tests.system.world import PASSWORD, World
 
 TAKEN = "right@example.com"
+ANOTHER = "AnotherPass456"
 
 
 @dataclass
@@ -173,23 +176,43 @@ def test_corrected_address_gets_all_that_waits(
 
 
 @on_sqlite
-def test_links_that_the_old_address_got_are_worth_nothing(
+def test_links_and_a_password_that_the_old_address_got_are_worth_nothing(
     world: World, server: Server, refused: SignedUp
 ) -> None:
-    with world.service.database.write() as session:
-        now = world.clock()
-        session.add(
-            AccountToken(
-                token_hash="0" * 64,
-                customer_id=refused.customer_id,
-                purpose=TokenPurpose.RESET,
-                created_at=now,
-                expires_at=now + timedelta(hours=1),
-            )
-        )
+    wrong = ask_for_link(world, refused)
+    assert set_password(world, wrong)
+    unused = ask_for_link(world, refused)
     correct(world, refused, TAKEN)
-    with world.service.database.read() as session:
-        assert session.get_one(AccountToken, "0" * 64).used_at is not None
+    for link in (wrong, unused):
+        with pytest.raises(NotFound):
+            set_password(world, link)
+    with pytest.raises(WrongLogin):
+        log_in(world.service, TAKEN, ANOTHER, network="", agent="", now=world.clock())
+    send(world)
+    (letter,) = [each for each in server.letters if each.reference.startswith("reset-")]
+    (token,) = set(re.findall(r"/reset/([\w-]+)", letter.text))
+    assert letter.to == TAKEN
+    assert set_password(world, token)
+
+
+@on_sqlite
+def test_password_of_the_signup_outlives_a_correction(
+    world: World, server: Server, refused: SignedUp
+) -> None:
+    correct(world, refused, TAKEN)
+    assert log_in(world.service, TAKEN, PASSWORD, network="", agent="", now=world.clock())
+    send(world)
+    assert not [each for each in server.letters if each.reference.startswith("reset-")]
+
+
+def ask_for_link(world: World, signed_up: SignedUp) -> str:
+    with world.service.database.write() as session:
+        return issue(session, signed_up.customer_id, TokenPurpose.RESET, now=world.clock())
+
+
+def set_password(world: World, token: str) -> str:
+    who = {"network": "", "agent": ""}
+    return enter_anew(world.service, token, ANOTHER, **who, now=world.clock())
 
 
 @on_sqlite

@@ -210,7 +210,10 @@ def test_confirmation_by_mail(world: World, client: FlaskClient, customer: Signe
     send_confirmation(world, customer)
     path = f"/confirm/{mailed(world, customer, 'confirm')}"
     for _ in range(2):
-        assert "Yes, it is mine" in client.get(path, headers=BROWSER).get_data(as_text=True)
+        page = client.get(path, headers=BROWSER).get_data(as_text=True)
+        assert "Yes, I signed up" in page
+        assert "If that was not you" in page
+        assert 'href="/reset"' in page
     assert "is confirmed" in client.post(path, headers=BROWSER).get_data(as_text=True)
     for again in (client.post(path, headers=BROWSER), client.get(path, headers=BROWSER)):
         assert again.status_code == 200

@@ -21,10 +21,12 @@ from tenantry.flows.accounts.confirming import send_link
 from tenantry.flows.accounts.entry import WrongLogin, log_in
 from tenantry.flows.accounts.logins import end_all_logins, start_login
 from tenantry.flows.accounts.releasing import lock, note_confirmed
+from tenantry.flows.accounts.status_link import renew_status_link
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()
 _PURPOSE = TokenPurpose.RESET
+SET_ANEW = "customer.password_set"  # in the audit
 
 
 def ask_reset(service: Service, email: object, *, network: str, now: datetime) -> None:
@@ -72,7 +74,8 @@ def enter_anew(
 
 def set_password(service: Service, token: str, typed: object, *, agent: str, now: datetime) -> str:
     """Set the password by the rules of a signup, end all sessions and void all links for this, and
-    take the address as confirmed, since the link was sent there. The token of a new session: who
+    take the address as confirmed, since the link was sent there: the first time, the status page
+    gets another link. The token of a new session: who
     has the link need not log in, which others may have used up. InvalidInput leaves the link good;
     NotFound as `address_of`.
     """
@@ -93,12 +96,14 @@ def set_password(service: Service, token: str, typed: object, *, agent: str, now
             Audit(
                 at=now,
                 actor=customer_id,
-                action="customer.password_set",
+                action=SET_ANEW,
                 customer_id=customer_id,
                 details={},
             )
         )
+        if customer.email_confirmed_at is None:  # somebody else may have signed up, and has it
+            renew_status_link(service, session, customer)
         note_confirmed(service, session, tenant, customer, now=now)
         started = start_login(session, customer_id, agent=agent, now=now)
-    log.info("customer.password_set", customer_id=customer_id)
+    log.info(SET_ANEW, customer_id=customer_id)
     return started

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import AccountToken, Audit, Customer, Outbox
-from tenantry.adapters.vault import token_digest
+from tenantry.adapters.passwords import NO_PASSWORD
 from tenantry.core.errors import ChangeRefused, EmailTaken, NotFound
 from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, MailKind
 from tenantry.core.model import TokenPurpose
@@ -19,9 +19,10 @@ from tenantry.core.signup import email_key, normalize_email
 from tenantry.flows import outbox
 from tenantry.flows.accounts.confirming import send_link
 from tenantry.flows.accounts.logins import end_all_logins
+from tenantry.flows.accounts.passwords import SET_ANEW
 from tenantry.flows.accounts.releasing import lock
+from tenantry.flows.accounts.status_link import renew_status_link
 from tenantry.flows.service import Service
-from tenantry.flows.signups.customer import new_status_token
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,16 @@ def correct_address(
 ) -> int:
     """Another address for a customer, by the rules of a signup; how many mails go out to it now.
     InvalidInput, EmailTaken, or NotFound. Whoever has the old one is out: its links are worth
-    nothing, and sessions end. The new one gets its own, where addresses have to be confirmed and
-    in a welcome that was not sent yet.
+    nothing, sessions end, and so does a password that was set by a link. The new one gets links of
+    its own: to set a password then, where addresses have to be confirmed, and in a welcome that was
+    not sent yet.
     """
     email = normalize_email(address)
     try:
         with service.database.write() as session:
             _, customer = lock(session, customer_id)
             if email != customer.email:
-                _change_address(session, customer, email, now)
-                _renew_status_link(service, session, customer)
-                if service.confirm_email:
-                    send_link(service, session, customer_id, TokenPurpose.CONFIRM, now=now)
+                _change_address(service, session, customer, email, now)
             customer.email_refused_at = None
             session.add(_audit(customer_id, "customer.address_corrected", actor, {}, now))
             return _take_up(session, customer_id)
@@ -99,33 +98,29 @@ def correct_address(
         raise EmailTaken from None
 
 
-def _change_address(session: Session, customer: Customer, email: str, now: datetime) -> None:
+def _change_address(
+    service: Service, session: Session, customer: Customer, email: str, now: datetime
+) -> None:
     customer.email, customer.email_key = email, email_key(email)
     customer.email_confirmed_at = None
     session.flush()
-    # who has the old mailbox must not set the password of an account that is not theirs
-    unused = update(AccountToken).where(
-        AccountToken.customer_id == customer.customer_id, AccountToken.used_at.is_(None)
-    )
-    session.execute(unused.values(used_at=now))
-    outbox.drop_unsent(session, customer.customer_id, OF_ACCOUNT, now=now)
-    end_all_logins(session, customer.customer_id)
+    customer_id = customer.customer_id
+    # a used one would still let in by the password that was set with it
+    session.execute(delete(AccountToken).where(AccountToken.customer_id == customer_id))
+    outbox.drop_unsent(session, customer_id, OF_ACCOUNT, now=now)
+    end_all_logins(session, customer_id)
+    renew_status_link(service, session, customer)
+    if _is_set_by_link(session, customer_id):
+        customer.password_hash = NO_PASSWORD
+        send_link(service, session, customer_id, TokenPurpose.RESET, now=now)
+    if service.confirm_email:
+        send_link(service, session, customer_id, TokenPurpose.CONFIRM, now=now)
 
 
-def _renew_status_link(service: Service, session: Session, customer: Customer) -> None:
-    """The old one opens nothing. A customer who was welcomed before finds its status in the
-    account.
-    """
-    token = new_status_token()
-    customer.status_token_hash = token_digest(token)
-    welcome = update(Outbox).where(
-        Outbox.customer_id == customer.customer_id,
-        Outbox.kind == MailKind.WELCOME,
-        Outbox.sent_at.is_(None),
-        Outbox.withheld_at.is_(None),
-    )
-    carries = welcome.values(wrapped=service.vault.wrap(token))
-    session.execute(carries.execution_options(synchronize_session=False))
+def _is_set_by_link(session: Session, customer_id: str) -> bool:
+    """Whether the password was set by who reads the mail, and not only at the signup."""
+    was_set = select(Audit.id).where(Audit.customer_id == customer_id, Audit.action == SET_ANEW)
+    return session.scalar(was_set.limit(1)) is not None
 
 
 def resend(
