@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     )
     signup_limit_address: str | None = Field(
         None,
-        description="signups from one IPv4 address or IPv6 /64; default: 20/hour in "
+        description="signups from one IPv4 address or IPv6 /56; default: 20/hour in "
         "production, none in development",
     )
     signup_limit_total: str | None = Field(
@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     )
     login_limit_address: str | None = Field(
         None,
-        description="the same from one IPv4 address or IPv6 /64; default: 50/hour in production, "
+        description="the same from one IPv4 address or IPv6 /56; default: 50/hour in production, "
         "none in development",
     )
     confirm_email: bool = Field(
@@ -194,7 +194,7 @@ class Settings(BaseSettings):
     metrics_token_file: Path | None = Field(
         None,
         description="file with the bearer token for /metrics; default: none, and only this machine "
-        "is answered",
+        "is answered, nobody where public_url is https",
     )
     billing_secret_file: Path | None = Field(
         None, description="file with the secret that signs the payment provider's webhooks"

@@ -12,13 +12,13 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 Address = IPv4Address | IPv6Address
 
 UNKNOWN = "unknown"  # all whose address cannot be told share one limit
-_SUBSCRIBER = 64  # bits: what one IPv6 subscriber has at least, and can change at will
+_SUBSCRIBER = 56  # bits: what providers give one IPv6 subscriber (RIPE-690), to change at will
 _BRACKETED = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?")
 _WITH_PORT = re.compile(r"([0-9.]+):[0-9]{1,5}")
 
 
 def client_network(peer: str, forwarded_for: str, *, trusted: int) -> str:
-    """The client's IPv4 address, or the /64 of its IPv6 one; UNKNOWN where there is neither.
+    """The client's IPv4 address, or the /56 of its IPv6 one; UNKNOWN where there is neither.
 
     `forwarded_for` is the header, its lines joined by commas. The entry of the outermost of
     `trusted` proxies counts, the peer where there are fewer entries or that one is no address.
