@@ -78,6 +78,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _try(place, partial(_mail, settings))
     yield _try("limits.address", partial(_address_limit, settings))
     yield _try("public.url", partial(reach.customers, settings))
+    yield _try("metrics.token", partial(reach.metrics, settings))
     vendor = _vendor(settings)
     if vendor:
         yield _try("mail.support", partial(reach.support, settings, vendor.product))

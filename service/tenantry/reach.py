@@ -21,6 +21,16 @@ def customers(settings: Settings) -> str:
     return f"customers are led to {url}"
 
 
+def metrics(settings: Settings) -> str:
+    """Who reads how the service fares. It may do without."""
+    read = wiring.reader(settings.metrics_token_file)
+    if read is not None:
+        read()
+        return "who has the token reads /metrics"
+    readers = "nobody reads" if settings.public_url.startswith("https://") else "this machine reads"
+    return f"{readers} /metrics: TENANTRY_METRICS_TOKEN_FILE is not set"
+
+
 def support(settings: Settings, product: Product) -> str:
     """Who is told of what customers cannot mend."""
     address = wiring.support_mail(settings, product)

@@ -88,6 +88,14 @@ def test_without_a_token_only_this_machine_is_answered(world: World) -> None:
         assert client.get("/metrics", environ_base=base).status_code == 404
 
 
+def test_without_a_token_nobody_is_answered_where_a_proxy_may_stand_in_front(
+    world: World,
+) -> None:
+    service = replace(world.service, metrics_token=None, public_url="https://signup.example.com")
+    client = create_app(service).test_client()
+    assert client.get("/metrics", environ_base={"REMOTE_ADDR": "127.0.0.1"}).status_code == 404
+
+
 def test_with_a_token_only_it_opens(world: World) -> None:
     client = client_of(world, lambda: "operators-only")
     far = {"REMOTE_ADDR": "192.0.2.7"}

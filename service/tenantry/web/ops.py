@@ -89,7 +89,8 @@ def show_metrics() -> Response:
     """For Prometheus: durations of deployments and their outcomes, tenants, mail, Argo CD.
 
     Needs the token of the setting `metrics_token_file`, as bearer token. Where none is set, only
-    who asks from the same machine gets an answer. For all others there is nothing here (404).
+    who asks from the same machine gets an answer, and nobody where the service is public (https).
+    For all others there is nothing here (404).
     """
     if not _is_operator():
         raise NotFound
@@ -97,9 +98,10 @@ def show_metrics() -> Response:
 
 
 def _is_operator() -> bool:
-    token = current_service().metrics_token
-    if token is None:
-        return _is_local()
+    service = current_service()
+    token = service.metrics_token
+    if token is None:  # a proxy on this machine may not say that it asks for others
+        return not service.public_url.startswith("https:") and _is_local()
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     is_same = hmac.compare_digest(given.strip().encode(), token().encode())
     return scheme.lower() == "bearer" and is_same
