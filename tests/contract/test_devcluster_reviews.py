@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tenantry.adapters.git import ENVIRONMENT
-from tenantry.cli import demo_review
-from tenantry.cli.demo_stack import Stack
+from tenantry.cli.demo import reviewer
+from tenantry.cli.demo.stack import Stack
 from tenantry.core.errors import TenantryError
 from tenantry.devcluster import DevCluster, DevClusterSettings
 from tenantry.devcluster.reviewpage import ReviewPage
@@ -336,7 +336,7 @@ def test_demo_waits_for_the_branch_and_merges_it_by_the_page(repository: Reposit
 
     with stand_in_of(repository) as stand_in:
         stack = Stack(repository.path.parent, stand_in.port - 1, Path(), is_reviewed=True)
-        demo_review.merge_review(stack, "cust-late", appear)
+        reviewer.merge_review(stack, "cust-late", appear)
     assert repository.files("main")["late.txt"] == "late\n"
     assert repository.head(BRANCH)  # another's
     assert not repository.head("tenantry/cust-late")
@@ -345,7 +345,7 @@ def test_demo_waits_for_the_branch_and_merges_it_by_the_page(repository: Reposit
 def test_demo_says_that_a_branch_did_not_come(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo_review, "MERGED_WITHIN", 0)
+    monkeypatch.setattr(reviewer, "MERGED_WITHIN", 0)
     stack = Stack(repository.path.parent, 3100, Path(), is_reviewed=True)
     with pytest.raises(TenantryError, match="tenantry/cust-none could not be merged"):
-        demo_review.merge_review(stack, "cust-none", lambda: None)
+        reviewer.merge_review(stack, "cust-none", lambda: None)

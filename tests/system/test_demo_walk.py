@@ -26,10 +26,10 @@ from tenantry.adapters.database.tables import (
     Subscription,
     Tenant,
 )
-from tenantry.cli import demo_clock
-from tenantry.cli.demo_clock import LONGEST_STEP, Flight, is_quiet
-from tenantry.cli.demo_stack import Stack, settings_of
-from tenantry.cli.demo_walk import plan_to_pay
+from tenantry.cli.demo import clock
+from tenantry.cli.demo.clock import LONGEST_STEP, Flight, is_quiet
+from tenantry.cli.demo.stack import Stack, settings_of
+from tenantry.cli.demo.walk import plan_to_pay
 from tenantry.core import naming
 from tenantry.core.errors import ProgramError, TenantryError
 from tenantry.core.model import Status
@@ -242,7 +242,7 @@ def test_what_does_not_come_in_its_time_is_named(
     seconds: int,
 ) -> None:
     """Days take their time, twice; the rest of it is so short here that it is over at once."""
-    monkeypatch.setattr(demo_clock, "LONGEST_WAIT", -100.0)
+    monkeypatch.setattr(clock, "LONGEST_WAIT", -100.0)
     due_at = datetime.now(UTC) + timedelta(days=days) if days is not None else None
     with pytest.raises(TenantryError, match=rf"^the mail did not come within {seconds} s$"):
         flight(world, stack, speed=5).until(lambda: False, "the mail", due_at=due_at)

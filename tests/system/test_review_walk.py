@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tenantry.cli.demo_stack import environment_of
+from tenantry.cli.demo.stack import environment_of
 from tenantry.core import naming
 from tests.system.processes import wait_until
 from tests.system.test_whole_way import Demo, demo

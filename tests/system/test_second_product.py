@@ -14,7 +14,7 @@ import pytest
 
 from tenantry import assets, settings, wiring
 from tenantry.adapters.database.tables import Tenant
-from tenantry.cli.demo_stack import settings_of
+from tenantry.cli.demo.stack import settings_of
 from tenantry.core.model import State
 from tenantry.flows.change import raise_generation
 from tests.system.processes import wait_until

@@ -20,7 +20,7 @@ import requests
 import yaml
 
 from tenantry import assets, settings, wiring
-from tenantry.cli.demo_stack import Stack, settings_of
+from tenantry.cli.demo.stack import Stack, settings_of
 from tests.invariants import check_invariants
 from tests.ports import free_port_and_next
 from tests.programs import require

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tenantry.cli.demo_run import Run
+from tenantry.cli.demo.signup import Run
 from tenantry.cli.main import cli
 from tenantry.core.model import Status
 from tenantry.core.signup import Rules, parse_signup

@@ -13,7 +13,7 @@ from tenantry.cli.changes import changes
 from tenantry.cli.check import check
 from tenantry.cli.customers import customers
 from tenantry.cli.database import db
-from tenantry.cli.demo import demo
+from tenantry.cli.demo.command import demo
 from tenantry.cli.devcluster import dev
 from tenantry.cli.diff import diff
 from tenantry.cli.doctor import doctor

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from tenantry.adapters.git import remote_head
-from tenantry.cli.demo_stack import SESSION, Stack
+from tenantry.cli.demo.stack import SESSION, Stack
 from tenantry.core.errors import TenantryError
 from tenantry.core.review import branch_of
 

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from tenantry import settings, wiring
 from tenantry.cli import platform_table
-from tenantry.cli.demo_run import Run
-from tenantry.cli.demo_scene import Entry, Snapshot
-from tenantry.cli.demo_stack import Stack, settings_of
-from tenantry.cli.demo_walk import Walk
+from tenantry.cli.demo.scene import Entry, Snapshot
+from tenantry.cli.demo.signup import Run
+from tenantry.cli.demo.stack import Stack, settings_of
+from tenantry.cli.demo.walk import Walk
 from tenantry.cli.terminal import printable
 from tenantry.flows.platforms.show import overview
 

@@ -13,8 +13,8 @@ import requests
 
 from tenantry.adapters.clock import ShiftedClock
 from tenantry.adapters.http import make_session
-from tenantry.cli.demo_review import merge_review
-from tenantry.cli.demo_stack import Stack
+from tenantry.cli.demo.reviewer import merge_review
+from tenantry.cli.demo.stack import Stack
 from tenantry.core import license as licenses
 from tenantry.core import naming
 from tenantry.core.errors import LicenseInvalid, TenantryError

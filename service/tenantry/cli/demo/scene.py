@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from tenantry.adapters.database.tables import LicenseRow, Outbox, Subscription, Tenant
 from tenantry.adapters.git import program
-from tenantry.cli.demo_stack import Stack
+from tenantry.cli.demo.stack import Stack
 from tenantry.core import naming
 from tenantry.core.mail import MailKind
 from tenantry.core.model import Status

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from tenantry.cli.demo_clock import Flight
-from tenantry.cli.demo_scene import Scene, Snapshot
-from tenantry.cli.demo_stack import SESSION, Stack
+from tenantry.cli.demo.clock import Flight
+from tenantry.cli.demo.scene import Scene, Snapshot
+from tenantry.cli.demo.stack import SESSION, Stack
 from tenantry.core.errors import TenantryError
 from tenantry.core.product import Product
 

@@ -22,11 +22,11 @@ import click
 from rich.console import Console
 
 from tenantry import assets, settings, wiring
-from tenantry.cli import demo_print
-from tenantry.cli.demo_clock import FASTEST, Flight
-from tenantry.cli.demo_run import Run, follow_signup
-from tenantry.cli.demo_stack import Parts, Stack, running, settings_of
-from tenantry.cli.demo_walk import Walk, walk
+from tenantry.cli.demo import printing
+from tenantry.cli.demo.clock import FASTEST, Flight
+from tenantry.cli.demo.signup import Run, follow_signup
+from tenantry.cli.demo.stack import Parts, Stack, running, settings_of
+from tenantry.cli.demo.walk import Walk, walk
 
 COMPANY = "Demo Corp"
 LOOK_EVERY = 0.5  # seconds
@@ -84,9 +84,9 @@ def demo(
     console.print("Starting web, worker and the stand-in for Argo CD and cluster …", style="dim")
     with running(stack) as parts:
         if not as_json:
-            demo_print.show_product(console, stack)
+            printing.show_product(console, stack)
         if not once:
-            demo_print.show_places(console, stack)
+            printing.show_places(console, stack)
             with contextlib.suppress(KeyboardInterrupt):
                 _go_on(console, stack, parts, clock_speed)
             console.print("\nStopping …", style="dim")
@@ -150,7 +150,7 @@ def _run_once(console: Console, stack: Stack, parts: Parts) -> Run:
         console.print(f"  [green]✓[/green] {label:<26}[dim]{seconds:>7.2f} s[/dim]")
 
     run = follow_signup(stack, company=COMPANY, say=say, check=parts.check)
-    console.print(demo_print.summary(run, stack))
+    console.print(printing.summary(run, stack))
     return run
 
 
@@ -162,6 +162,6 @@ def _walk(
         return None
     console.print(f"\nNow {clock_speed:g} days pass in a second, until the trial is over and paid.")
     with _flying(stack, parts, clock_speed) as flight:
-        walked = walk(stack, flight, run.customer_id, say=partial(demo_print.show_step, console))
-    console.print(demo_print.history(walked, run))
+        walked = walk(stack, flight, run.customer_id, say=partial(printing.show_step, console))
+    console.print(printing.history(walked, run))
     return walked

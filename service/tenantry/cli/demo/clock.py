@@ -13,7 +13,7 @@ from sqlalchemy import Select, or_, select
 
 from tenantry.adapters.clock import ShiftedClock
 from tenantry.adapters.database.tables import Outbox, Subscription, Tenant
-from tenantry.cli.demo_stack import Stack
+from tenantry.cli.demo.stack import Stack
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import SETTLED
 from tenantry.flows import outbox

@@ -1,0 +1,1 @@
+"""`tenantry demo`: the whole product on one machine, and how days pass there in seconds."""
