@@ -78,6 +78,11 @@ class CellSettings(BaseModel):
         description="cert-manager ClusterIssuer; empty: the ingress controller's own certificate "
         "is good for every host",
     )
+    volumes_grow: bool = Field(
+        True,
+        description="a larger plan brings its larger volumes; false where the cluster's default "
+        "storage class does not allow expansion: volumes keep their sizes",
+    )
     sealing_certificate: Path | None = Field(
         None, description="PEM file with the sealed-secrets controller's certificate"
     )

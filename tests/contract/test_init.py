@@ -545,6 +545,12 @@ def test_the_payment_providers_webhook_is_named_until_its_secret_is_set() -> Non
     assert setting not in "".join(lines)
 
 
+def test_volumes_that_cannot_grow_are_asked_for_until_that_is_set() -> None:
+    hint = "# set TENANTRY_CELLS__WEST__VOLUMES_GROW=false"
+    assert f"kubectl get storageclass\n# if not:\n{hint}" in _commands()
+    assert hint not in _commands(volumes_grow=False)
+
+
 def test_reviews_of_everything_can_be_given_up() -> None:
     told = _commands_with_reviews(everything=False, review_everything=True)
     assert "# set TENANTRY_CELLS__WEST__REVIEW_EVERYTHING=false" in told

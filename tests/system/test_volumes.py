@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tenantry.adapters.database.tables import Tenant
+from tenantry.core import naming
 from tenantry.core.errors import VolumesShrink
 from tenantry.core.model import TenantSpec
 from tenantry.core.volumes import grow
 from tenantry.flows.change import raise_generation
-from tests.system.world import World
+from tests.system.reviewer import Person, ask, review
+from tests.system.world import World, make_world
 
 CLAIM = "postgres-data"
 
@@ -44,3 +48,21 @@ def test_a_volume_cannot_be_wanted_smaller(world: World) -> None:
         assert (tenant.approved, tenant.generation) == (before, 1)
     approve(world, customer_id, grow(before["volumes"], {CLAIM: "1Gi"})[CLAIM])
     assert world.tenant(customer_id).approved == before
+
+
+def test_where_volumes_cannot_grow_a_larger_plan_leaves_them(tmp_path: Path) -> None:
+    url, cell = f"sqlite:///{tmp_path}/tenantry.db", {"volumes_grow": False}
+    world = make_world(tmp_path, url, cell=cell)
+    customer_id = world.sign_up().customer_id
+    world.publish()
+    has = world.tenant(customer_id).approved["volumes"]
+    branch = ask(world, customer_id)
+    folder = naming.folder_of(customer_id)
+    lines = world.git("diff", f"main...{branch}", "--", f"{folder}/kustomization.yaml")
+    assert "plans/professional" in lines
+    assert "Gi" not in lines
+    Person(world).merge(branch)
+    review(world)
+    approved = world.tenant(customer_id).approved
+    assert (approved["plan"], approved["volumes"]) == ("professional", has)
+    world.service.database.close()

@@ -62,6 +62,7 @@ def next_steps(name: str, settings: Settings, *, review_everything: bool) -> lis
     )
     steps: list[Callable[[_Place], Step]] = [
         _sealed_secrets,
+        _volumes,
         _read_access,
         _apply,
         _account,
@@ -94,6 +95,15 @@ def _sealed_secrets(place: _Place) -> Step:
             f"kubeseal --fetch-cert > {file}",
             *settings,
         ],
+    )
+
+
+def _volumes(place: _Place) -> Step:
+    hint = place.set("volumes_grow", "false")
+    return Step(
+        "See whether volumes can grow with a larger plan: the default class shows true as "
+        "ALLOWVOLUMEEXPANSION",
+        ["kubectl get storageclass", *(["# if not:", hint] if place.cell.volumes_grow else [])],
     )
 
 

@@ -95,10 +95,15 @@ def branch_of(customer_id: str) -> str:
 
 
 def lay_on(
-    spec: TenantSpec, changes: Iterable[tuple[ChangeKind, Mapping[str, Any]]], product: Product
+    spec: TenantSpec,
+    changes: Iterable[tuple[ChangeKind, Mapping[str, Any]]],
+    product: Product,
+    *,
+    volumes_grow: bool = True,
 ) -> TenantSpec:
-    """The spec with changes laid on; a plan brings its sizes, and no volume shrinks. A key of
-    `secret_versions` that a change does not name stays. ChangeRefused for a plan that is no more.
+    """The spec with changes laid on; a plan brings its sizes, where volumes grow, and none shrinks.
+    A key of `secret_versions` that a change does not name stays. ChangeRefused for a plan that is
+    no more.
     """
     wanted = spec.model_dump()
     for kind, fields in changes:
@@ -112,5 +117,6 @@ def lay_on(
             if wanted["plan"] not in product.plans:
                 raise ChangeRefused(f"the product has no plan {wanted['plan']} any more")
             sizes = product.plans[wanted["plan"]].volumes
-            wanted["volumes"] = grow(wanted["volumes"], sizes)
+            has = wanted["volumes"]
+            wanted["volumes"] = grow(has, sizes) if volumes_grow else {**sizes, **has}
     return TenantSpec.model_validate(wanted)

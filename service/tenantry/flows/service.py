@@ -42,6 +42,7 @@ class Cell:
     repository: TenantsRepository
     lease: Lease  # of publishing to it
     policy: Policy  # which changes wait for a review
+    volumes_grow: bool  # with a larger plan
     forge: Forge | None  # where pull requests are opened; None: a branch is all there is
     webhook_secret: Callable[[], str] | None  # of the forge; None: it sends none
     notifications_token: Callable[[], str] | None  # of Argo CD's; None: it sends none

@@ -72,6 +72,7 @@ def make_cell(
         ),
         lease=Lease(database, f"publisher/{name}"),
         policy=cell.policy,
+        volumes_grow=cell.volumes_grow,
         forge=forge(name, cell),
         webhook_secret=reader(cell.forge_webhook_secret_file),
         notifications_token=reader(cell.argocd_notifications_token_file),

@@ -140,7 +140,8 @@ def approve(
     the caller's transaction, with the row locked.
     """
     laid = [(ChangeKind(each.kind), each.fields) for each in changes]
-    spec = lay_on(TenantSpec.model_validate(tenant.approved), laid, service.product)
+    approved, cell = TenantSpec.model_validate(tenant.approved), service.cells[tenant.cell]
+    spec = lay_on(approved, laid, service.product, volumes_grow=cell.volumes_grow)
     move(service, session, tenant, spec, by=by, now=now)
     for each in changes:
         end(each, Outcome.APPLIED, by, now)

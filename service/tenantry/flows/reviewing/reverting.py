@@ -85,7 +85,8 @@ def take_back(service: Service, cell: Cell, once: Once, head: str) -> bool:
             return False
         kind = ChangeKind(change.kind)
         back = {name: change.before[name] for name in FIELDS[kind]}
-        spec = lay_on(TenantSpec.model_validate(tenant.approved), [(kind, back)], service.product)
+        approved, laid = TenantSpec.model_validate(tenant.approved), [(kind, back)]
+        spec = lay_on(approved, laid, service.product, volumes_grow=cell.volumes_grow)
         move(service, session, tenant, spec, by=REVIEWER, now=now)
         change.outcome, change.decided_by, change.decided_at = Outcome.REVERTED, REVIEWER, now
         raise_for(session, tenant, "change.reverted", now)

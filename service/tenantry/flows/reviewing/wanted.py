@@ -165,7 +165,8 @@ def _wanted(service: Service, tenant: Tenant, changes: Sequence[Change]) -> Want
     laid = [(ChangeKind(each.kind), each.fields) for each in changes]
     try:
         approved = TenantSpec.model_validate(tenant.approved)
-        spec = lay_on(approved, laid, service.product)
+        cell = service.cells[tenant.cell]
+        spec = lay_on(approved, laid, service.product, volumes_grow=cell.volumes_grow)
     except ValidationError:
         raise ChangeRefused(f"what is wanted of {tenant.name} is not readable") from None
     return Wanted(
