@@ -8,6 +8,7 @@ from tenantry import wiring
 from tenantry.core.errors import SettingsError
 from tenantry.core.product import Product
 from tenantry.settings import Settings
+from tenantry.wiring.cells import reader
 
 
 def customers(settings: Settings) -> str:
@@ -23,7 +24,7 @@ def customers(settings: Settings) -> str:
 
 def metrics(settings: Settings) -> str:
     """Who reads how the service fares. It may do without."""
-    read = wiring.reader(settings.metrics_token_file)
+    read = reader(settings.metrics_token_file)
     if read is not None:
         read()
         return "who has the token reads /metrics"

@@ -145,8 +145,8 @@ def test_a_cancellation_says_what_happens_and_can_be_taken_back(visitor: Visitor
     assert "<li>Then it is read-only until the end of 10 December 2026.</li>" in page
     assert "<li>Your data is kept.</li>" in page
     assert visitor.subscription().cancelled_at is None  # looking is not deciding
-    for told in ("/account?done=cancelled", "/account"):
-        assert visitor.send("/account/cancel").headers["Location"] == told
+    for shown in ("/account?done=cancelled", "/account"):
+        assert visitor.send("/account/cancel").headers["Location"] == shown
     assert visitor.get("/account/cancel").headers["Location"] == "/account"
     assert visitor.subscription().status == Stage.CANCELLED
     for _ in range(2):
