@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from tenantry.adapters.product_folder import read_product_folder
+from tenantry.core.days import day_ends
 from tenantry.core.model import State
 from tenantry.core.product import Product
 from tenantry.core.subscription import (
@@ -16,10 +17,9 @@ from tenantry.core.subscription import (
     Moment,
     Stage,
     add_up,
-    license_term,
     timeline,
 )
-from tenantry.core.trial import trial_ends_at
+from tenantry.core.terms import license_term
 from tools.tables import as_code, table
 from tools.work import ROOT
 
@@ -53,6 +53,10 @@ the sum of it, in the order in which it happened. A payment makes everything run
 in one commit, also from read-only or suspended.
 
 **Data** is kept as long as a tenant is suspended: its volumes stay, only what runs is gone.
+
+**Read-only** holds for people: devices stay connected, and what they send is stored. Who may ask the
+sample product's Grafana can still write measurements, by a query
+([decision 13](decisions/0013-traffic.md#price)).
 
 **An operator's decision** stands. A tenant that an operator suspended is not woken by a payment;
 that takes `tenantry tenants state`. One that an operator woke runs until the next moment that says
@@ -119,7 +123,7 @@ def _day(number: int) -> datetime:
 
 
 def _booking(*events: Event) -> Booking:
-    return add_up(Booking(BEGAN, ZONE, trial_ends_at(BEGAN, 14, ZONE), "starter"), events)
+    return add_up(Booking(BEGAN, ZONE, day_ends(BEGAN, ZONE, after=14), "starter"), events)
 
 
 def _rows(booking: Booking, product: Product) -> Iterator[Sequence[str]]:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tenantry.core import subscription
+from tenantry.core.days import day_ends
 from tenantry.core.subscription import Booking, Event
-from tenantry.core.trial import trial_ends_at
 from tenantry.flows import outbox
 from tenantry.flows.subscriptions import events, following, renewal
 
@@ -26,7 +26,7 @@ def _put(module: Any, name: str, value: object) -> Apply:
 
 
 def _utc_day(at: datetime, _: Booking, days: int = 0) -> datetime:
-    return trial_ends_at(at, days, "UTC")
+    return day_ends(at, "UTC", after=days)
 
 
 def _shorter(booking: Booking, ends: datetime, days: int, *rest: Any) -> Any:

@@ -23,8 +23,7 @@ from tenantry.adapters.vault import Vault
 from tenantry.core.errors import SealingError, VaultError
 from tenantry.core.model import LicenseAction, TenantSpec
 from tenantry.core.product import Source
-from tenantry.core.subscription import Term
-from tenantry.core.trial import LicenseDates
+from tenantry.core.terms import LicenseDates, Term
 from tenantry.flows import keys
 from tenantry.flows.license import issue_license
 from tenantry.flows.publishing import ahead

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tenantry.adapters.product_folder import read_product_folder
+from tenantry.core.days import day_ends
 from tenantry.core.mail import MailKind
 from tenantry.core.model import State
 from tenantry.core.product import Product
@@ -23,12 +24,10 @@ from tenantry.core.subscription import (
     Moment,
     Stage,
     add_up,
-    license_term,
     position,
-    renews_at,
     timeline,
 )
-from tenantry.core.trial import trial_ends_at
+from tenantry.core.terms import license_dates, license_term, renews_at
 from tests.lives.oracle import Fact, Life
 from tests.lives.stories import ZONES
 from tools.work import ROOT
@@ -44,7 +43,7 @@ def product() -> Product:
 
 
 def trial(began: datetime = BEGAN, zone: str = "UTC") -> Booking:
-    return Booking(began, zone, trial_ends_at(began, 14, zone), "starter")
+    return Booking(began, zone, day_ends(began, zone, after=14), "starter")
 
 
 def event(kind: EventKind, days: float, until: float | None = None, name: str = "") -> Event:
@@ -285,6 +284,15 @@ def test_licenses_of_many_are_renewed_on_many_days() -> None:
     ends = BEGAN + 60 * DAY
     days = {(ends - renews_at(ends, product(), f"cust-{n}")).days for n in range(200)}
     assert days == set(range(10, 20))
+
+
+def test_warning_and_grace_count_calendar_days() -> None:
+    expires = datetime.fromisoformat("2026-04-04T00:00:00+02:00")
+    dates = license_dates(expires, warn_days=7, grace_days=3, time_zone="Europe/Zurich")
+    assert dates.expires_at == expires
+    assert dates.warn_at == datetime.fromisoformat("2026-03-28T00:00:00+01:00")  # winter time
+    assert dates.grace_until == datetime.fromisoformat("2026-04-07T00:00:00+02:00")
+    assert {d.tzinfo for d in (dates.expires_at, dates.warn_at, dates.grace_until)} == {UTC}
 
 
 def test_a_license_ends_at_midnight_in_summer_and_winter() -> None:

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from tenantry.core.days import valid_time_zone
 from tenantry.core.errors import InvalidInput
-from tenantry.core.trial import valid_time_zone
 
 MISSING = "Email, password, and company name are required"
 BAD_EMAIL = "Invalid email format"

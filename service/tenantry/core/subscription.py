@@ -8,16 +8,15 @@ week does one thing, the right one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from tenantry.core.days import day_ends, move_days
 from tenantry.core.mail import MailKind
 from tenantry.core.model import State
 from tenantry.core.product import Product
-from tenantry.core.trial import LicenseDates, license_dates, move_days, trial_ends_at
 
 _INSTANT = timedelta(microseconds=1)  # before an end, which is exclusive
 
@@ -114,14 +113,6 @@ class Position:
 
     moment: Moment
     next_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Term:
-    """What a license that is issued now says of its time."""
-
-    kind: str  # "trial" or "paid"
-    dates: LicenseDates
 
 
 def add_up(trial: Booking, events: Iterable[Event]) -> Booking:
@@ -225,7 +216,7 @@ def _end(booking: Booking, event: Event) -> datetime:
 
 def _day_ends(at: datetime, booking: Booking, days: int = 0) -> datetime:
     """The end of the customer's day on which `at` is, or of the one so many days later."""
-    return trial_ends_at(at, days, booking.time_zone)
+    return day_ends(at, booking.time_zone, after=days)
 
 
 def position(booking: Booking, product: Product, now: datetime) -> Position:
@@ -304,38 +295,3 @@ def _wind_down(
 def _period(at: datetime) -> str:
     """What tells a spell from others of its kind: when that began which it ends."""
     return f"{at:%Y-%m-%dT%H:%M:%S}"
-
-
-def license_term(booking: Booking, product: Product, now: datetime, *, runs: bool = False) -> Term:
-    """Of a license that is issued at `now`. A trial's ends with the trial; one that is paid for is
-    short beside what was paid, and renewed, so that a payment that fails ends it soon. So is that
-    of a tenant that `runs` after its trial, because somebody had it run on.
-    """
-    zone = booking.time_zone
-    if not booking.is_paid and not (runs and booking.trial_ends_at <= now):
-        trial = product.trial
-        dates = license_dates(
-            booking.trial_ends_at,
-            warn_days=trial.warn_days,
-            grace_days=trial.grace_days,
-            time_zone=zone,
-        )
-        return Term("trial", dates)
-    paid = product.paid
-    dates = license_dates(
-        trial_ends_at(now, paid.license_days, zone),
-        warn_days=paid.warn_days,
-        grace_days=paid.read_only_days,
-        time_zone=zone,
-    )
-    return Term("paid" if booking.is_paid else "trial", dates)
-
-
-def renews_at(expires_at: datetime, product: Product, customer_id: str) -> datetime:
-    """When a license that was paid for is renewed: spread over half of the time that is left from
-    `renew_days` on, always the same for a customer.
-    """
-    digest = hashlib.sha256(customer_id.encode()).digest()
-    share = int.from_bytes(digest[:4], "big") / 2**32
-    window = timedelta(days=product.paid.renew_days)
-    return expires_at - window + window / 2 * share

@@ -8,11 +8,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Subscription, Tenant
+from tenantry.core.days import in_zone
 from tenantry.core.errors import TooManyAttempts
 from tenantry.core.limits import Limit
 from tenantry.core.signup import check_time_zone
 from tenantry.core.subscription import Event, EventKind, add_up, position
-from tenantry.core.trial import in_zone
 from tenantry.flows.accounts.overview import may_cancel, may_resume
 from tenantry.flows.limiting import Measure, count_attempt
 from tenantry.flows.rows import locked

@@ -22,12 +22,13 @@ from tenantry.adapters.database.tables import (
     Subscription,
     Tenant,
 )
+from tenantry.core.days import day_ends
 from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, Status, TenantSpec
 from tenantry.core.review import ChangeKind, Mode, lay_on
-from tenantry.core.subscription import add_up, license_term
-from tenantry.core.trial import trial_ends_at
+from tenantry.core.subscription import add_up
+from tenantry.core.terms import license_term
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.waiting import APPROVAL, is_waiting, waits_for
 from tenantry.flows.license import issue_again
@@ -140,9 +141,8 @@ def _begin_trial(
 ) -> None:
     """What was told of the subscription while it waited is followed at once."""
     subscription = session.get_one(Subscription, customer.customer_id, with_for_update=True)
-    days = service.product.trial.days
     subscription.created_at = subscription.look_at = now
-    subscription.trial_ends_at = trial_ends_at(now, days, customer.time_zone)
+    subscription.trial_ends_at = day_ends(now, customer.time_zone, after=service.product.trial.days)
     told = told_of(session, customer.customer_id)  # what was cancelled ends with the days now
     keep(subscription, add_up(trial_of(subscription, customer), told))
     booking = booking_of(subscription, customer)

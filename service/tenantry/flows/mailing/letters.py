@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Customer, Outbox, Tenant
 from tenantry.adapters.mail import Letter, is_address
+from tenantry.core.days import day_of, last_day
 from tenantry.core.errors import MailError
 from tenantry.core.mail import FOR_SUPPORT, name_to_greet, without_links
 from tenantry.core.model import State
 from tenantry.core.product import Product
 from tenantry.core.subscription import Booking, EventKind, position, timeline
-from tenantry.core.trial import day_of, last_day
 from tenantry.flows.mailing.templates import fill
 from tenantry.flows.rows import was_ever_ready
 from tenantry.flows.service import Service

@@ -9,10 +9,10 @@ from html import escape
 
 from tenantry.adapters.database.tables import Customer, Tenant
 from tenantry.adapters.mail import Letter
+from tenantry.core.days import day_ends
 from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
 from tenantry.core.product import Product
 from tenantry.core.subscription import Booking, timeline
-from tenantry.core.trial import trial_ends_at
 from tenantry.flows.mailing.letters import About, compose_letter, words
 
 _CUSTOMER = "cust-bcdfghjkmn"
@@ -71,7 +71,7 @@ def _of_events(product: Product) -> Iterator[Scene]:
 
 
 def _trial(product: Product) -> Booking:
-    ends = trial_ends_at(_STARTED, product.trial.days, _ZONE)
+    ends = day_ends(_STARTED, _ZONE, after=product.trial.days)
     return Booking(_STARTED, _ZONE, ends, product.trial.plan)
 
 

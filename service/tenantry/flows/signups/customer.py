@@ -23,12 +23,13 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.adapters.vault import token_digest
 from tenantry.core import naming
+from tenantry.core.days import day_ends
 from tenantry.core.model import LicenseAction, State, Status, TenantSpec, TokenPurpose
 from tenantry.core.product import NOTHING_REVOKED, SecretKey, Source
 from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.signup import Person
-from tenantry.core.subscription import Booking, Stage, license_term, position
-from tenantry.core.trial import trial_ends_at
+from tenantry.core.subscription import Booking, Stage, position
+from tenantry.core.terms import license_term
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.confirming import send_link
 from tenantry.flows.accounts.waiting import CONFIRMATION, asked_of_all, waits_for
@@ -84,7 +85,7 @@ def create_customer(
     cell = service.new_tenants_cell
     customer_id = naming.customer_id(key := naming.new_key(secrets.choice))
     status_token = new_status_token()
-    ends = trial_ends_at(now, service.product.trial.days, person.time_zone)
+    ends = day_ends(now, person.time_zone, after=service.product.trial.days)
     customer = _customer(customer_id, person, password_hash, status_token, now)
     waits = waits_for(service, customer) if may_wait else None
     to_review = [] if waits else _to_review(cell, customer_id, actor, now)

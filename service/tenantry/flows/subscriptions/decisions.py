@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from tenantry.adapters.database.tables import Customer, Subscription
 from tenantry.core.billing import LATEST
+from tenantry.core.days import day_ends
 from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.core.subscription import Booking, Event, EventKind
-from tenantry.core.trial import trial_ends_at
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import OPERATOR, booking_of
 from tenantry.flows.subscriptions.events import Told, tell
@@ -69,7 +69,7 @@ def _end(until: date | datetime, time_zone: str) -> datetime:
         raise ChangeRefused(f"{until} is too far away", remedy="leave it out: until cancelled")
     if not isinstance(until, datetime):
         noon = datetime.combine(until, time(12), ZoneInfo(time_zone))
-        until = trial_ends_at(noon, 0, time_zone)
+        until = day_ends(noon, time_zone)
     return until.astimezone(UTC)
 
 

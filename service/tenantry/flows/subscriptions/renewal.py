@@ -13,7 +13,8 @@ from tenantry.adapters.database.tables import Change, LicenseHistory, LicenseRow
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, State
 from tenantry.core.review import ChangeKind, Outcome
-from tenantry.core.subscription import Booking, Moment, license_term, renews_at
+from tenantry.core.subscription import Booking, Moment
+from tenantry.core.terms import license_term, renews_at
 from tenantry.flows import outbox
 from tenantry.flows.reviewing.waiting import waits
 from tenantry.flows.service import Service

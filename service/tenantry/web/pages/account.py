@@ -7,8 +7,8 @@ from datetime import datetime
 
 from flask import Blueprint, Response, render_template, request
 
+from tenantry.core.days import time_zones
 from tenantry.core.errors import InvalidInput
-from tenantry.core.trial import time_zones
 from tenantry.flows.accounts import choices
 from tenantry.flows.accounts.first_login import show_first_login
 from tenantry.flows.accounts.logins import end_login, end_other_logins, list_logins

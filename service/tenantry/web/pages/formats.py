@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from tenantry.core import trial
+from tenantry.core import days
 
 
 def iso(at: datetime) -> str:
@@ -26,15 +26,15 @@ def day_and_clock(at: datetime) -> str:
 
 
 def last_day(end: datetime, time_zone: str) -> str:
-    """The last day of a trial that ends at `end`, where the customer lives."""
-    day = trial.last_day(end, time_zone)
+    """The last day of what ends at `end`, where the customer lives."""
+    day = days.last_day(end, time_zone)
     return f"{day.day} {day:%B %Y}"
 
 
 def ending(end: datetime, time_zone: str) -> str:
     """`the end of 7 December 2026`; the time of day where it is no day's end."""
     day = last_day(end, time_zone)
-    if trial.trial_ends_at(end - timedelta(seconds=1), 0, time_zone) == end:
+    if days.day_ends(end - timedelta(seconds=1), time_zone) == end:
         return f"the end of {day}"
     return f"{day}, {end.astimezone(ZoneInfo(time_zone)):%H:%M}"
 

@@ -1,4 +1,4 @@
-"""Trials end at midnight where the customer lives (R1)."""
+"""Days end at midnight where the customer lives (R1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenantry.core.trial import license_dates, trial_ends_at, valid_time_zone
+from tenantry.core.days import day_ends, valid_time_zone
 
 ZONES = [
     "UTC",
@@ -48,8 +48,8 @@ def at(text: str) -> datetime:
         ("2026-11-22T12:00:00+00:00", 0, "UTC", "2026-11-23T00:00:00+00:00"),
     ],
 )
-def test_trial_ends_with_its_last_day(started: str, days: int, zone: str, ends: str) -> None:
-    result = trial_ends_at(at(started), days, zone)
+def test_a_trial_ends_with_its_last_day(started: str, days: int, zone: str, ends: str) -> None:
+    result = day_ends(at(started), zone, after=days)
     assert result == at(ends)
     assert result.tzinfo is UTC
 
@@ -65,20 +65,11 @@ def test_trial_ends_with_its_last_day(started: str, days: int, zone: str, ends: 
     zone=st.sampled_from(ZONES),
 )
 def test_the_last_instant_belongs_to_the_last_day(started: datetime, days: int, zone: str) -> None:
-    end = trial_ends_at(started, days, zone)
+    end = day_ends(started, zone, after=days)
     last_day = started.astimezone(ZoneInfo(zone)).date() + timedelta(days=days)
     moment = timedelta(microseconds=1)
     assert (end - moment).astimezone(ZoneInfo(zone)).date() == last_day
     assert end.astimezone(ZoneInfo(zone)).date() == last_day + timedelta(days=1)
-
-
-def test_warning_and_grace_count_calendar_days() -> None:
-    expires = at("2026-04-04T00:00:00+02:00")
-    dates = license_dates(expires, warn_days=7, grace_days=3, time_zone="Europe/Zurich")
-    assert dates.expires_at == expires
-    assert dates.warn_at == at("2026-03-28T00:00:00+01:00")  # before summer time
-    assert dates.grace_until == at("2026-04-07T00:00:00+02:00")
-    assert {d.tzinfo for d in (dates.expires_at, dates.warn_at, dates.grace_until)} == {UTC}
 
 
 @pytest.mark.parametrize("name", ["UTC", "Europe/Zurich", "America/Argentina/Ushuaia"])
@@ -92,11 +83,11 @@ def test_known_time_zones(name: str) -> None:
 def test_other_texts_are_no_time_zones(name: str) -> None:
     assert not valid_time_zone(name)
     with pytest.raises(ValueError, match="unknown time zone"):
-        trial_ends_at(datetime(2026, 1, 1, tzinfo=UTC), 14, name)
+        day_ends(datetime(2026, 1, 1, tzinfo=UTC), name)
 
 
-def test_a_start_without_offset_or_a_negative_length_is_refused() -> None:
+def test_an_instant_without_offset_or_an_earlier_day_is_refused() -> None:
     with pytest.raises(ValueError, match="offset"):
-        trial_ends_at(datetime(2026, 1, 1), 14, "UTC")  # noqa: DTZ001
+        day_ends(datetime(2026, 1, 1), "UTC")  # noqa: DTZ001
     with pytest.raises(ValueError, match="-1 days"):
-        trial_ends_at(datetime(2026, 1, 1, tzinfo=UTC), -1, "UTC")
+        day_ends(datetime(2026, 1, 1, tzinfo=UTC), "UTC", after=-1)
