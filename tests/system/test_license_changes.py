@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tenantry.adapters.database.tables import Change, Review, Subscription, Tenant
+from tenantry.adapters.database.tables import Change, Outbox, Review, Subscription, Tenant
 from tenantry.core.errors import KeysChanged
+from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, TenantSpec
 from tenantry.core.review import ChangeKind, Mode, Outcome, Policy
 from tenantry.core.revocations import read_list
@@ -32,6 +33,7 @@ from tenantry.flows.subscriptions.following import follow_due
 from tenantry.flows.subscriptions.renewal import last_license
 from tests.migrated import bring_up
 from tests.system.fleet import marked
+from tests.system.reviewer import Person, review
 from tests.system.world import World, make_world
 
 KEY, BUNDLE, LIST = "IOTISTIC_LICENSE_KEY", "LICENSE_PUBLIC_KEY", "LICENSE_REVOCATIONS"
@@ -108,6 +110,14 @@ def newest(world: World, customer_id: str) -> Change:
     )
     with world.service.database.read() as session:
         return session.scalars(rows.order_by(Change.id.desc()).limit(1)).one()
+
+
+def renewals_told(world: World, customer_id: str) -> list[str]:
+    rows = select(Outbox.period).where(
+        Outbox.customer_id == customer_id, Outbox.kind == MailKind.LICENSE_RENEWED
+    )
+    with world.service.database.read() as session:
+        return list(session.scalars(rows))
 
 
 def listed(world: World) -> frozenset[str]:
@@ -241,6 +251,28 @@ def test_renewal_that_came_to_nothing_is_asked_for_again_in_time(
     follow_due(world.service, now=world.clock())
     again = newest(world, customer)
     assert (again.outcome, again.id > first.id) == (None, True)
+
+
+def test_renewal_is_told_of_once_it_is_merged(tmp_path: Path) -> None:
+    world = make_world(tmp_path, bring_up(f"sqlite:///{tmp_path}/t.db"))
+    customer = world.sign_up().customer_id
+    world.publish()
+    paid = Event("paid", EventKind.PAID, world.clock())
+    reviewed = {"main": replace(world.cell, policy=REVIEWED)}
+    world.service = replace(world.service, cells=reviewed)
+    tell(world.service, Told(paid, "paid", "test", customer_id=customer))
+    told: list[list[str]] = []
+    for days in (0, 52):  # the first that is paid, and the one that follows it
+        world.clock.time += timedelta(days=days)
+        follow_due(world.service, now=world.clock())
+        assert newest(world, customer).outcome is None
+        told.append(renewals_told(world, customer))
+        review(world)
+        Person(world).merge(f"tenantry/{customer}")
+        review(world)
+        told.append(renewals_told(world, customer))
+    assert told == [[], [], [], [approved(world, customer).replace("-", "")]]
+    world.service.database.close()
 
 
 # The public list

@@ -17,10 +17,10 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Change, Proposal, Review, Tenant
+from tenantry.adapters.database.tables import Change, LicenseRow, Proposal, Review, Tenant
 from tenantry.core import naming
 from tenantry.core.model import TenantSpec
-from tenantry.core.review import Outcome
+from tenantry.core.review import ChangeKind, Outcome
 from tenantry.flows.publishing import adopted, ledger
 from tenantry.flows.publishing.ledger import Landed
 from tenantry.flows.reviewing.changes import approve
@@ -29,6 +29,8 @@ from tenantry.flows.reviewing.standing import REVIEWER, follow_up, raise_for
 from tenantry.flows.reviewing.waiting import close_if_done
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
+from tenantry.flows.subscriptions.following import ACTOR
+from tenantry.flows.subscriptions.renewal import tell_renewal
 
 log = structlog.get_logger()
 
@@ -88,6 +90,8 @@ def take(service: Service, merged: Merged) -> bool:
         for each in changes:
             each.before = {**tenant.approved, **at}
         approve(service, session, tenant, changes, by=REVIEWER, now=now)
+        if _is_renewal(session, changes):
+            tell_renewal(session, tenant, now)
         raise_for(session, tenant, "change.merged", now)
         edit = ledger.edit_of(proposal)
         spec = TenantSpec.model_validate(proposal.spec)
@@ -112,6 +116,15 @@ def _merged_now(session: Session, proposal: Proposal) -> list[Change]:
         if each.outcome is None
         or (each.outcome == Outcome.DECLINED and not is_taken(session, each))
     ]
+
+
+def _is_renewal(session: Session, changes: Sequence[Change]) -> bool:
+    """Whether what was merged is a license that follows a paid one in time, and nothing else: a
+    plan has a mail of its own, and so has the first payment.
+    """
+    if [(each.kind, each.actor) for each in changes] != [(ChangeKind.LICENSE, ACTOR)]:
+        return False
+    return session.get_one(LicenseRow, changes[0].before["license_id"]).kind == "paid"
 
 
 def _close(session: Session, changes: Sequence[Change], now: datetime) -> None:
