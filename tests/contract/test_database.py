@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from subprocess import PIPE
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tenantry.adapters.database import schema
 from tenantry.adapters.database.base import Base
 from tenantry.adapters.database.session import Database, upsert
-from tenantry.adapters.database.tables import Audit, Customer
+from tenantry.adapters.database.tables import Audit, Customer, LicenseRow
 from tenantry.core.errors import SettingsError
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
@@ -50,6 +51,39 @@ def test_migrations_lead_to_the_tables_that_the_code_knows(empty_database_url: s
     with closing(Database(empty_database_url)) as database:
         schema.upgrade(database)
         check_tables(database)
+
+
+def test_license_from_before_has_a_grace_that_is_long_enough(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then its key is kept, and it can be revoked."""
+    to_head = command.upgrade
+    with closing(Database(empty_database_url)) as database:
+        monkeypatch.setattr(command, "upgrade", lambda config, _: to_head(config, "0005"))
+        schema.upgrade(database)
+        with database.write() as session:
+            for statement in ISSUED_BEFORE:
+                session.execute(text(statement), {"at": sent(database, NOON)})
+        monkeypatch.setattr(command, "upgrade", to_head)
+        schema.upgrade(database)
+        with database.read() as session:
+            later = LicenseRow.grace_until > NOON + timedelta(days=29)
+            row = session.scalars(select(LicenseRow).where(later)).one()
+            assert (row.expires_at, row.grace_until) == (NOON, NOON + timedelta(days=30))
+
+
+ISSUED_BEFORE = (
+    """INSERT INTO customers (customer_id, email, email_key, company_name, time_zone,
+    password_hash, status_token_hash, created_at) VALUES ('c', 'e', 'e', 'n', 'UTC', 'x', 'x', :at)
+    """,
+    """INSERT INTO licenses (license_id, customer_id, plan, kind, key_id, token_hash, wrapped,
+    issued_at, expires_at) VALUES ('l', 'c', 'p', 'trial', 'k', 'x', 'x', :at, :at)""",
+)
+
+
+def sent(database: Database, at: datetime) -> object:
+    """A time as the database holds it."""
+    return str(at.replace(tzinfo=None)) if database.is_sqlite() else at
 
 
 def check_tables(database: Database) -> None:

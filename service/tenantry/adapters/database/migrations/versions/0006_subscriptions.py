@@ -1,5 +1,7 @@
 """A customer's life: what is booked and billed, who is logged in, switches, revoked licenses."""
 
+from datetime import timedelta
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -15,6 +17,9 @@ CUSTOMER_ID = sa.String(32)
 STAGES = "status IN ('trialing', 'active', 'past_due', 'read_only', 'suspended', 'cancelled')"
 ACTIONS = "action IN ('generated', 'renewed', 'upgraded', 'downgraded', 'reissued', 'revoked')"
 EVENTS = "kind IN ('paid', 'payment_failed', 'plan', 'cancelled', 'resumed', 'linked', 'other')"
+# No row says how long the grace of an earlier license is. Taken for too short, a key is forgotten
+# that instances still verify with; longer than a product's few days does no harm.
+LONGEST_GRACE = timedelta(days=30)
 IS_UNSENT = sa.text("sent_at IS NULL AND withheld_at IS NULL AND refused_at IS NULL")
 IS_MOVING = sa.text("ready_at IS NULL AND outcome IS NULL")
 
@@ -146,7 +151,7 @@ def widen_licenses() -> None:
     op.add_column("licenses", sa.Column("revoked_at", UtcDateTime(), nullable=True))
     op.add_column("licenses", sa.Column("listed_at", UtcDateTime(), nullable=True))
     op.add_column("licenses", sa.Column("grace_until", UtcDateTime(), nullable=True))
-    op.execute("UPDATE licenses SET grace_until = expires_at")
+    give_grace()
     with op.batch_alter_table("licenses") as table:
         table.alter_column("grace_until", existing_type=UtcDateTime(), nullable=False)
     is_sqlite = op.get_bind().dialect.name == "sqlite"
@@ -160,3 +165,18 @@ def widen_licenses() -> None:
                 "ON license_history "
                 "BEGIN SELECT RAISE(ABORT, 'license_history is append-only'); END"
             )
+
+
+def give_grace() -> None:
+    licenses = sa.table(
+        "licenses",
+        sa.column("license_id", sa.String()),
+        sa.column("expires_at", UtcDateTime()),
+        sa.column("grace_until", UtcDateTime()),
+    )
+    connection = op.get_bind()
+    dates = connection.execute(sa.select(licenses.c.license_id, licenses.c.expires_at)).all()
+    grace = [{"of": name, "until": expires_at + LONGEST_GRACE} for name, expires_at in dates]
+    if grace:
+        of_one = sa.update(licenses).where(licenses.c.license_id == sa.bindparam("of"))
+        connection.execute(of_one.values(grace_until=sa.bindparam("until")), grace)
