@@ -20,7 +20,8 @@ from tenantry.core import naming, pull_secret
 from tenantry.core.argocd_files import ArgoCDFacts, render_argocd
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.overlay import CellFacts, render
-from tenantry.core.product import NOTHING_REVOKED, Product
+from tenantry.core.product import Product
+from tenantry.core.secret import NOTHING_REVOKED
 
 CELL = CellFacts(
     ingress_class="nginx",

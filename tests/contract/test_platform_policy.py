@@ -22,7 +22,7 @@ from tenantry.core.model import State
 from tenantry.core.objects.item import Item, items, tree
 from tenantry.core.objects.needs import claims_used, config_keys_read, secret_keys_read
 from tenantry.core.objects.rollout import check_plans
-from tenantry.core.product import Source
+from tenantry.core.secret import Source
 from tests.built import EXAMPLES, TEMPLATES, Built, classes, vendor
 
 # Kubernetes supports its three newest minor versions, and clusters are slow: one more, and the

@@ -22,7 +22,7 @@ from tenantry.adapters.seal import Kubeseal, PlainSecret, SealingCertificate, pa
 from tenantry.adapters.vault import Vault
 from tenantry.core.errors import SealingError, VaultError
 from tenantry.core.model import LicenseAction, TenantSpec
-from tenantry.core.product import Source
+from tenantry.core.secret import Source
 from tenantry.core.terms import LicenseDates, Term
 from tenantry.flows import keys
 from tenantry.flows.license import issue_license

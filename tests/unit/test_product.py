@@ -6,8 +6,9 @@ import pytest
 
 from tenantry import assets
 from tenantry.core.errors import ProductError
-from tenantry.core.product import Product, Rotation, Source
+from tenantry.core.product import Product
 from tenantry.core.product_file import load_product
+from tenantry.core.secret import Rotation, Source
 from tenantry.core.templates import evaluate
 
 FILE = "product.yaml"

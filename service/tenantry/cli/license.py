@@ -25,8 +25,8 @@ from tenantry.cli.revoke import revoke
 from tenantry.cli.terminal import printable
 from tenantry.core import license as licenses
 from tenantry.core.errors import LicenseInvalid, SettingsError
-from tenantry.core.product import NOTHING_REVOKED
 from tenantry.core.revocations import read_list
+from tenantry.core.secret import NOTHING_REVOKED
 
 _TIMES = ("iat", "nbf", "warn_at", "exp", "grace_until")
 _READABLE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -1,97 +1,36 @@
 """The product: what a vendor sells, as `tenant_templates/product.yaml` says it.
 
-The one model that knows plans, secrets, license claims and routes. Nothing else in the code knows
-the product by name. Sizes of workloads live in the platform's plan components.
+The one model that knows plans, license claims and routes; its Secret is `core/secret.py`. Nothing
+else in the code knows the product by name. Sizes of workloads live in the platform's plan
+components.
 """
 
 from __future__ import annotations
 
-import hashlib
-import string
-import unicodedata
-from collections.abc import Mapping
-from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from tenantry.core.images import ImageRef, check_names
+from tenantry.core.product_types import (
+    DnsLabel,
+    FieldPath,
+    KeyName,
+    LabelValue,
+    Limit,
+    Line,
+    Link,
+    Number,
+    Part,
+    Size,
+    UrlPath,
+    Version,
+)
 from tenantry.core.pull_secret import KEY as PULL_KEY
-
-_SAFE = 2**53 - 1  # beyond it, some readers of a license's JSON have another number
-NOTHING_REVOKED = "none"  # in place of a list of revocations: its value, and its version
-_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-DnsLabel = Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
-LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
-Version = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,30}[a-z0-9])?$")]
-Size = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$")]
-# as Kubernetes has it: "." and ".." are folders where a Secret is mounted
-KeyName = Annotated[str, Field(max_length=253, pattern=r"^\.?[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
-# no "//", "/." or "/..", which Kubernetes refuses in an Ingress
-UrlPath = Annotated[
-    str, Field(pattern=r"^(/\.{0,2}[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$", min_length=1)
-]
-FieldPath = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")]
-Number = Annotated[int, Field(strict=True)]
-Limit = Annotated[int, Field(strict=True, ge=-_SAFE, le=_SAFE)]
+from tenantry.core.secret import Secret, Source
 
 
-def _is_line(text: str) -> str:
-    """ValueError for what could not stand in a heading or in a mail's subject."""
-    if any(unicodedata.category(c) in _UNSEEN for c in text):
-        raise ValueError("must be one line without control characters")
-    return text
-
-
-Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_line)]
-Link = Annotated[str, Field(max_length=2000, pattern=r"^https://[^\s\"'<>]+$")]
-
-
-class Source(StrEnum):
-    """Where the value of a secret key comes from."""
-
-    LICENSE = "license"
-    PUBLIC_KEYS = "public-keys"
-    CUSTOMER_ID = "customer-id"
-    RANDOM = "random"
-    REVOCATIONS = "revocations"
-
-
-class Rotation(StrEnum):
-    """What a new value of a random secret does."""
-
-    RESTART = "restart"  # the workloads that read it restart
-    NEVER = "never"  # refused: what reads it does so only at its first start
-
-
-class Alphabet(StrEnum):
-    """Characters of a random secret."""
-
-    ALPHANUMERIC = "alphanumeric"
-    HEX = "hex"
-
-    @property
-    def characters(self) -> str:
-        return {
-            Alphabet.ALPHANUMERIC: string.ascii_letters + string.digits,
-            Alphabet.HEX: "0123456789abcdef",
-        }[self]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Trial(_Part):
+class Trial(Part):
     """What a signup gets; days."""
 
     plan: str
@@ -109,7 +48,7 @@ class Trial(_Part):
         return days
 
 
-class Paid(_Part):
+class Paid(Part):
     """What holds once a customer pays; numbers are days."""
 
     slack_days: Number = Field(
@@ -142,7 +81,7 @@ class Paid(_Part):
         return days
 
 
-class Plan(_Part):
+class Plan(Part):
     """What a plan allows, and the sizes of a new tenant's volumes."""
 
     title: Line
@@ -157,70 +96,14 @@ class Plan(_Part):
     )
 
 
-class SecretKey(_Part):
-    """One key of the tenant's Secret."""
-
-    source: Source
-    length: Number | None = Field(default=None, ge=16, le=512, description="characters")
-    alphabet: Alphabet = Alphabet.ALPHANUMERIC
-    rotation: Rotation | None = None
-
-    @model_validator(mode="after")
-    def _random_is_complete(self) -> Self:
-        given = self.length is not None and self.rotation is not None
-        none = self.length is None and self.rotation is None
-        if self.source is Source.RANDOM and not given:
-            raise ValueError("a random value needs length and rotation")
-        if self.source is not Source.RANDOM and not none:
-            raise ValueError("length and rotation belong to random values only")
-        return self
-
-    @property
-    def restarts(self) -> bool:
-        """Whether a new value shows in the secrets' version (a license has its own version)."""
-        return self.rotation is Rotation.RESTART or self.source is Source.PUBLIC_KEYS
-
-
-class Secret(_Part):
-    """The tenant's Secret; it goes to Git only sealed."""
-
-    name: DnsLabel
-    keys: dict[KeyName, SecretKey] = Field(min_length=1)
-
-    def keys_from(self, source: Source) -> tuple[str, ...]:
-        """Names of the keys with that source."""
-        return tuple(name for name, key in self.keys.items() if key.source is source)
-
-    def version(self, versions: Mapping[str, str]) -> str:
-        """Short and stable: changes when a value changes for which pods must restart. Starts with a
-        letter, since a hash such as 190e12 reads like a number.
-        """
-        lines = [
-            f"{name}={versions[name]}" for name in sorted(self.keys) if self.keys[name].restarts
-        ]
-        return "v" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
-
-    def license_version(self, license_id: str, versions: Mapping[str, str]) -> str:
-        """Changes with the license and with the list of those that were revoked."""
-        known = self.complete(versions)
-        lists = {known[name] for name in self.keys_from(Source.REVOCATIONS)} - {NOTHING_REVOKED}
-        return ".".join([license_id, *sorted(lists)])
-
-    def complete(self, versions: Mapping[str, str]) -> dict[str, str]:
-        """The versions of a tenant's values. One that was made before the product had a list of
-        revocations has none.
-        """
-        return {**dict.fromkeys(self.keys_from(Source.REVOCATIONS), NOTHING_REVOKED), **versions}
-
-
-class LicenseTemplate(_Part):
+class LicenseTemplate(Part):
     """What the product's licenses say beyond the standard claims."""
 
     issuer: Line
     claims: dict[str, Any] = Field(description="string leaves may hold Jinja2 expressions")
 
 
-class Route(_Part):
+class Route(Part):
     """A path of the instance's URL and the Service that answers it."""
 
     path: UrlPath
@@ -228,7 +111,7 @@ class Route(_Part):
     port: Number = Field(ge=1, le=65535)
 
 
-class Ingress(_Part):
+class Ingress(Part):
     """How the instance is reached."""
 
     routes: tuple[Route, ...] = Field(min_length=1)
@@ -249,14 +132,14 @@ class Ingress(_Part):
         return any(below.startswith(f"{route.path.rstrip('/')}/") for route in self.routes)
 
 
-class LicenseReport(_Part):
+class LicenseReport(Part):
     """Where an instance says which license it runs with; the answer is JSON."""
 
     path: UrlPath
     field: FieldPath = Field(description="of the license's id; dots lead into objects")
 
 
-class Ready(_Part):
+class Ready(Part):
     """What must answer before an instance counts as ready."""
 
     paths: tuple[UrlPath, ...] = Field(min_length=1)
@@ -272,7 +155,7 @@ class Ready(_Part):
         return paths
 
 
-class Bootstrap(_Part):
+class Bootstrap(Part):
     """The first administrator of an instance: the name is the customer id."""
 
     secret: KeyName = Field(description="key of the tenant's Secret with the one-time password")
@@ -283,7 +166,7 @@ class Bootstrap(_Part):
         return f"{instance_url}{self.path}"
 
 
-class Product(_Part):
+class Product(Part):
     """All that Tenantry knows about the vendor's product."""
 
     name: DnsLabel = Field(description="machine name; the license's audience, and a label")

@@ -15,7 +15,7 @@ from tenantry.core import naming
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.printer import UnsafeText, check_text
 from tenantry.core.problem import Problem
-from tenantry.core.product import DnsLabel, Version
+from tenantry.core.product_types import DnsLabel, Version
 
 RECORD = "tenant.json"
 

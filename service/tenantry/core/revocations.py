@@ -17,7 +17,8 @@ import jwt
 from tenantry.core.errors import LicenseInvalid
 from tenantry.core.keys import PublicKey, SigningKey
 from tenantry.core.license import open_signed
-from tenantry.core.product import NOTHING_REVOKED, Product
+from tenantry.core.product import Product
+from tenantry.core.secret import NOTHING_REVOKED
 
 TYP = "license-revocations+jwt"
 _DIGEST = 8  # characters

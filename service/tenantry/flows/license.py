@@ -16,7 +16,7 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.core import license as licenses
 from tenantry.core.model import LicenseAction, State
-from tenantry.core.product import Source
+from tenantry.core.secret import Source
 from tenantry.core.terms import Term, license_term
 from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.revocations import own_versions, revoke_other_plans

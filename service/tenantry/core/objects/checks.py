@@ -20,7 +20,8 @@ from tenantry.core.objects import admission, isolation, references, sealed, stat
 from tenantry.core.objects.item import Item, find, items, quantity, tree
 from tenantry.core.objects.needs import secret_keys_read
 from tenantry.core.problem import Problem
-from tenantry.core.product import Product, Source
+from tenantry.core.product import Product
+from tenantry.core.secret import Source
 
 __all__ = ["ALLOWED_KINDS", "Expected", "Problem", "check_objects"]
 

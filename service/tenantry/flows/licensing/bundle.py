@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.core.product import Source
+from tenantry.core.secret import Source
 from tenantry.flows.service import Service
 
 

@@ -16,8 +16,8 @@ from tenantry.adapters.database.tables import SealedValue
 from tenantry.adapters.seal import SealingCertificate
 from tenantry.adapters.vault import Vault
 from tenantry.core.model import TenantSpec
-from tenantry.core.product import Secret
 from tenantry.core.pull_secret import KEY as PULL_KEY
+from tenantry.core.secret import Secret
 from tenantry.flows.service import Cell, Service
 
 

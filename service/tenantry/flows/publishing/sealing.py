@@ -17,8 +17,8 @@ from tenantry.adapters.database.tables import LicenseRow, SealedValue, Secret, T
 from tenantry.adapters.seal import CORES, PlainSecret
 from tenantry.core.errors import KeysChanged, VaultError
 from tenantry.core.model import TenantSpec
-from tenantry.core.product import Source
 from tenantry.core.pull_secret import KEY as PULL_KEY
+from tenantry.core.secret import Source
 from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.revocations import Revocations, own_list, read_revoked
 from tenantry.flows.publishing.sealer import Sealer

@@ -25,8 +25,8 @@ from tenantry.adapters.vault import token_digest
 from tenantry.core import naming
 from tenantry.core.days import day_ends
 from tenantry.core.model import LicenseAction, State, Status, TenantSpec, TokenPurpose
-from tenantry.core.product import NOTHING_REVOKED, SecretKey, Source
 from tenantry.core.review import ChangeKind, Mode
+from tenantry.core.secret import NOTHING_REVOKED, SecretKey, Source
 from tenantry.core.signup import Person
 from tenantry.core.subscription import Booking, Stage, position
 from tenantry.core.terms import license_term
