@@ -52,9 +52,9 @@ def branch_for(session: Session, cell: Cell, tenant: Tenant, now: datetime) -> i
     """The branch that the tenant's changes wait on, to be rendered anew; None where that of its
     signup is not chosen yet.
     """
-    if waits := waiting(session, tenant.customer_id):
+    if found := waiting(session, tenant.customer_id):
         renew_branch(session, tenant.customer_id)
-        return waits[0].review_id
+        return found[0].review_id
     return open_review(session, cell, branch_of(tenant.customer_id), now).id
 
 
