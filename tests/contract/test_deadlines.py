@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sqlalchemy import text
 
 from tenantry.adapters.database import schema
 from tenantry.adapters.database.engine import Deadlines
-from tenantry.adapters.database.session import Database
+from tenantry.adapters.database.session import Database, write_in_turn
 from tenantry.core.errors import DatabaseUnavailable
 from tests.postgres import new_database
 
@@ -54,6 +55,35 @@ def test_new_file_that_another_process_keeps_is_not_waited_for_without_end(tmp_p
         other.execute("BEGIN IMMEDIATE")
         with closing(Database(f"sqlite:///{file}", deadlines=HASTY)) as database:
             assert database.why_unavailable() == "database is locked"
+
+
+def test_who_writes_again_and_again_lets_others_write_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/tenantry.db"
+    clock, rests = count(0.0, 2.0), list[float]()
+    with closing(Database(url, deadlines=HASTY)) as other:
+
+        def wait(seconds: float) -> None:
+            rests.append(seconds)
+            with other.write() as session:
+                session.execute(text("INSERT INTO seen VALUES (1)"))
+
+        with closing(Database(url, wait=wait)) as database:
+            with database.write() as session:
+                session.execute(text("CREATE TABLE seen (number)"))
+            monkeypatch.setattr("time.monotonic", lambda: next(clock))
+            for _ in range(3):
+                with write_in_turn(database) as session:
+                    assert len(session.execute(text("SELECT * FROM seen")).all()) == len(rests)
+    assert rests == [2.0] * 3  # as long as it was held
+
+
+def test_who_writes_where_others_can_meanwhile_does_not_rest() -> None:
+    rests = list[float]()
+    with closing(Database("postgresql+psycopg://x@127.0.0.1/x", wait=rests.append)) as database:
+        database.let_others(1)
+    assert rests == []
 
 
 # PostgreSQL

@@ -138,6 +138,7 @@ def make_world(
     clock = Clock()
     with mock.patch.object(wiring, "read_product_folder", read_product_folder_once):
         service = wiring.build(configured, now=clock)
+    service.database.wait = lambda _seconds: None  # nobody else writes
     for cell in service.cells.values():
         know_what_was_built(cell)
     return World(service, clock, folder, count(1))

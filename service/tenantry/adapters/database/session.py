@@ -10,7 +10,8 @@ Errors carry no parameters: those are customers' data, and messages end up in lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +40,15 @@ class Database:
     how many connections are kept, which should be one for each thread.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, deadlines: Deadlines = _USUAL) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        deadlines: Deadlines = _USUAL,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.wait = wait  # seconds, for others that want to write
         self.engine = make_engine(url, pool_size=pool_size, deadlines=deadlines)
         self._writer = self.engine.execution_options(tenantry_write=True)
         # PostgreSQL lets each statement of a transaction see what was committed before it, anyway;
@@ -65,6 +74,13 @@ class Database:
         """
         with _known_errors(), Session(self._writer) as session, session.begin():
             yield session
+
+    def let_others(self, seconds: float) -> None:
+        """Having written for so long, write nothing for as long, if nobody else could meanwhile:
+        who waits for SQLite's lock does not stand in line, and looks for it only now and then.
+        """
+        if self.is_sqlite():
+            self.wait(seconds)
 
     def is_sqlite(self) -> bool:
         """Whether only one writer at a time is possible."""
@@ -115,6 +131,18 @@ def insert_new(session: Session, table: type[Base], rows: Sequence[Mapping[str, 
     """Insert rows (by column name), leaving out those that a unique constraint says are there."""
     if rows:
         session.execute(_insert(session, table).on_conflict_do_nothing(), list(rows))
+
+
+@contextmanager
+def write_in_turn(database: Database) -> Iterator[Session]:
+    """As `Database.write`, for one of many transactions that follow each other: others that want to
+    write come in between.
+    """
+    with database.write() as session:
+        session.connection()  # from here on nobody else can
+        began = time.monotonic()
+        yield session
+    database.let_others(time.monotonic() - began)
 
 
 def take_turns(session: Session, name: str) -> None:

@@ -1,22 +1,26 @@
 """What changes to many tenants have in common: they are gone through page by page.
 
-Each page is a transaction of its own, in the order of customer ids: what was done stays done, and
-a command that was stopped goes on where it ended. No more than one page of rows is held.
+Each page is a few transactions of its own, in the order of customer ids: what was done stays done,
+and a command that was stopped goes on where it ended. No more than one page of rows is held.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
 
+from tenantry.adapters.database.session import write_in_turn
 from tenantry.adapters.database.tables import Tenant
+from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
 PAGE = 500  # tenants
+AT_ONCE = 20  # tenants in one transaction: customers wait for its end
 ACTOR = "operator"
 
 T = TypeVar("T")
@@ -68,6 +72,22 @@ def pages(service: Service, cell: Cell, selection: Selection) -> Iterator[Sequen
             last = page[-1]
         elif selection.named is None:
             return
+
+
+def mark(
+    service: Service,
+    customer_ids: Iterable[str],
+    change: Callable[[Session, Sequence[Tenant]], Iterable[Tenant]],
+) -> dict[str, int]:
+    """Change these customers' tenants by `change`, which gets some of them at a time, locked, and
+    says which are to be published; their generations. Others may write in between.
+    """
+    marked: dict[str, int] = {}
+    for part in split(customer_ids, AT_ONCE):
+        with write_in_turn(service.database) as session:
+            tenants = change(session, locked(session, part))
+            marked |= {each.customer_id: each.generation for each in tenants}
+    return marked
 
 
 def _on_main(cell: Cell) -> tuple[ColumnElement[bool], ...]:

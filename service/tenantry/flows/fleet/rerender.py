@@ -14,14 +14,12 @@ from tenantry.core import naming
 from tenantry.core.errors import OverlayRefused, ProductError
 from tenantry.core.model import TenantSpec
 from tenantry.core.overlay import LOCAL
-from tenantry.core.product import Product
+from tenantry.core.product import Product, Source
 from tenantry.core.pull_secret import KEY as PULL_KEY
-from tenantry.core.secret import Source
 from tenantry.flows.change import is_behind, raise_generation
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
 from tenantry.flows.publishing.rendering import render_files
-from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
 UNSEALED = "unsealed"  # in place of a tree: what publishing seals is part of it
@@ -138,15 +136,18 @@ def _mark(
     """Raise the chosen (customer id -> generation that was rendered) as far as they still stand
     there; None: all of the page.
     """
-    now = service.now()
-    with service.database.write() as session:
-        tenants = [
+
+    def change(session: Session, tenants: Sequence[Tenant]) -> list[Tenant]:
+        now = service.now()
+        stand = [
             each
-            for each in locked(session, page if chosen is None else list(chosen))
+            for each in tenants
             if chosen is None or each.generation == chosen[each.customer_id]
         ]
-        for each in tenants:
+        for each in stand:
             raise_generation(
                 session, each, action="tenant.rerender", actor=ACTOR, now=now, is_bulk=True
             )
-        return {each.customer_id: each.generation for each in tenants}
+        return stand
+
+    return bulk.mark(service, page if chosen is None else chosen, change)

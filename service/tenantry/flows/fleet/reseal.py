@@ -8,6 +8,7 @@ publishes the tenant. So resealing is marking.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
@@ -17,7 +18,6 @@ from tenantry.flows.change import is_behind, raise_generation
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
 from tenantry.flows.publishing.sealer import Sealer
-from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
 
@@ -30,19 +30,22 @@ def mark_for_resealing(
     """
     sealer = Sealer.of(service, cell)
     for page in bulk.pages(service, cell, selection):
-        with service.database.write() as session:
-            tenants = locked(session, page)
-            if everything:
-                session.execute(delete(SealedValue).where(SealedValue.customer_id.in_(page)))
-            else:
-                outdated = sealer.read_outdated(session, page)
-                tenants = [
-                    each
-                    for each in tenants
-                    if each.customer_id in outdated and not _is_marked(each)
-                ]
-            marked = _mark(service, session, tenants)
-        yield Marked(len(page), marked, last=page[-1])
+        change = partial(_mark_all, service) if everything else partial(_mark, service, sealer)
+        yield Marked(len(page), bulk.mark(service, page, change), last=page[-1])
+
+
+def _mark_all(service: Service, session: Session, tenants: Sequence[Tenant]) -> Sequence[Tenant]:
+    ids = [each.customer_id for each in tenants]
+    session.execute(delete(SealedValue).where(SealedValue.customer_id.in_(ids)))
+    return _raise(service, session, tenants)
+
+
+def _mark(
+    service: Service, sealer: Sealer, session: Session, tenants: Sequence[Tenant]
+) -> Sequence[Tenant]:
+    outdated = sealer.read_outdated(session, [each.customer_id for each in tenants])
+    left = [each for each in tenants if each.customer_id in outdated and not _is_marked(each)]
+    return _raise(service, session, left)
 
 
 def _is_marked(tenant: Tenant) -> bool:
@@ -50,10 +53,10 @@ def _is_marked(tenant: Tenant) -> bool:
     return is_behind(tenant) and tenant.is_bulk
 
 
-def _mark(service: Service, session: Session, tenants: Sequence[Tenant]) -> dict[str, int]:
+def _raise(service: Service, session: Session, tenants: Sequence[Tenant]) -> Sequence[Tenant]:
     now = service.now()
     for tenant in tenants:
         raise_generation(
             session, tenant, action="tenant.reseal", actor=ACTOR, now=now, is_bulk=True
         )
-    return {each.customer_id: each.generation for each in tenants}
+    return tenants

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Subscription, Tenant
 from tenantry.flows.change import is_behind, try_again
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, PAGE, Marked, Selection
-from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 
 
@@ -102,14 +102,15 @@ def mark_to_retry(service: Service, cell: Cell, selection: Selection) -> Iterato
     that wait after a failure; Argo CD is asked again to sync those that main shows. Nothing else
     about them changes.
     """
+
+    def change(session: Session, tenants: Sequence[Tenant]) -> list[Tenant]:
+        stopped = [each for each in tenants if _has_stopped(each)]
+        for each in stopped:
+            try_again(session, each, actor=ACTOR, now=service.now())
+        return stopped
+
     for page in bulk.pages(service, cell, selection):
-        now = service.now()
-        with service.database.write() as session:
-            tenants = [each for each in locked(session, page) if _has_stopped(each)]
-            for each in tenants:
-                try_again(session, each, actor=ACTOR, now=now)
-            marked = {each.customer_id: each.generation for each in tenants}
-        yield Marked(len(page), marked, last=page[-1])
+        yield Marked(len(page), bulk.mark(service, page, change), last=page[-1])
 
 
 def _has_stopped(tenant: Tenant) -> bool:

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tenantry.adapters.database.session import write_in_turn
 from tenantry.adapters.database.tables import (
     Change,
     Customer,
@@ -67,7 +68,7 @@ def follow_due(service: Service, *, now: datetime) -> int:
 
 def _follow_one(service: Service, customer_id: str, now: datetime) -> bool:
     try:
-        with service.database.write() as session:
+        with write_in_turn(service.database) as session:
             (tenant,) = locked(session, [customer_id])
             subscription = session.get_one(Subscription, customer_id, with_for_update=True)
             if subscription.look_at is None or subscription.look_at > now:
