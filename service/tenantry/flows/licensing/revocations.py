@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import LicenseHistory, LicenseRow, Tenant
 from tenantry.core.errors import KeysChanged
 from tenantry.core.model import LicenseAction
+from tenantry.core.product import NOTHING_REVOKED, Source
 from tenantry.core.revocations import Revocation, list_version, sign_list, time_of
-from tenantry.core.secret import NOTHING_REVOKED, Source
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()
@@ -32,17 +32,19 @@ def mark_revoked(
     session: Session,
     rows: Iterable[LicenseRow],
     *,
-    listed_at: datetime,
+    listed_after: timedelta,
     actor: str,
     now: datetime,
 ) -> None:
     """Revoke these licenses, in the caller's transaction, with the tenant's row locked. One that
-    was revoked before is listed earlier, if that is what `listed_at` says.
+    was revoked before is listed earlier, if that is what `listed_after` says: zero lists it as one
+    that an operator revoked, and none that was replaced.
     """
     for row in rows:
         if row.revoked_at is None:
             row.revoked_at = now.replace(microsecond=0)  # as a list says it
             session.add(_history(row, actor, now))
+        listed_at = row.revoked_at + listed_after
         row.listed_at = min(row.listed_at or listed_at, listed_at)
     session.flush()
 
@@ -58,7 +60,7 @@ def revoke_other_plans(
         LicenseRow.grace_until > now,
     )
     others = session.scalars(rows).all()
-    mark_revoked(session, others, listed_at=now + REPLACED_AFTER, actor=actor, now=now)
+    mark_revoked(session, others, listed_after=REPLACED_AFTER, actor=actor, now=now)
 
 
 def _history(row: LicenseRow, actor: str, now: datetime) -> LicenseHistory:
@@ -135,9 +137,7 @@ def read_revoked(session: Session, customer_ids: Iterable[str]) -> Revocations:
 
 
 def public_list(service: Service) -> str:
-    """All licenses that nobody may run with any longer, signed. One that was replaced is not among
-    them while main still shows it, however long its place is not taken there.
-    """
+    """All licenses that nobody may run with any longer, signed."""
     now = service.now()
     shown = Tenant.published_spec["license_id"].as_string()
     rows = (
@@ -147,17 +147,24 @@ def public_list(service: Service) -> str:
     )
     with service.database.read() as session:
         revoked = [
-            _revocation(row)
-            for row, runs in session.execute(rows)
-            if row.license_id != runs or not _is_replaced(row)
+            _revocation(row) for row, runs in session.execute(rows) if is_listed(row, runs, now)
         ]
     return sign_list(revoked, service.keyring.signing, product=service.product, at=now)
 
 
+def is_listed(row: LicenseRow, shown: str | None, now: datetime) -> bool:
+    """Whether the public list names the license. One that was replaced is not on it while it is the
+    one that main shows (`shown`, its id), however long its place is not taken there.
+    """
+    if row.listed_at is None or row.listed_at > now:
+        return False
+    return row.license_id != shown or not _is_replaced(row)
+
+
 def _is_replaced(row: LicenseRow) -> bool:
     """Whether another license took its place, and no operator revoked it."""
-    assert row.revoked_at is not None  # noqa: S101 - by the query
-    assert row.listed_at is not None  # noqa: S101 - by the query
+    assert row.revoked_at is not None  # noqa: S101 - as what is listed
+    assert row.listed_at is not None  # noqa: S101 - likewise
     return row.listed_at - row.revoked_at >= REPLACED_AFTER
 
 

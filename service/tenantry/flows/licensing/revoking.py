@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -14,7 +14,7 @@ from tenantry.adapters.database.tables import LicenseRow, Subscription, Tenant
 from tenantry.core.errors import NotFound
 from tenantry.core.review import ChangeKind
 from tenantry.flows.licensing.bundle import bundle_versions
-from tenantry.flows.licensing.revocations import mark_revoked, own_versions
+from tenantry.flows.licensing.revocations import is_listed, mark_revoked, own_versions
 from tenantry.flows.reviewing.changes import change_tenant, withdraw
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
@@ -27,7 +27,7 @@ class Revocable:
 
     customer_id: str
     license_ids: tuple[str, ...]
-    stops_instance: bool  # the license that the instance is to run with is among them
+    stops_instance: bool  # the license that it runs with is among them, or that it is to run with
 
 
 def find_revocable(
@@ -38,15 +38,16 @@ def find_revocable(
     """
     with service.database.read() as session:
         owner = customer_id or _owner(session, license_id)
-        rows = _revocable(session, owner, license_id, service.now())
         tenant = session.get(Tenant, owner)
+        shown = _shown(tenant)
+        rows = _revocable(session, owner, license_id, shown, service.now())
         if tenant is None or not rows:
             raise NotFound(
                 f"nothing of {license_id or owner} can be revoked",
                 remedy="it is unknown, has lapsed, or is on the list already",
             )
         ids = tuple(row.license_id for row in rows)
-        return Revocable(owner, ids, tenant.approved["license_id"] in ids)
+        return Revocable(owner, ids, not {tenant.approved["license_id"], shown}.isdisjoint(ids))
 
 
 def revoke(service: Service, found: Revocable, *, actor: str) -> None:
@@ -57,7 +58,8 @@ def revoke(service: Service, found: Revocable, *, actor: str) -> None:
     with service.database.write() as session:
         (tenant,) = locked(session, [found.customer_id])
         rows = select(LicenseRow).where(LicenseRow.license_id.in_(found.license_ids))
-        mark_revoked(session, session.scalars(rows), listed_at=now, actor=actor, now=now)
+        found_rows = session.scalars(rows)
+        mark_revoked(session, found_rows, listed_after=timedelta(0), actor=actor, now=now)
         _tell_instance(service, session, tenant, actor, now)
 
 
@@ -101,8 +103,17 @@ def _owner(session: Session, license_id: str | None) -> str:
     return row.customer_id
 
 
+def _shown(tenant: Tenant | None) -> str | None:
+    """The license that main shows; None: nothing of the tenant."""
+    return tenant.published_spec["license_id"] if tenant and tenant.published_spec else None
+
+
 def _revocable(
-    session: Session, customer_id: str, license_id: str | None, now: datetime
+    session: Session,
+    customer_id: str,
+    license_id: str | None,
+    shown: str | None,
+    now: datetime,
 ) -> Sequence[LicenseRow]:
     rows = select(LicenseRow).where(
         LicenseRow.customer_id == customer_id, LicenseRow.grace_until > now
@@ -110,4 +121,4 @@ def _revocable(
     if license_id is not None:
         rows = rows.where(LicenseRow.license_id == license_id)
     found = session.scalars(rows.order_by(LicenseRow.issued_at)).all()
-    return [row for row in found if row.listed_at is None or row.listed_at > now]
+    return [row for row in found if not is_listed(row, shown, now)]
