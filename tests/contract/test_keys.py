@@ -378,7 +378,7 @@ def test_force_waives_only_the_tenants_that_lack_the_next_key(
     is_published: bool, lacking: int
 ) -> None:
     found = KeyUse("next", "next", is_published, 0, 0, None)
-    census = Census((found,), tenants=1, lacking=lacking, left=0)
+    census = Census((found,), tenants=1, lacking=lacking, outdated=0, left=0)
     with nullcontext() if is_published else pytest.raises(ChangeRefused, match="not published"):
         rotation.require_possible(Step.USE, census, force=True)
     with nullcontext() if is_published and not lacking else pytest.raises(ChangeRefused):

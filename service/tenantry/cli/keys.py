@@ -102,12 +102,11 @@ def _change_files(service: Service, step: Step, census: Census) -> None:
     if folder.is_writable:
         rotation.change_files(service, step, census)
         return
-    lines = [
-        f"tenantry: {folder.path} cannot be written here: change what is mounted there, by",
-        *(f"  {command}" for command in rotation.file_commands(step, census)),
-        "and run the same command again.",
-    ]
-    echo("\n".join(lines), err=True)
+    place = f"{folder.path} cannot be written here"
+    echo(f"tenantry: {place}: change what is mounted there, by", err=True)
+    for command in rotation.file_commands(step, census):
+        echo(f"  {command}", err=True)
+    echo("and run the same command again.", err=True)
     raise click.exceptions.Exit(1)
 
 

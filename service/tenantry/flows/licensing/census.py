@@ -5,18 +5,18 @@ time. No private key is read here, but for the name of the next one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import ItemsView, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import LicenseRow, Tenant
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import Selection
 from tenantry.flows.licensing.bundle import bundle_versions
-from tenantry.flows.licensing.issuing import is_left
+from tenantry.flows.licensing.issuing import left, read_licenses
 from tenantry.flows.service import Service
 
 
@@ -38,7 +38,8 @@ class Census:
 
     keys: tuple[KeyUse, ...]
     tenants: int
-    lacking: int  # tenants whose Secret on main has other public keys than are published
+    lacking: int  # tenants whose Secret on main has other public keys than are published, or none
+    outdated: int  # the same, but for those that get them with their first commit
     left: int  # tenants whose license the key that signs now has to issue anew
 
     def of(self, role: str) -> list[KeyUse]:
@@ -51,8 +52,7 @@ class Census:
             {**asdict(each), "needed_until": each.needed_until and each.needed_until.isoformat()}
             for each in self.keys
         ]
-        counts = {"tenants": self.tenants, "lacking": self.lacking, "left": self.left}
-        return {"keys": keys, **counts}
+        return {**asdict(self), "keys": keys}
 
 
 def take_census(service: Service) -> Census:
@@ -65,12 +65,12 @@ def take_census(service: Service) -> Census:
     if next_key is not None:
         roles[next_key.kid] = "next"
     licenses = _licenses(service)
-    tenants, lacking, left = _count_tenants(service)
+    by_key, lacking, outdated, waiting = _count_tenants(service)
     uses = tuple(
-        KeyUse(kid, roles[kid], kid in keyring.public, count, tenants[kid], until)
+        KeyUse(kid, roles[kid], kid in keyring.public, count, by_key[kid], until)
         for kid, (count, until) in ((kid, licenses.get(kid, (0, None))) for kid in kids)
     )
-    return Census(uses, tenants.total(), lacking, left)
+    return Census(uses, by_key.total(), lacking, outdated, waiting)
 
 
 def _licenses(service: Service) -> Mapping[str, tuple[int, datetime | None]]:
@@ -84,26 +84,26 @@ def _licenses(service: Service) -> Mapping[str, tuple[int, datetime | None]]:
         return {kid: (count, until) for kid, count, until in session.execute(rows)}
 
 
-def _count_tenants(service: Service) -> tuple[Counter[str], int, int]:
-    """How many run with a license of each key; have other public keys; and wait for a license."""
-    by_key, lacking, left = Counter[str](), 0, 0
+def _count_tenants(service: Service) -> tuple[Counter[str], int, int, int]:
+    """How many run with a license of each key; lack public keys; have outdated ones; and wait for a
+    license.
+    """
+    by_key, lacking, outdated, waiting = Counter[str](), 0, 0, 0
+    wanted = bundle_versions(service).items()
     for cell in service.cells.values():
         for page in bulk.pages(service, cell, Selection()):
             with service.database.read() as session:
                 tenants = session.scalars(select(Tenant).where(Tenant.customer_id.in_(page))).all()
-                by_key.update(_keys_of(session, tenants))
-                left += sum(is_left(service, session, each) for each in tenants)
-            lacking += sum(not _has_keys(service, each) for each in tenants)
-    return by_key, lacking, left
+                licenses = read_licenses(session, tenants)
+                waiting += len(left(service, session, tenants, licenses))
+            by_key.update(each.key_id for each in licenses.values())
+            lacking += sum(not wanted <= _keys(each.published_spec) for each in tenants)
+            specs = (each.published_spec or each.approved for each in tenants)
+            outdated += sum(not wanted <= _keys(each) for each in specs)
+    return by_key, lacking, outdated, waiting
 
 
-def _keys_of(session: Session, tenants: Sequence[Tenant]) -> Sequence[str]:
-    ids = [each.approved["license_id"] for each in tenants]
-    rows = select(LicenseRow.key_id).where(LicenseRow.license_id.in_(ids))
-    return session.scalars(rows).all()
-
-
-def _has_keys(service: Service, tenant: Tenant) -> bool:
-    """Whether main shows the tenant with the public keys as they are now."""
-    shown: dict[str, str] = (tenant.published_spec or {}).get("secret_versions", {})
-    return bundle_versions(service).items() <= shown.items()
+def _keys(spec: Mapping[str, Any] | None) -> ItemsView[str, str]:
+    """The versions of what is in the Secret of a tenant's spec; of none, none."""
+    versions: dict[str, str] = (spec or {}).get("secret_versions", {})
+    return versions.items()

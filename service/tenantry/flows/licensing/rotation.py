@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from tenantry.adapters.database.session import write_in_turn
 from tenantry.adapters.database.tables import Tenant
 from tenantry.core.errors import ChangeRefused
 from tenantry.flows.change import raise_generation, renew_branch
@@ -51,7 +53,7 @@ def due_step(census: Census) -> Step | None:
         return Step.RETIRE
     if census.left:
         return Step.USE
-    if census.lacking:
+    if census.outdated:
         return Step.RETIRE
     return None if earlier else Step.PUBLISH
 
@@ -82,7 +84,7 @@ def _require_published(census: Census, *, force: bool) -> None:
 
 def _can_retire(census: Census) -> bool:
     is_idle = any(each.needed_until is None for each in census.of("earlier"))
-    return is_idle or census.lacking > 0
+    return is_idle or census.outdated > 0
 
 
 def change_files(service: Service, step: Step, census: Census) -> None:
@@ -115,16 +117,19 @@ def mark_for_bundle(service: Service, cell: Cell, selection: Selection) -> Itera
     """
     wanted = bundle_versions(service)
     for page in bulk.pages(service, cell, selection):
-        now = service.now()
-        with service.database.write() as session:
-            tenants = [each for each in locked(session, page) if _takes(session, each, wanted)]
-            for each in tenants:
-                raise_generation(
-                    session, each, action="tenant.keys", actor=ACTOR, now=now, is_bulk=True
-                )
-            marked = {each.customer_id: each.generation for each in tenants}
+        marked = bulk.mark(service, page, partial(_give, service, wanted))
         yield Marked(len(page), marked, last=page[-1])
     _give_to_waiting(service, cell, wanted)
+
+
+def _give(
+    service: Service, wanted: dict[str, str], session: Session, tenants: Sequence[Tenant]
+) -> list[Tenant]:
+    now = service.now()
+    chosen = [each for each in tenants if _takes(session, each, wanted)]
+    for each in chosen:
+        raise_generation(session, each, action="tenant.keys", actor=ACTOR, now=now, is_bulk=True)
+    return chosen
 
 
 def _give_to_waiting(service: Service, cell: Cell, wanted: dict[str, str]) -> None:
@@ -133,7 +138,7 @@ def _give_to_waiting(service: Service, cell: Cell, wanted: dict[str, str]) -> No
     with service.database.read() as session:
         waiting = session.scalars(rows).all()
     for customer_id in waiting:
-        with service.database.write() as session:
+        with write_in_turn(service.database) as session:
             for tenant in locked(session, [customer_id]):
                 if _takes(session, tenant, wanted):
                     renew_branch(session, customer_id)

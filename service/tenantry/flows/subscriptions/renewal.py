@@ -31,7 +31,7 @@ def needs_license(
     now: datetime,
 ) -> bool:
     """Whether what runs, or is to run, needs another license than the one `issued` last."""
-    if not _runs(tenant, moment):
+    if not runs(tenant, moment):
         return False
     if _is_trial(booking, moment):
         term = license_term(booking, service.product, now)
@@ -43,7 +43,7 @@ def next_renewal(
     service: Service, tenant: Tenant, booking: Booking, moment: Moment, issued: LicenseRow
 ) -> datetime | None:
     """When the license `issued` last has to be renewed; None where it has not."""
-    if _is_trial(booking, moment) or not _runs(tenant, moment):
+    if _is_trial(booking, moment) or not runs(tenant, moment):
         return None
     return _renewal_of(service, issued)
 
@@ -79,7 +79,7 @@ def tell_renewal(session: Session, tenant: Tenant, now: datetime) -> None:
     )
 
 
-def _runs(tenant: Tenant, moment: Moment) -> bool:
+def runs(tenant: Tenant, moment: Moment) -> bool:
     """Whether it runs or is to run: also where the subscription says otherwise, but an operator
     woke it, or a reviewer has not let it be stopped.
     """
