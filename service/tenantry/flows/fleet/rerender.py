@@ -14,8 +14,9 @@ from tenantry.core import naming
 from tenantry.core.errors import OverlayRefused, ProductError
 from tenantry.core.model import TenantSpec
 from tenantry.core.overlay import LOCAL
-from tenantry.core.product import Product, Source
+from tenantry.core.product import Product
 from tenantry.core.pull_secret import KEY as PULL_KEY
+from tenantry.core.secret import Source
 from tenantry.flows.change import is_behind, raise_generation
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection

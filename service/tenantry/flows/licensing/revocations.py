@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import LicenseHistory, LicenseRow, Tenant
 from tenantry.core.errors import KeysChanged
 from tenantry.core.model import LicenseAction
-from tenantry.core.product import NOTHING_REVOKED, Source
 from tenantry.core.revocations import Revocation, list_version, sign_list, time_of
+from tenantry.core.secret import NOTHING_REVOKED, Source
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()
