@@ -43,7 +43,8 @@ IDS = [
     "settings.valid", "settings.known",
     "program.git", "program.kubeseal", "program.kustomize",
     "keys.license", "keys.vault", "product.files", "database.reachable", "mail.folder",
-    "limits.address", "public.url", "mail.support", "billing.webhook", "cell.main.repository",
+    "limits.address", "public.url", "metrics.token", "mail.support", "billing.webhook",
+    "cell.main.repository",
     "cell.main.platform", "cell.main.sealing", "cell.main.argocd",
 ]  # fmt: skip
 ROWS = [
@@ -365,6 +366,18 @@ def test_who_is_reached_is_said(tmp_path: Path) -> None:
     ]
 
 
+def test_readers_of_metrics_are_said(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("metrics")
+    public = {"public_url": "https://a.example"}
+    for changes, says in (
+        ({}, "this machine reads /metrics: TENANTRY_METRICS_TOKEN_FILE is not set"),
+        (public, "nobody reads /metrics: TENANTRY_METRICS_TOKEN_FILE is not set"),
+        ({"metrics_token_file": tmp_path / "token"}, "who has the token reads /metrics"),
+    ):
+        assert findings(**changes)["metrics.token"].message == says
+    assert only_bad(metrics_token_file="/nope").id == "metrics.token"
+
+
 def test_production_that_customers_could_not_pay_is_found() -> None:
     found = bad(environment="production")
     assert "nothing tells what was paid" in found["billing.webhook"].message
@@ -591,24 +604,25 @@ def test_rows_that_need_a_person_are_found(tmp_path: Path) -> None:
 def test_payments_that_somebody_spoke_of_are_no_finding(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     database, now = rows_of(tmp_path), datetime.now(UTC)
-    told = [
+    told: list[dict[str, Any]] = [
         {"status": "active"},
         {"past_due_since": now},
         {"cancelled_at": now},
         {"paid_until": now - timedelta(days=31)},  # and something was told since, of whomever
     ]
     last = now - timedelta(days=30)
-    usual = {"status": "past_due", "paid_until": now, "trial_ends_at": now, "created_at": now}
+    usual = dict.fromkeys(("paid_until", "trial_ends_at", "created_at"), now)
     with database.write() as session:
         for number, changes in enumerate(told):
             customer = _customer(f"cust-{number:010}", now)
             customer.email = customer.email_key = customer.status_token_hash = str(number)
             session.add(customer)
             session.flush()
-            own = {"customer_id": customer.customer_id}
-            session.add(Subscription(**own, plan="p", **(usual | changes)))
-            session.add(_event(f"evt_{number}", last, **own))
-        is_other = {"kind": "other", **own}
+            own = {"customer_id": customer.customer_id, "plan": "p", "status": "past_due"}
+            row: dict[str, Any] = {**own, **usual, **changes}
+            session.add(Subscription(**row))
+            session.add(_event(f"evt_{number}", last, customer_id=customer.customer_id))
+        is_other = {"kind": "other", "customer_id": "cust-0000000000"}
         session.add(_event("waits", last, type="invoice.created", wrapped=b"w", **is_other))
         session.add(_event("emptied", last, **is_other))
         session.flush()

@@ -328,6 +328,44 @@ def test_one_payer_may_pay_for_two_customers(shared: World, newcomer: str) -> No
     assert subscription(shared, other).paid_since is not None
 
 
+@pytest.mark.parametrize("has_paid", [True, False])
+def test_a_payment_before_its_link_is_of_whom_the_link_names(
+    shared: World, newcomer: str, has_paid: bool
+) -> None:
+    """Although the payer was known already, as another customer."""
+    other, payer = shared.sign_up().customer_id, f"cus_{has_paid}"
+    first, second = f"sub_1_{has_paid}", f"sub_2_{has_paid}"
+
+    def link(customer_id: str, name: str) -> bool:
+        linked = told(shared, customer_id, EventKind.LINKED, id=f"link-{name}", subscription=name)
+        return tell(shared.service, replace(linked, billing_customer=payer))
+
+    def pay_for(name: str, plan: str) -> None:
+        until = shared.clock() + timedelta(days=30)
+        event = Event(f"paid-{name}", EventKind.PAID, shared.clock(), plan, until, name, name)
+        assert tell(shared.service, Told(event, "t", BILLING, billing_customer=payer))
+
+    link(newcomer, first)
+    if has_paid:
+        pay_for(first, PRO)
+    before = stands(shared, newcomer)
+    shared.wait(1)
+    pay_for(second, "enterprise")
+    assert subscription(shared, newcomer).paid_since is not None
+    assert subscription(shared, other).paid_since is None
+    assert link(other, second)
+    assert stands(shared, other)[-4:] == ("enterprise", State.ACTIVE, "paid", "enterprise")
+    assert mails(shared, other, MailKind.PAYMENT_RECEIVED) == 1
+    after = stands(shared, newcomer)
+    if has_paid:
+        assert after == before
+    else:
+        stage = subscription(shared, newcomer).status
+        assert (stage, subscription(shared, newcomer).paid_since) == (Stage.TRIALING, None)
+    assert not link(other, second)  # and again, it is known
+    assert stands(shared, newcomer) == after
+
+
 @on_sqlite
 def test_an_old_subscription_that_ends_leaves_the_new_one(world: World, customer: str) -> None:
     def say(kind: EventKind, of: str, **said: Any) -> None:
@@ -494,7 +532,7 @@ def test_what_is_shown_of_a_subscription_is_a_line_for_each_thing(
         assert "\ufffd" not in text
         assert f"{customer}  {stage}" in text.splitlines()
         assert "  paid_until: 2026-12-31 23:00 UTC" in text.splitlines()
-    assert "paid professional until 2026-12-31 23:00 UTC, by operator: operator:" in text
+        assert "paid professional until 2026-12-31 23:00 UTC, by operator: operator:" in text
 
 
 REFUSED = [

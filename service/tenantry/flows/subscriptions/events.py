@@ -23,8 +23,9 @@ from tenantry.core.subscription import Event, EventKind, add_up
 from tenantry.flows import outbox
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
-from tenantry.flows.subscriptions.booking import keep, told_of, trial_of
+from tenantry.flows.subscriptions.booking import BILLING, keep, told_of, trial_of
 from tenantry.flows.subscriptions.following import follow
+from tenantry.flows.subscriptions.misplaced import put_right, who_else
 
 log = structlog.get_logger()
 
@@ -52,14 +53,33 @@ def tell(service: Service, *told: Told) -> bool:
         if first.billing_customer is not None:  # or what is kept for nobody misses its link
             take_turns(session, f"billing {first.billing_customer}")
         customer_id = _who(session, first)
-        tenants = locked(session, [customer_id] if customer_id else [])
-        new = [each for each in told if _keep(session, each, customer_id, now)]
-        for tenant in tenants if new else ():
-            _take_up(service, session, tenant, new, now)
+        if customer_id is None:
+            new = [each for each in told if _keep(session, each, None, now)]
+        else:
+            new = _tell(service, session, customer_id, told, now)
     for each in new:
         level = log.info if customer_id else log.warning
         level("billing.told", customer_id=customer_id, event_id=each.event.id, type=each.type)
     return bool(new)
+
+
+def _tell(
+    service: Service, session: Session, customer_id: str, told: Sequence[Told], now: datetime
+) -> list[Told]:
+    """What of it was new. Others whom it was laid to, before it was known to be of this customer,
+    become what they are without.
+    """
+    links = _linked(told)
+    others = who_else(session, customer_id, links, payer=told[0].billing_customer)
+    tenants = locked(session, [customer_id, *others])
+    known = {each.customer_id: told_of(session, each.customer_id) for each in tenants}
+    new = [each for each in told if _keep(session, each, customer_id, now)]
+    if new and others:
+        put_right(session, customer_id, links, others=others, now=now)
+    for tenant in tenants if new else ():
+        own = new if tenant.customer_id == customer_id else []
+        _take_up(service, session, tenant, known[tenant.customer_id], own, now)
+    return new
 
 
 def forget(session: Session, customer_id: str) -> None:
@@ -93,6 +113,12 @@ def _links() -> Select[BillingEvent]:
         BillingEvent.kind == EventKind.LINKED, BillingEvent.customer_id.is_not(None)
     )
     return linked.order_by(BillingEvent.at.desc(), BillingEvent.external_id)
+
+
+def _linked(told: Sequence[Told]) -> list[str]:
+    """The subscriptions that the payment provider says are the customer's."""
+    linked = (each.event for each in told if each.event.kind == EventKind.LINKED)
+    return [event.subscription for event in linked if event.subscription]
 
 
 def _keep(session: Session, told: Told, customer_id: str | None, now: datetime) -> bool:
@@ -131,16 +157,20 @@ def _solve(session: Session, event: Event) -> None:
 
 
 def _take_up(
-    service: Service, session: Session, tenant: Tenant, told: Sequence[Told], now: datetime
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    known: Sequence[Event],
+    told: Sequence[Told],
+    now: datetime,
 ) -> None:
+    """Let the subscription become what its events add up to now; `known`: what they were."""
     customer_id = tenant.customer_id
     subscription = session.get_one(Subscription, customer_id, with_for_update=True)
     customer = session.get_one(Customer, customer_id)
     if customer.erased_at is not None:  # kept for people to look at; nothing follows from it
         forget(session, customer_id)
         return
-    fresh = {each.event.id for each in told}
-    known = [each for each in told_of(session, customer_id) if each.id not in fresh]
     _link(session, subscription)
     events = told_of(session, customer_id)
     if len(events) == len(known):
@@ -159,7 +189,7 @@ def _take_up(
         subscription,
         customer,
         plan=after.plan if after.plan != before.plan else None,
-        actor=told[0].actor,
+        actor=told[0].actor if told else BILLING,
         now=now,
     )
 
