@@ -1,4 +1,4 @@
-"""What an operator sets. The one place that reads the environment.
+"""What an operator sets: read from the environment, and with `environment` nowhere else.
 
 Every setting is a variable `TENANTRY_<NAME>`; those of a cell are `TENANTRY_CELLS__<CELL>__<NAME>`.
 Secrets are given as files, so that none stands in an environment; the database's URL, which often
