@@ -54,8 +54,8 @@ in one commit, also from read-only or suspended.
 
 **Data** is kept as long as a tenant is suspended: its volumes stay, only what runs is gone.
 
-**Read-only** holds for people: devices stay connected, and what they send is stored. Who may ask the
-sample product's Grafana can still write measurements, by a query
+**Read-only** holds for people: devices stay connected, and what they send is stored. Who may ask
+the sample product's Grafana can still write measurements, by a query
 ([decision 13](decisions/0013-traffic.md#price)).
 
 **An operator's decision** stands. A tenant that an operator suspended is not woken by a payment;
