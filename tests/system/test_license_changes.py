@@ -20,8 +20,8 @@ from tenantry.core.review import ChangeKind, Mode, Outcome, Policy
 from tenantry.core.revocations import read_list
 from tenantry.core.subscription import Event, EventKind
 from tenantry.flows.key_folder import KeyFolder
-from tenantry.flows.license import issue_again
 from tenantry.flows.licensing import rotation
+from tenantry.flows.licensing.issuing import issue_again
 from tenantry.flows.licensing.revocations import own_list, public_list, read_revoked
 from tenantry.flows.licensing.revoking import find_revocable, revoke
 from tenantry.flows.licensing.rotation import Step

@@ -25,7 +25,7 @@ from tenantry.core.model import LicenseAction, TenantSpec
 from tenantry.core.secret import Source
 from tenantry.core.terms import LicenseDates, Term
 from tenantry.flows import keys
-from tenantry.flows.license import issue_license
+from tenantry.flows.licensing.issuing import issue_license
 from tenantry.flows.publishing import ahead
 from tenantry.flows.publishing.ahead import sealing_ahead
 from tenantry.flows.publishing.publish import publish_due

@@ -31,7 +31,7 @@ from tenantry.core.subscription import add_up
 from tenantry.core.terms import license_term
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.waiting import APPROVAL, is_waiting, waits_for
-from tenantry.flows.license import issue_again
+from tenantry.flows.licensing.issuing import issue_again
 from tenantry.flows.reviewing.changes import waiting_signup
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service

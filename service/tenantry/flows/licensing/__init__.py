@@ -1,1 +1,1 @@
-"""What happens to licenses after they were issued: revoked, and signed with another key."""
+"""Licenses: issued, issued anew with another key, and revoked."""

@@ -16,7 +16,7 @@ from tenantry.adapters.database.tables import LicenseRow, Tenant
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import Selection
 from tenantry.flows.licensing.bundle import bundle_versions
-from tenantry.flows.licensing.issuing import left, read_licenses
+from tenantry.flows.licensing.reissuing import left, read_licenses
 from tenantry.flows.service import Service
 
 

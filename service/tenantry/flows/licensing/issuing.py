@@ -1,104 +1,134 @@
-"""The licenses that run are issued anew with the key that signs now (R12)."""
+"""Issue a license: signed, stored wrapped, and on record (R10, R11)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Change, Customer, LicenseRow, Subscription, Tenant
-from tenantry.core.model import LicenseAction
-from tenantry.core.review import ChangeKind
-from tenantry.core.subscription import Moment, position
-from tenantry.flows.fleet import bulk
-from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
-from tenantry.flows.license import issue_again
-from tenantry.flows.reviewing.changes import change_tenant
-from tenantry.flows.service import Cell, Service
-from tenantry.flows.subscriptions.booking import booking_of
-from tenantry.flows.subscriptions.renewal import runs
+from tenantry.adapters.database.tables import (
+    LicenseHistory,
+    LicenseRow,
+    Tenant,
+)
+from tenantry.core import license as licenses
+from tenantry.core.model import LicenseAction, State
+from tenantry.core.secret import Source
+from tenantry.core.terms import Term, license_term
+from tenantry.flows.licensing.bundle import bundle_versions
+from tenantry.flows.licensing.revocations import own_versions, revoke_other_plans
+from tenantry.flows.service import Service
+from tenantry.flows.subscriptions.booking import read_booking
 
 
-def mark_for_issuing(service: Service, cell: Cell, selection: Selection) -> Iterator[Marked]:
-    """Issue anew, page by page, the licenses that another key signed than the one that signs now.
+@dataclass(frozen=True)
+class Issued:
+    """A license that was just issued. The token is for its own customer only."""
 
-    Of tenants that run or are to run, also where it was an operator who woke them: who reads only,
-    or is suspended, keeps what is left of the license; and one that was revoked is not made valid
-    again.
-    """
-    for page in bulk.pages(service, cell, selection):
-        marked = bulk.mark(service, page, partial(_issue_left, service, cell))
-        yield Marked(len(page), marked, last=page[-1])
+    license_id: str
+    token: str
+    expires_at: datetime
+    max_devices: int | None
 
-
-def _issue_left(
-    service: Service, cell: Cell, session: Session, tenants: Sequence[Tenant]
-) -> list[Tenant]:
-    """Those of the tenants that get their license without a review."""
-    chosen = left(service, session, tenants, read_licenses(session, tenants))
-    before = {each.customer_id: each.generation for each in chosen}
-    for each in chosen:
-        _issue(service, session, cell, each)
-    return [each for each in chosen if each.generation > before[each.customer_id]]
+    def __repr__(self) -> str:
+        return f"Issued({self.license_id})"
 
 
-def _issue(service: Service, session: Session, cell: Cell, tenant: Tenant) -> None:
-    plan, action, now = tenant.approved["plan"], LicenseAction.REISSUED, service.now()
-    fields = issue_again(service, session, tenant, plan=plan, action=action, actor=ACTOR, now=now)
-    asked = {ChangeKind.LICENSE: fields}
-    change_tenant(service, session, cell, tenant, asked, actor=ACTOR, now=now, is_bulk=True)
-
-
-def read_licenses(session: Session, tenants: Iterable[Tenant]) -> dict[str, LicenseRow]:
-    """The licenses that the tenants run with, or are to, by customer id."""
-    ids = [each.approved["license_id"] for each in tenants]
-    rows = select(LicenseRow).where(LicenseRow.license_id.in_(ids))
-    return {row.customer_id: row for row in session.scalars(rows)}
-
-
-def left(
+def issue_license(
     service: Service,
     session: Session,
-    tenants: Iterable[Tenant],
-    licenses: Mapping[str, LicenseRow],
-) -> list[Tenant]:
-    """Those of the tenants whose license is to be issued anew, and was not."""
-    signing = service.keyring.signing.kid
-    earlier = {
-        each.customer_id: each
-        for each in tenants
-        if (row := licenses[each.customer_id]).key_id != signing and row.revoked_at is None
-    }
-    waiting = _read_waiting(session, earlier)
-    moments = _read_moments(service, session, earlier.keys() - waiting)
-    return [each for name, each in earlier.items() if name in moments and runs(each, moments[name])]
-
-
-def _read_waiting(session: Session, customer_ids: Iterable[str]) -> set[str]:
-    """Those with a license that waits for a review."""
-    rows = select(Change.customer_id).where(
-        Change.customer_id.in_(list(customer_ids)),
-        Change.kind == ChangeKind.LICENSE,
-        Change.outcome.is_(None),
+    *,
+    customer_id: str,
+    tenant: str,
+    plan: str,
+    term: Term,
+    action: LicenseAction,
+    actor: str,
+    now: datetime,
+) -> Issued:
+    """A new license for a tenant, with its row and its history, in the caller's transaction."""
+    license_id = str(uuid.uuid4())
+    claims = licenses.build_claims(
+        product=service.product,
+        customer_id=customer_id,
+        tenant=tenant,
+        plan=plan,
+        kind=term.kind,
+        jti=license_id,
+        issued_at=now,
+        expires_at=term.dates.expires_at,
+        grace_until=term.dates.grace_until,
+        warn_at=term.dates.warn_at,
     )
-    return set(session.scalars(rows))
-
-
-def _read_moments(
-    service: Service, session: Session, customer_ids: Iterable[str]
-) -> dict[str, Moment]:
-    """Where their subscriptions stand."""
-    rows = (
-        select(Subscription, Customer)
-        .join(Customer, Customer.customer_id == Subscription.customer_id)
-        .where(Subscription.customer_id.in_(list(customer_ids)))
+    signing = service.keyring.signing
+    token = licenses.sign(claims, signing)
+    digest = licenses.token_hash(token)
+    max_devices = claims["limits"].get("max_devices")
+    session.add(
+        LicenseRow(
+            license_id=license_id,
+            customer_id=customer_id,
+            plan=plan,
+            kind=term.kind,
+            key_id=signing.kid,
+            token_hash=digest,
+            wrapped=service.vault.wrap(token),
+            issued_at=now,
+            expires_at=term.dates.expires_at,
+            grace_until=term.dates.grace_until,
+        )
     )
-    now = service.now()
-    return {
-        customer.customer_id: position(
-            booking_of(subscription, customer), service.product, now
-        ).moment
-        for subscription, customer in session.execute(rows)
-    }
+    session.add(
+        LicenseHistory(
+            at=now,
+            customer_id=customer_id,
+            license_id=license_id,
+            action=action,
+            plan=plan,
+            max_devices=max_devices,
+            license_hash=digest,
+            generated_by=actor,
+            details={"kind": term.kind, "key_id": signing.kid, "features": claims["features"]},
+        )
+    )
+    return Issued(license_id, token, term.dates.expires_at, max_devices)
+
+
+def issue_again(
+    service: Service,
+    session: Session,
+    tenant: Tenant,
+    *,
+    plan: str,
+    action: LicenseAction,
+    actor: str,
+    now: datetime,
+) -> dict[str, Any]:
+    """A further license for a tenant, for as long as its subscription says; the fields of its spec
+    that name it, and the keys that verify it. Its licenses for other plans are revoked. In the
+    caller's transaction.
+    """
+    issued = issue_license(
+        service,
+        session,
+        customer_id=tenant.customer_id,
+        tenant=tenant.name,
+        plan=plan,
+        term=license_term(
+            read_booking(session, tenant.customer_id),
+            service.product,
+            now,
+            runs=tenant.approved["state"] == State.ACTIVE,
+        ),
+        action=action,
+        actor=actor,
+        now=now,
+    )
+    revoke_other_plans(session, tenant.customer_id, plan, actor=actor, now=now)
+    keys = service.product.secret.keys_from(Source.LICENSE)
+    versions = dict.fromkeys(keys, issued.license_id)
+    versions |= own_versions(service, session, tenant, now) | bundle_versions(service)
+    return {"license_id": issued.license_id, "secret_versions": versions}

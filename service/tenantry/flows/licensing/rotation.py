@@ -27,7 +27,7 @@ from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
 from tenantry.flows.key_folder import not_published
 from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.census import Census
-from tenantry.flows.licensing.issuing import mark_for_issuing
+from tenantry.flows.licensing.reissuing import mark_for_issuing
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service

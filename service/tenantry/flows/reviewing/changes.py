@@ -21,7 +21,7 @@ from tenantry.core.review import ChangeKind, Mode, Outcome, lay_on
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.change import raise_generation, renew_branch
-from tenantry.flows.license import issue_again
+from tenantry.flows.licensing.issuing import issue_again
 from tenantry.flows.reviewing.waiting import branch_for, close_done, end, waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service

@@ -34,7 +34,7 @@ from tenantry.flows import outbox, status
 from tenantry.flows.accounts.confirming import send_link
 from tenantry.flows.accounts.waiting import CONFIRMATION, asked_of_all, waits_for
 from tenantry.flows.estimate import estimated_time
-from tenantry.flows.license import Issued, issue_license
+from tenantry.flows.licensing.issuing import Issued, issue_license
 from tenantry.flows.reviewing.changes import waiting_signup
 from tenantry.flows.service import Cell, Service
 
