@@ -19,7 +19,7 @@ from tenantry.core.signup import SignupRequest
 from tenantry.flows import limiting
 from tenantry.flows.service import Service
 from tenantry.flows.signups import repeats
-from tenantry.flows.signups.customer import SignedUp
+from tenantry.flows.signups.answer import SignedUp
 from tenantry.flows.signups.repeats import Claim
 
 

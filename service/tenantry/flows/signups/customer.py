@@ -7,7 +7,6 @@ and what is so.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -28,7 +27,7 @@ from tenantry.core.model import LicenseAction, State, Status, TenantSpec, TokenP
 from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.secret import NOTHING_REVOKED, SecretKey, Source
 from tenantry.core.signup import Person
-from tenantry.core.subscription import Booking, Stage, position
+from tenantry.core.subscription import Booking, position
 from tenantry.core.terms import license_term
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.confirming import send_link
@@ -37,32 +36,9 @@ from tenantry.flows.estimate import estimated_time
 from tenantry.flows.licensing.issuing import Issued, issue_license
 from tenantry.flows.reviewing.changes import waiting_signup
 from tenantry.flows.service import Cell, Service
+from tenantry.flows.signups.answer import SignedUp, answer
 
 ACTOR = "signup"
-
-
-@dataclass(frozen=True)
-class SignedUp:
-    """What the new customer is answered (R4). License and status token are theirs alone.
-
-    Kept for a day where the request has a key (see `repeats`): a new member needs a default.
-    """
-
-    customer_id: str
-    email: str
-    company_name: str
-    plan: str
-    subscription_status: str
-    trial_ends_at: datetime
-    instance_url: str
-    estimated_time: str
-    license_token: str = field(repr=False)
-    license_expires_at: datetime
-    max_devices: int | None
-    next_steps: tuple[str, ...]
-    status_token: str = field(repr=False)
-    waits_for: tuple[str, ...] = ()  # before the instance is set up: `accounts.waiting`
-    is_replay: bool = False  # the answer that an earlier request with the same key had
 
 
 def create_customer(
@@ -82,56 +58,27 @@ def create_customer(
     `send_mail`: whether it is written to about its instance, now and when that is ready.
     `may_wait`: for what a new account has to wait for, where that is asked (`accounts.releasing`).
     """
-    cell = service.new_tenants_cell
     customer_id = naming.customer_id(key := naming.new_key(secrets.choice))
     status_token = new_status_token()
-    ends = day_ends(now, person.time_zone, after=service.product.trial.days)
     customer = _customer(customer_id, person, password_hash, status_token, now)
+    booking = _booking(service, person, now)
+    subscription = _subscription(service, customer_id, booking, now)
     waits = waits_for(service, customer) if may_wait else None
-    to_review = [] if waits else _to_review(cell, customer_id, actor, now)
-    # in bulk: without relationships the session knows no order, and its flushes cost as much as
-    # all else here together
-    session.bulk_save_objects(
-        [
-            customer,
-            _trial(service, customer_id, person, ends, now),
-        ]
-    )
-    issued = _issue_trial_license(service, session, key, person, ends, actor, now)
-    tenant = _tenant(service, cell, key, person, issued, now, is_bulk=is_bulk)
-    if waits or to_review:
-        tenant.generation = 0
-    status.report(session, tenant, Status.PENDING, waits or "pending", detail="", now=now)
-    session.bulk_save_objects(
-        [
-            tenant,
-            Deployment(customer_id=customer_id, generation=1, wanted_at=now),
-            *to_review,
-            *_draw_secrets(service, customer_id),
-            _audit(customer_id, issued, service, actor, now),
-        ]
-    )
-    if send_mail:
-        wrapped = service.vault.wrap(status_token)
-        outbox.put(session, customer_id=customer_id, kind="welcome", wrapped=wrapped, now=now)
-    else:
-        outbox.withhold(session, customer_id=customer_id, now=now)
-    if waits == CONFIRMATION:
-        send_link(service, session, customer_id, TokenPurpose.CONFIRM, now=now)
-    return SignedUp(
-        customer_id=customer_id,
-        email=person.email,
-        company_name=person.company_name,
-        plan=service.product.trial.plan,
-        subscription_status=Stage.TRIALING.value,
-        trial_ends_at=ends,
-        instance_url=cell.url(customer_id),
-        estimated_time=estimated_time(service, session, now),
-        license_token=issued.token,
-        license_expires_at=issued.expires_at,
-        max_devices=issued.max_devices,
-        next_steps=service.product.next_steps,
+    # in bulk, and what a foreign key names before what has it: without relationships the session
+    # knows no order, and its flushes cost as much as all else here together
+    session.bulk_save_objects([customer, subscription])
+    issued = _issue_trial_license(service, session, key, booking, actor, now)
+    tenant = _tenant(service, key, person, issued, now, is_bulk=is_bulk)
+    _want_tenant(service, session, tenant, waits, actor, now)
+    _write(service, session, customer_id, status_token if send_mail else None, waits, now)
+    return answer(
+        service.product,
+        customer,
+        subscription,
+        tenant,
+        issued,
         status_token=status_token,
+        estimated_time=estimated_time(service, session, now),
         waits_for=asked_of_all(service) if waits else (),
     )
 
@@ -157,24 +104,25 @@ def _customer(
     )
 
 
-def _booking(service: Service, person: Person, ends: datetime, now: datetime) -> Booking:
+def _booking(service: Service, person: Person, now: datetime) -> Booking:
+    trial = service.product.trial
     return Booking(
         started_at=now,
         time_zone=person.time_zone,
-        trial_ends_at=ends,
-        plan=service.product.trial.plan,
+        trial_ends_at=day_ends(now, person.time_zone, after=trial.days),
+        plan=trial.plan,
     )
 
 
-def _trial(
-    service: Service, customer_id: str, person: Person, ends: datetime, now: datetime
+def _subscription(
+    service: Service, customer_id: str, booking: Booking, now: datetime
 ) -> Subscription:
-    stands = position(_booking(service, person, ends, now), service.product, now)
+    stands = position(booking, service.product, now)
     return Subscription(
         customer_id=customer_id,
-        plan=service.product.trial.plan,
+        plan=booking.plan,
         status=stands.moment.stage,
-        trial_ends_at=ends,
+        trial_ends_at=booking.trial_ends_at,
         created_at=now,
         asked_state=stands.moment.state,
         look_at=stands.next_at,
@@ -182,44 +130,69 @@ def _trial(
 
 
 def _issue_trial_license(
-    service: Service,
-    session: Session,
-    key: str,
-    person: Person,
-    ends: datetime,
-    actor: str,
-    now: datetime,
+    service: Service, session: Session, key: str, booking: Booking, actor: str, now: datetime
 ) -> Issued:
     return issue_license(
         service,
         session,
         customer_id=naming.customer_id(key),
         tenant=naming.tenant_name(key),
-        plan=service.product.trial.plan,
-        term=license_term(_booking(service, person, ends, now), service.product, now),
+        plan=booking.plan,
+        term=license_term(booking, service.product, now),
         action=LicenseAction.GENERATED,
         actor=actor,
         now=now,
     )
 
 
-def _tenant(
+def _want_tenant(
+    service: Service, session: Session, tenant: Tenant, waits: str | None, actor: str, now: datetime
+) -> None:
+    """The tenant with its first deployment, to be published unless something has to come first."""
+    customer_id = tenant.customer_id
+    to_review = [] if waits else _to_review(service.new_tenants_cell, customer_id, actor, now)
+    if waits or to_review:
+        tenant.generation = 0
+    status.report(session, tenant, Status.PENDING, waits or "pending", detail="", now=now)
+    session.bulk_save_objects(
+        [
+            tenant,
+            Deployment(customer_id=customer_id, generation=1, wanted_at=now),
+            *to_review,
+            *_draw_secrets(service, customer_id),
+            _audit(tenant, actor, now),
+        ]
+    )
+
+
+def _write(
     service: Service,
-    cell: Cell,
-    key: str,
-    person: Person,
-    issued: Issued,
+    session: Session,
+    customer_id: str,
+    status_token: str | None,
+    waits: str | None,
     now: datetime,
-    *,
-    is_bulk: bool,
+) -> None:
+    """The mail that is due at once. None as the token: never any about the instance."""
+    if status_token:
+        wrapped = service.vault.wrap(status_token)
+        outbox.put(session, customer_id=customer_id, kind="welcome", wrapped=wrapped, now=now)
+    else:
+        outbox.withhold(session, customer_id=customer_id, now=now)
+    if waits == CONFIRMATION:
+        send_link(service, session, customer_id, TokenPurpose.CONFIRM, now=now)
+
+
+def _tenant(
+    service: Service, key: str, person: Person, issued: Issued, now: datetime, *, is_bulk: bool
 ) -> Tenant:
-    customer_id = naming.customer_id(key)
+    cell = service.new_tenants_cell
     spec = _spec(service, cell, key, person, issued, now)
     return Tenant(
-        customer_id=customer_id,
+        customer_id=spec.customer_id,
         name=spec.name,
         cell=cell.name,
-        instance_url=cell.url(customer_id),
+        instance_url=cell.url(spec.customer_id),
         approved=spec.model_dump(mode="json"),
         generation=1,
         is_bulk=is_bulk,
@@ -281,11 +254,11 @@ def _draw(secret_key: SecretKey) -> str:
     return "".join(secrets.choice(characters) for _ in range(secret_key.length or 0))
 
 
-def _audit(customer_id: str, issued: Issued, service: Service, actor: str, now: datetime) -> Audit:
+def _audit(tenant: Tenant, actor: str, now: datetime) -> Audit:
     return Audit(
         at=now,
         actor=actor,
         action="customer.signed_up",
-        customer_id=customer_id,
-        details={"license_id": issued.license_id, "plan": service.product.trial.plan},
+        customer_id=tenant.customer_id,
+        details={key: tenant.approved[key] for key in ("license_id", "plan")},
     )

@@ -24,7 +24,7 @@ from tenantry.adapters.database.tables import IdempotencyKey
 from tenantry.core.errors import DatabaseUnavailable, KeyReused, RequestRunning
 from tenantry.core.signup import SignupRequest
 from tenantry.flows.service import Service
-from tenantry.flows.signups.customer import SignedUp
+from tenantry.flows.signups.answer import SignedUp
 
 KEPT_FOR = timedelta(hours=24)
 TAKEN_OVER_AFTER = timedelta(seconds=60)

@@ -17,7 +17,8 @@ from tenantry.core.signup import SignupRequest
 from tenantry.flows.service import Service
 from tenantry.flows.signups import repeats
 from tenantry.flows.signups.admission import Attempt, admit, refuse_known_email
-from tenantry.flows.signups.customer import SignedUp, create_customer
+from tenantry.flows.signups.answer import SignedUp
+from tenantry.flows.signups.customer import create_customer
 from tenantry.flows.signups.repeats import Claim
 
 __all__ = ["Attempt", "SignedUp", "signup"]
