@@ -40,7 +40,7 @@ from tenantry.core.model import FlagName, TokenPurpose
 from tenantry.core.review import ChangeKind
 from tenantry.core.subscription import Event, EventKind
 from tenantry.flows import housekeeping
-from tenantry.flows.accounts import choices, confirming, entry, logins, passwords, releasing, tokens
+from tenantry.flows.accounts import choices, confirming, entry, links, logins, passwords, releasing
 from tenantry.flows.accounts.entry import WrongLogin, log_in
 from tenantry.flows.accounts.listing import list_accounts
 from tenantry.flows.accounts.logins import LoggedIn, find_login
@@ -397,7 +397,7 @@ def test_only_hashes_of_tokens_are_stored(world: World) -> None:
     token = link(world, customer)
     stored = row(world, AccountToken, hashlib.sha256(token.encode()).hexdigest())
     assert token not in (stored.token_hash, stored.customer_id)
-    assert stored.expires_at - stored.created_at == tokens.LASTS[TokenPurpose.RESET]
+    assert stored.expires_at - stored.created_at == links.LASTS[TokenPurpose.RESET]
 
 
 # what a new account waits for

@@ -29,11 +29,11 @@ from tenantry.core.errors import (
 from tenantry.core.mail import MailKind
 from tenantry.core.model import TokenPurpose
 from tenantry.flows import outbox
-from tenantry.flows.accounts.confirming import confirm, send_link
+from tenantry.flows.accounts.confirming import confirm
 from tenantry.flows.accounts.entry import WrongLogin, log_in
+from tenantry.flows.accounts.links import LASTS, issue, send_link
 from tenantry.flows.accounts.logins import list_logins, start_login
 from tenantry.flows.accounts.passwords import enter_anew
-from tenantry.flows.accounts.tokens import LASTS, issue
 from tenantry.flows.gauges import read_gauges
 from tenantry.flows.mailing.correcting import correct_address, list_unsent, resend
 from tenantry.flows.mailing.sending import CLAIMED_FOR, send_due

@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 from tenantry.adapters.database.tables import Customer, Outbox
 from tenantry.core.limits import Limits, parse_limit
 from tenantry.core.model import TokenPurpose
-from tenantry.flows.accounts.confirming import send_link
-from tenantry.flows.accounts.releasing import lock
+from tenantry.flows.accounts.links import send_link
+from tenantry.flows.rows import locked_customer
 from tenantry.flows.signups.signup import SignedUp
 from tenantry.web.agents import in_words
 from tenantry.web.app import create_app
@@ -57,7 +57,7 @@ def mailed(world: World, customer: SignedUp, kind: str) -> str:
 
 def send_confirmation(world: World, customer: SignedUp) -> None:
     with world.service.database.write() as session:
-        lock(session, customer.customer_id)
+        locked_customer(session, customer.customer_id)
         now = world.clock()
         send_link(world.service, session, customer.customer_id, TokenPurpose.CONFIRM, now=now)
 

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tenantry.core.model import TokenPurpose
-from tenantry.flows.accounts.confirming import send_link
-from tenantry.flows.accounts.releasing import lock
+from tenantry.flows.accounts.links import send_link
+from tenantry.flows.rows import locked_customer
 from tests.system.world import PASSWORD
 from tests.web.test_account_browser import LOOKS, assert_readable, served
 from tests.web.test_login import ANOTHER, mailed
@@ -50,7 +50,7 @@ def test_another_password_by_mail(visitor: Visitor, browser: Browser) -> None:
 def test_pages_fit_and_can_be_read(visitor: Visitor, browser: Browser) -> None:
     world, customer = visitor.world, visitor.signed_up
     with world.service.database.write() as session:
-        lock(session, customer.customer_id)
+        locked_customer(session, customer.customer_id)
         for purpose in TokenPurpose:
             send_link(world.service, session, customer.customer_id, purpose, now=world.clock())
     paths = {

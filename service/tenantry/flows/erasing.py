@@ -12,28 +12,28 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import (
-    AccountToken,
     Audit,
     Change,
     Customer,
-    Login,
     Outbox,
     Proposal,
     Subscription,
     Tenant,
 )
 from tenantry.adapters.passwords import NO_PASSWORD
-from tenantry.core.errors import ChangeRefused, NotFound
+from tenantry.core.errors import ChangeRefused
 from tenantry.core.model import State
 from tenantry.core.subscription import Stage
+from tenantry.flows.accounts import links
+from tenantry.flows.accounts.logins import end_all_logins
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.change import raise_generation
 from tenantry.flows.reviewing.waiting import waiting
-from tenantry.flows.rows import locked
+from tenantry.flows.rows import locked_customer, unknown
 from tenantry.flows.service import Service
 from tenantry.flows.signups import repeats
 from tenantry.flows.subscriptions import events
@@ -55,7 +55,7 @@ def require_erasable(service: Service, customer_id: str) -> Erasable:
     with service.database.read() as session:
         tenant = session.get(Tenant, customer_id)
         if tenant is None:
-            raise _unknown(customer_id)
+            raise unknown(customer_id)
         customer = session.get_one(Customer, customer_id)
         _require_rest(session, tenant, customer)
         return Erasable(customer.company_name, customer.email)
@@ -69,26 +69,17 @@ def erase(service: Service, customer_id: str, *, actor: str) -> None:
     """
     now = service.now()
     with service.database.write() as session:
-        tenant, customer = _lock(session, customer_id)
+        tenant, customer = locked_customer(session, customer_id, even_erased=True)
         _require_rest(session, tenant, customer)
         repeats.forget_customer(service, session, customer_id, customer.created_at)
         _empty(customer, now)
         _end_subscription(session, customer_id)
-        _forget_access(session, customer_id)
+        end_all_logins(session, customer_id)
+        links.forget_all(session, customer_id)
         _forget_mail(session, customer_id, now)
         _forget_company(session, tenant, actor, now)
         session.add(_audit(customer_id, actor, now))
     log.info("customer.erased", customer_id=customer_id)
-
-
-def _lock(session: Session, customer_id: str) -> tuple[Tenant, Customer]:
-    for tenant in locked(session, [customer_id]):
-        return tenant, session.get_one(Customer, customer_id, with_for_update=True)
-    raise _unknown(customer_id)
-
-
-def _unknown(customer_id: str) -> NotFound:
-    return NotFound(f"there is no customer {customer_id}", remedy="see `tenantry tenants list`")
 
 
 def _require_rest(session: Session, tenant: Tenant, customer: Customer) -> None:
@@ -137,11 +128,6 @@ def _end_subscription(session: Session, customer_id: str) -> None:
     subscription.status, subscription.look_at = Stage.CANCELLED, None
     subscription.billing_customer = None
     events.forget(session, customer_id)
-
-
-def _forget_access(session: Session, customer_id: str) -> None:
-    session.execute(delete(Login).where(Login.customer_id == customer_id))
-    session.execute(delete(AccountToken).where(AccountToken.customer_id == customer_id))
 
 
 def _forget_mail(session: Session, customer_id: str, now: datetime) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from tenantry.flows import limiting
-from tenantry.flows.accounts import logins, tokens
+from tenantry.flows.accounts import links, logins
 from tenantry.flows.service import Service
 from tenantry.flows.signups import repeats
 from tenantry.flows.subscriptions import fading
 
-_ALL = (repeats.forget, limiting.forget, logins.forget, tokens.forget, fading.empty_old)
+_ALL = (repeats.forget, limiting.forget, logins.forget, links.forget, fading.empty_old)
 _BITE = 500  # rows in one transaction: nobody waits for it long
 
 

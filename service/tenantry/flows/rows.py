@@ -1,4 +1,6 @@
-"""Tenants' rows: which of them the publisher has to act on, and in which order they are locked."""
+"""Tenants' rows: which of them the publisher has to act on, and in which order they and their
+customers' rows are locked.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import TypeVarTuple
 from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Deployment, Tenant
+from tenantry.adapters.database.tables import Customer, Deployment, Tenant
+from tenantry.core.errors import NotFound
 
 Columns = TypeVarTuple("Columns")
 
@@ -31,6 +34,24 @@ def in_order(rows: Select[*Columns], customer_ids: Iterable[str]) -> Select[*Col
 def locked(session: Session, customer_ids: Iterable[str]) -> Sequence[Tenant]:
     """These customers' tenants, locked in that order."""
     return session.scalars(in_order(select(Tenant), customer_ids)).all()
+
+
+def locked_customer(
+    session: Session, customer_id: str, *, even_erased: bool = False
+) -> tuple[Tenant, Customer]:
+    """The customer's tenant and its own row, locked in that order; NotFound where there is none, or
+    nobody any more.
+    """
+    for tenant in locked(session, [customer_id]):
+        customer = session.get_one(Customer, customer_id, with_for_update=True)
+        if even_erased or customer.erased_at is None:
+            return tenant, customer
+    raise unknown(customer_id)
+
+
+def unknown(customer_id: str) -> NotFound:
+    """The error that says so of a customer."""
+    return NotFound(f"there is no customer {customer_id}", remedy="see `tenantry tenants list`")
 
 
 def was_ever_ready(session: Session, customer_id: str) -> bool:

@@ -4,39 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy.orm import Session
-
 from tenantry.adapters.database.tables import Customer
-from tenantry.adapters.vault import token_digest
 from tenantry.core.errors import TooManyAttempts
-from tenantry.core.mail import MailKind
 from tenantry.core.model import TokenPurpose
-from tenantry.flows import limiting, outbox
-from tenantry.flows.accounts import tokens
-from tenantry.flows.accounts.releasing import lock, note_confirmed
+from tenantry.flows import limiting
+from tenantry.flows.accounts import links
+from tenantry.flows.accounts.releasing import note_confirmed
+from tenantry.flows.rows import locked_customer
 from tenantry.flows.service import Service
 
 _PURPOSE = TokenPurpose.CONFIRM
-_PERIOD_LENGTH = 32
-
-
-def send_link(
-    service: Service, session: Session, customer_id: str, purpose: TokenPurpose, *, now: datetime
-) -> None:
-    """Make the mail due that carries a new link, in place of one that was not sent yet. In the
-    caller's transaction, with the tenant's row locked.
-    """
-    kind = MailKind(purpose.value)
-    token = tokens.issue(session, customer_id, purpose, now=now)
-    outbox.drop_unsent(session, customer_id, {kind}, now=now)
-    outbox.put(
-        session,
-        customer_id=customer_id,
-        kind=kind,
-        period=token_digest(token)[:_PERIOD_LENGTH],
-        wrapped=service.vault.wrap(token),
-        now=now,
-    )
 
 
 def ask_again(service: Service, customer_id: str, *, network: str, now: datetime) -> None:
@@ -47,9 +24,9 @@ def ask_again(service: Service, customer_id: str, *, network: str, now: datetime
     measured = limiting.login_measures(service.login_limits, of="confirm_", **who)
     with service.database.write() as session:
         limiting.count_attempt(service, session, measured, now=now, refusal=TooManyAttempts)
-        _, customer = lock(session, customer_id)
+        _, customer = locked_customer(session, customer_id)
         if customer.email_confirmed_at is None:
-            send_link(service, session, customer_id, _PURPOSE, now=now)
+            links.send_link(service, session, customer_id, _PURPOSE, now=now)
 
 
 def has_confirmed(service: Service, token: str, *, now: datetime) -> bool:
@@ -57,10 +34,10 @@ def has_confirmed(service: Service, token: str, *, now: datetime) -> bool:
     is too old, void, or never was.
     """
     with service.database.read() as session:
-        customer_id = tokens.owner(session, token, _PURPOSE, now=now, even_used=True)
+        customer_id = links.owner(session, token, _PURPOSE, now=now, even_used=True)
         is_confirmed = session.get_one(Customer, customer_id).email_confirmed_at is not None
         if not is_confirmed:
-            tokens.owner(session, token, _PURPOSE, now=now)
+            links.owner(session, token, _PURPOSE, now=now)
         return is_confirmed
 
 
@@ -69,8 +46,8 @@ def confirm(service: Service, token: str, *, now: datetime) -> None:
     where it is confirmed already, such as by a first click of two. NotFound as `has_confirmed`.
     """
     with service.database.write() as session:
-        customer_id = tokens.owner(session, token, _PURPOSE, now=now, even_used=True)
-        tenant, customer = lock(session, customer_id)
+        customer_id = links.owner(session, token, _PURPOSE, now=now, even_used=True)
+        tenant, customer = locked_customer(session, customer_id)
         if customer.email_confirmed_at is None:
-            tokens.use(session, token, _PURPOSE, now=now)
+            links.use(session, token, _PURPOSE, now=now)
             note_confirmed(service, session, tenant, customer, now=now)

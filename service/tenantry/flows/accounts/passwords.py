@@ -16,12 +16,12 @@ from tenantry.core.errors import NotFound, TooManyAttempts
 from tenantry.core.model import TokenPurpose
 from tenantry.core.signup import new_password, typed_email_key
 from tenantry.flows import limiting
-from tenantry.flows.accounts import tokens
-from tenantry.flows.accounts.confirming import send_link
+from tenantry.flows.accounts import links
 from tenantry.flows.accounts.entry import WrongLogin, log_in
 from tenantry.flows.accounts.logins import end_all_logins, start_login
-from tenantry.flows.accounts.releasing import lock, note_confirmed
+from tenantry.flows.accounts.releasing import note_confirmed
 from tenantry.flows.accounts.status_link import renew_status_link
+from tenantry.flows.rows import locked_customer
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()
@@ -41,8 +41,8 @@ def ask_reset(service: Service, email: object, *, network: str, now: datetime) -
         known = select(Customer.customer_id).where(Customer.email_key == email_key)
         customer_id = session.scalar(known)
         if customer_id is not None:
-            lock(session, customer_id)
-            send_link(service, session, customer_id, _PURPOSE, now=now)
+            locked_customer(session, customer_id)
+            links.send_link(service, session, customer_id, _PURPOSE, now=now)
 
 
 def address_of(service: Service, token: str, *, now: datetime) -> str:
@@ -50,7 +50,7 @@ def address_of(service: Service, token: str, *, now: datetime) -> str:
     too old, or never was.
     """
     with service.database.read() as session:
-        customer_id = tokens.owner(session, token, _PURPOSE, now=now)
+        customer_id = links.owner(session, token, _PURPOSE, now=now)
         return session.get_one(Customer, customer_id).email
 
 
@@ -64,7 +64,7 @@ def enter_anew(
         return set_password(service, token, typed, agent=agent, now=now)
     except NotFound:
         with service.database.read() as session:
-            used_by = tokens.owner(session, token, _PURPOSE, now=now, even_used=True)
+            used_by = links.owner(session, token, _PURPOSE, now=now, even_used=True)
             email = session.get_one(Customer, used_by).email
     try:
         return log_in(service, email, typed, network=network, agent=agent, now=now)
@@ -80,16 +80,16 @@ def set_password(service: Service, token: str, typed: object, *, agent: str, now
     NotFound as `address_of`.
     """
     with service.database.read() as session:
-        customer = session.get_one(Customer, tokens.owner(session, token, _PURPOSE, now=now))
+        customer = session.get_one(Customer, links.owner(session, token, _PURPOSE, now=now))
     password = new_password(
         typed, customer.email, customer.company_name, rules=service.password_rules
     )
     password_hash = hash_password(password.reveal())
     customer_id = customer.customer_id
     with service.database.write() as session:
-        tenant, customer = lock(session, customer_id)
-        tokens.use(session, token, _PURPOSE, now=now)
-        tokens.void(session, customer_id, _PURPOSE)
+        tenant, customer = locked_customer(session, customer_id)
+        links.use(session, token, _PURPOSE, now=now)
+        links.void(session, customer_id, _PURPOSE)
         customer.password_hash = password_hash
         end_all_logins(session, customer_id)
         session.add(

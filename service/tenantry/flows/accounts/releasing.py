@@ -23,7 +23,7 @@ from tenantry.adapters.database.tables import (
     Tenant,
 )
 from tenantry.core.days import day_ends
-from tenantry.core.errors import ChangeRefused, NotFound
+from tenantry.core.errors import ChangeRefused
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, Status, TenantSpec
 from tenantry.core.review import ChangeKind, Mode, lay_on
@@ -33,7 +33,7 @@ from tenantry.flows import outbox, status
 from tenantry.flows.accounts.waiting import APPROVAL, is_waiting, waits_for
 from tenantry.flows.licensing.issuing import issue_again
 from tenantry.flows.reviewing.changes import waiting_signup
-from tenantry.flows.rows import locked
+from tenantry.flows.rows import locked_customer
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import booking_of, keep, told_of, trial_of
 
@@ -50,7 +50,7 @@ def approve(service: Service, customer_id: str, *, actor: str) -> bool:
     """
     now = service.now()
     with service.database.write() as session:
-        tenant, customer = lock(session, customer_id)
+        tenant, customer = locked_customer(session, customer_id)
         if not is_waiting(tenant) and not _was_declined(session, tenant):
             raise ChangeRefused(f"{customer_id} does not wait for an approval")
         customer.approved_at = now
@@ -64,7 +64,7 @@ def decline(service: Service, customer_id: str, *, actor: str) -> None:
     """End a signup that waits, and tell the customer. NotFound and ChangeRefused as `approve`."""
     now = service.now()
     with service.database.write() as session:
-        tenant, _ = lock(session, customer_id)
+        tenant, _ = locked_customer(session, customer_id)
         if not is_waiting(tenant):
             raise ChangeRefused(f"{customer_id} does not wait for an approval")
         status.report(session, tenant, Status.AWAITING_REVIEW, DECLINED, detail=actor, now=now)
@@ -111,15 +111,6 @@ def release(
     session.add(_audit(customer.customer_id, "customer.released", actor, now))
     log.info("customer.released", customer_id=customer.customer_id)
     return True
-
-
-def lock(session: Session, customer_id: str) -> tuple[Tenant, Customer]:
-    """The customer and its tenant, locked; NotFound where there is none, or none any more."""
-    for tenant in locked(session, [customer_id]):
-        customer = session.get_one(Customer, customer_id, with_for_update=True)
-        if customer.erased_at is None:
-            return tenant, customer
-    raise NotFound(f"there is no customer {customer_id}")
 
 
 def _was_declined(session: Session, tenant: Tenant) -> bool:

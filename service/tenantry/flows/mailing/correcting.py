@@ -6,22 +6,22 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import AccountToken, Audit, Customer, Outbox
+from tenantry.adapters.database.tables import Audit, Customer, Outbox
 from tenantry.adapters.passwords import NO_PASSWORD
 from tenantry.core.errors import ChangeRefused, EmailTaken, NotFound
 from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, MailKind
 from tenantry.core.model import TokenPurpose
 from tenantry.core.signup import email_key, normalize_email
 from tenantry.flows import outbox
-from tenantry.flows.accounts.confirming import send_link
+from tenantry.flows.accounts import links
 from tenantry.flows.accounts.logins import end_all_logins
 from tenantry.flows.accounts.passwords import SET_ANEW
-from tenantry.flows.accounts.releasing import lock
 from tenantry.flows.accounts.status_link import renew_status_link
+from tenantry.flows.rows import locked_customer
 from tenantry.flows.service import Service
 
 
@@ -88,7 +88,7 @@ def correct_address(
     email = normalize_email(address)
     try:
         with service.database.write() as session:
-            _, customer = lock(session, customer_id)
+            _, customer = locked_customer(session, customer_id)
             if email != customer.email:
                 _change_address(service, session, customer, email, now)
             customer.email_refused_at = None
@@ -105,16 +105,15 @@ def _change_address(
     customer.email_confirmed_at = None
     session.flush()
     customer_id = customer.customer_id
-    # a used one would still let in by the password that was set with it
-    session.execute(delete(AccountToken).where(AccountToken.customer_id == customer_id))
+    links.forget_all(session, customer_id)
     outbox.drop_unsent(session, customer_id, OF_ACCOUNT, now=now)
     end_all_logins(session, customer_id)
     renew_status_link(service, session, customer)
     if _is_set_by_link(session, customer_id):
         customer.password_hash = NO_PASSWORD
-        send_link(service, session, customer_id, TokenPurpose.RESET, now=now)
+        links.send_link(service, session, customer_id, TokenPurpose.RESET, now=now)
     if service.confirm_email:
-        send_link(service, session, customer_id, TokenPurpose.CONFIRM, now=now)
+        links.send_link(service, session, customer_id, TokenPurpose.CONFIRM, now=now)
 
 
 def _is_set_by_link(session: Session, customer_id: str) -> bool:
@@ -131,7 +130,7 @@ def resend(
     where the link that such a mail carries is made only when it is asked for.
     """
     with service.database.write() as session:
-        customer = _customer(session, customer_id)
+        _, customer = locked_customer(session, customer_id)
         if customer.email_refused_at is not None:
             raise ChangeRefused(
                 f"a mail server refused the address of {customer_id}",
@@ -175,14 +174,6 @@ def _repeat(session: Session, customer_id: str, kind: MailKind, now: datetime) -
     period = f"again-{now:%Y%m%dT%H%M%S.%f}"
     outbox.put(session, customer_id=customer_id, kind=kind, period=period, now=now)
     return 1
-
-
-def _customer(session: Session, customer_id: str) -> Customer:
-    """The row, locked; NotFound where there is none, or nobody any more."""
-    customer = session.get(Customer, customer_id, with_for_update=True)
-    if customer is None or customer.erased_at is not None:
-        raise NotFound(f"there is no customer {customer_id}", remedy="see `tenantry tenants list`")
-    return customer
 
 
 def _audit(

@@ -28,7 +28,7 @@ from tenantry.core.errors import (
 from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, WAITED_FOR, MailKind
 from tenantry.core.model import TokenPurpose
 from tenantry.flows import outbox
-from tenantry.flows.accounts import tokens
+from tenantry.flows.accounts import links
 from tenantry.flows.mailing.letters import write
 from tenantry.flows.publishing.retry import may_try
 from tenantry.flows.service import Service
@@ -38,7 +38,8 @@ AT_ONCE = 20  # so that what somebody waits for never stands behind many others
 AT_MOST_REFUSED = 3  # addresses, before a server that takes nothing is doubted instead
 CLAIMED_FOR = timedelta(minutes=5)
 OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
-_OF_CLAIM = Backoff(first=CLAIMED_FOR, longest=CLAIMED_FOR)
+CLOCKS_APART = timedelta(minutes=5)  # at most, those of two workers; it binds also who looked early
+_OF_CLAIM = Backoff(first=CLAIMED_FOR, longest=CLAIMED_FOR + CLOCKS_APART)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _claim(service: Service, outbox_id: int) -> bool:
         row = session.scalar(this.with_for_update(of=Outbox))
         if row is None:
             return False
-        if row.kind in OF_ACCOUNT and now >= row.created_at + tokens.LASTS[TokenPurpose(row.kind)]:
+        if row.kind in OF_ACCOUNT and now >= row.created_at + links.LASTS[TokenPurpose(row.kind)]:
             row.withheld_at, row.wrapped = now, None
             return False
         row.claimed_until = now + CLAIMED_FOR

@@ -30,7 +30,7 @@ from tenantry.core.signup import Person
 from tenantry.core.subscription import Booking, position
 from tenantry.core.terms import license_term
 from tenantry.flows import outbox, status
-from tenantry.flows.accounts.confirming import send_link
+from tenantry.flows.accounts.links import send_link
 from tenantry.flows.accounts.waiting import CONFIRMATION, asked_of_all, waits_for
 from tenantry.flows.estimate import estimated_time
 from tenantry.flows.licensing.issuing import Issued, issue_license

@@ -16,10 +16,33 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import AccountToken
 from tenantry.adapters.vault import token_digest
 from tenantry.core.errors import NotFound
+from tenantry.core.mail import MailKind
 from tenantry.core.model import TokenPurpose
+from tenantry.flows import outbox
+from tenantry.flows.service import Service
 
 LASTS = {TokenPurpose.CONFIRM: timedelta(hours=24), TokenPurpose.RESET: timedelta(hours=1)}
 _TOKEN_BYTES = 32
+_PERIOD_LENGTH = 32
+
+
+def send_link(
+    service: Service, session: Session, customer_id: str, purpose: TokenPurpose, *, now: datetime
+) -> None:
+    """Make the mail due that carries a new link, in place of one that was not sent yet. In the
+    caller's transaction, with the tenant's row locked.
+    """
+    kind = MailKind(purpose.value)
+    token = issue(session, customer_id, purpose, now=now)
+    outbox.drop_unsent(session, customer_id, {kind}, now=now)
+    outbox.put(
+        session,
+        customer_id=customer_id,
+        kind=kind,
+        period=token_digest(token)[:_PERIOD_LENGTH],
+        wrapped=service.vault.wrap(token),
+        now=now,
+    )
 
 
 def issue(session: Session, customer_id: str, purpose: TokenPurpose, *, now: datetime) -> str:
@@ -66,6 +89,13 @@ def void(session: Session, customer_id: str, purpose: TokenPurpose) -> None:
         AccountToken.used_at.is_(None),
     )
     session.execute(unused)
+
+
+def forget_all(session: Session, customer_id: str) -> None:
+    """Delete all of the customer's links; a used one, too, would let in by the password that was
+    set with it.
+    """
+    session.execute(delete(AccountToken).where(AccountToken.customer_id == customer_id))
 
 
 def forget(session: Session, *, now: datetime, at_most: int) -> int:
