@@ -42,7 +42,7 @@ from tenantry.core.errors import (
     SealingError,
     TenantryError,
 )
-from tenantry.flows.publishing.check import ClassChecker
+from tenantry.flows.class_check import ClassChecker
 from tenantry.flows.service import Cell, Service
 
 Result = TypeVar("Result")

@@ -28,9 +28,8 @@ from tenantry.core.errors import ProductError, ProgramError, SettingsError, Tena
 from tenantry.core.gittree import folder_id
 from tenantry.core.pull_secret import check_credentials
 from tenantry.environment import unknown_variables
-from tenantry.flows import keys
+from tenantry.flows import keys, platform_records
 from tenantry.flows.complaints import Look, look
-from tenantry.flows.platforms import records
 from tenantry.settings import CellSettings, Settings, load
 
 MINIMUM = {"git": (2, 39), "kubeseal": (0, 38, 4), "kustomize": (5, 8)}
@@ -229,8 +228,8 @@ def _platform(name: str, vendor: ProductFolder | None, settings: Settings) -> st
         known = _read_platform(name, version, settings)
     except TenantryError:  # which has a finding of its own
         return unread
-    if change := records.find_change(version, folder_id(vendor.platform), known):
-        raise SettingsError(change, remedy=records.NEW_VERSION)
+    if change := platform_records.find_change(version, folder_id(vendor.platform), known):
+        raise SettingsError(change, remedy=platform_records.NEW_VERSION)
     return f"version {version} is {'as published' if known else 'not published yet'}"
 
 

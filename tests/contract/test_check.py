@@ -26,7 +26,7 @@ from tenantry.core.errors import (
 from tenantry.core.model import State, TenantSpec
 from tenantry.core.printer import dump
 from tenantry.flows.check_repository import Report, check_repository
-from tenantry.flows.publishing.check import ClassChecker
+from tenantry.flows.class_check import ClassChecker
 from tests.overlays import product, rendered, spec, vendor, write_repository
 from tests.programs import require
 

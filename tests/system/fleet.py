@@ -19,9 +19,9 @@ from tenantry.flows import keys
 from tenantry.flows.auditing import repository
 from tenantry.flows.auditing.audit import Report, audit
 from tenantry.flows.auditing.repair import repair
+from tenantry.flows.class_check import ClassChecker
 from tenantry.flows.fleet.bulk import Marked, Selection
 from tenantry.flows.fleet.follow import Step, follow
-from tenantry.flows.publishing.check import ClassChecker
 from tests.system.world import World
 
 ALL = Selection()

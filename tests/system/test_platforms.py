@@ -30,13 +30,13 @@ from tenantry.core.errors import (
 from tenantry.core.finding import Kind
 from tenantry.core.gittree import folder_id
 from tenantry.core.model import State
-from tenantry.flows.platforms import records
+from tenantry.flows import platform_records
+from tenantry.flows.class_check import ClassChecker
 from tenantry.flows.platforms.diff import diff
 from tenantry.flows.platforms.prune import find_unused, prune
 from tenantry.flows.platforms.publish import Published, publish
 from tenantry.flows.platforms.versions import Version, list_versions
 from tenantry.flows.publishing import turn
-from tenantry.flows.publishing.check import ClassChecker
 from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.service import Cell, Service
 from tests.built import vendor
@@ -125,7 +125,7 @@ def shown(world: World) -> list[str]:
 
 def book(world: World) -> dict[str, tuple[str, bool]]:
     """What is recorded: version -> tree, and whether it is there."""
-    recorded = records.read(world.service, world.cell)
+    recorded = platform_records.read(world.service, world.cell)
     return {each: (row.tree, row.removed_at is None) for each, row in recorded.items()}
 
 
@@ -168,7 +168,7 @@ def test_version_is_recorded_with_the_batch_that_founds_it(small: World) -> None
     world.publish()
     assert book(world) == {"v1": (tree(world), True)}
     assert tree(world) == folder_id(world.service.platform_files)
-    (row,) = records.read(world.service, world.cell).values()
+    (row,) = platform_records.read(world.service, world.cell).values()
     assert row.commit == world.git("log", "-1", "--format=%H", "main", "--", "platform")
     with world.service.database.read() as session:
         (entry,) = session.scalars(select(Audit).where(Audit.action == "platform.published"))
@@ -193,7 +193,7 @@ def test_folder_that_changed_under_a_used_version_stops_no_signup(lived_in: Worl
     with pytest.raises(PlatformRefused, match=r"not what version v1 was .*give .* a new version"):
         put(world)
     assert "not what version v1" in versions(world)["v1"].differs
-    records._warn.cache_clear()
+    platform_records._warn.cache_clear()
     with structlog.testing.capture_logs() as logged:
         for _ in range(2):
             customer_id = world.sign_up().customer_id

@@ -17,10 +17,10 @@ from tenantry.adapters.product_folder import read_product_folder
 from tenantry.adapters.vault import Vault
 from tenantry.core.errors import SettingsError
 from tenantry.core.pull_secret import KEY, TYPE
+from tenantry.flows.class_check import ClassChecker
 from tenantry.flows.fleet.bulk import Marked
 from tenantry.flows.fleet.rerender import mark_for_rendering
 from tenantry.flows.fleet.reseal import mark_for_resealing
-from tenantry.flows.publishing.check import ClassChecker
 from tests.invariants import check_invariants
 from tests.overlays import private_product
 from tests.system.fleet import ALL, ciphertexts, found, look, marked, publish_all, steps

@@ -18,9 +18,9 @@ from tenantry.adapters.kustomize import Kustomize
 from tenantry.adapters.vault import Vault
 from tenantry.core import naming
 from tenantry.flows import keys
+from tenantry.flows.class_check import ClassChecker
 from tenantry.flows.fleet.bulk import Marked
 from tenantry.flows.fleet.rerender import mark_for_rendering
-from tenantry.flows.publishing.check import ClassChecker
 from tenantry.flows.publishing.publish import Published, publish_due
 from tests.migrated import on_sqlite
 from tests.programs import require

@@ -18,7 +18,7 @@ from tenantry.core.product import Product
 from tenantry.core.record import RECORD, Record, read_record
 from tenantry.core.sources import MOST_PER_FILE, check_platform, check_sources
 from tenantry.core.structure import Shape, check_structure, find_shape
-from tenantry.flows.publishing.check import build_and_check
+from tenantry.flows.class_check import build_and_check
 
 _Class = tuple[str, str, str]  # platform, plan, state
 

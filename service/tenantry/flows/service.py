@@ -24,9 +24,9 @@ from tenantry.core.product import Product
 from tenantry.core.review import Policy
 from tenantry.core.signup import Rules
 from tenantry.core.standing import Rules as StandingRules
+from tenantry.flows.class_check import ClassChecker
 from tenantry.flows.key_folder import KeyFolder
 from tenantry.flows.keys import Keyring
-from tenantry.flows.publishing.check import ClassChecker
 
 # Tells Argo CD of a push: branch, its head before (None: it is new) and after, changed paths.
 Announce = Callable[[str, str | None, str, Sequence[str]], None]

@@ -36,7 +36,7 @@ from tenantry.core.errors import KeysMissing, SettingsError
 from tenantry.core.overlay import CellFacts
 from tenantry.core.pull_secret import check_credentials
 from tenantry.flows import keys
-from tenantry.flows.publishing.check import ClassChecker
+from tenantry.flows.class_check import ClassChecker
 from tenantry.flows.service import Announce, Cell
 from tenantry.settings import CellSettings, Settings, read_secret
 

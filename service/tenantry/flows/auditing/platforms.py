@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tenantry.adapters.database.tables import Platform
 from tenantry.core import naming
 from tenantry.core.finding import Finding, Kind
-from tenantry.flows.platforms import records
+from tenantry.flows import platform_records
 from tenantry.flows.service import Cell, Service
 
 NAMED_AT_MOST = 10  # commits
@@ -26,7 +26,7 @@ def find_changed(service: Service, cell: Cell, head: str) -> Iterator[Finding]:
 
 
 def _differing(service: Service, cell: Cell, head: str) -> list[Platform]:
-    rows = [row for row in records.read(service, cell).values() if row.removed_at is None]
+    rows = [row for row in platform_records.read(service, cell).values() if row.removed_at is None]
     folders = {row.version: naming.platform_folder(row.version) for row in rows}
     found = cell.repository.trees_at(head, folders.values())
     return [row for row in rows if found[folders[row.version]] != row.tree]

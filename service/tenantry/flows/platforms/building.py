@@ -18,7 +18,7 @@ from tenantry.core.errors import (
 )
 from tenantry.core.model import State
 from tenantry.core.objects.rollout import check_plans
-from tenantry.flows.platforms.records import Book
+from tenantry.flows.platform_records import Book
 from tenantry.flows.publishing.example import render_example
 from tenantry.flows.service import Cell, Service
 

@@ -10,7 +10,8 @@ from tenantry.core.model import State
 from tenantry.core.objects.diff import Difference, diff_objects
 from tenantry.core.objects.rollout import find_stalls
 from tenantry.core.objects.upgrade import Obstacle, find_obstacles
-from tenantry.flows.platforms import building, records
+from tenantry.flows import platform_records
+from tenantry.flows.platforms import building
 from tenantry.flows.platforms.building import Objects, Platform
 from tenantry.flows.publishing import history
 from tenantry.flows.service import Cell, Service
@@ -29,7 +30,7 @@ def diff(service: Service, cell: Cell, old: str, new: str, plan: str, state: Sta
     and else as main has it. PlatformRefused where one is not there, or does not build.
     """
     _, head = history.fetch(service, cell)
-    book = records.read(service, cell)
+    book = platform_records.read(service, cell)
     before = building.on_main(cell, book, old, head)
     after = building.of_product(service)
     if new != after.version:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from tenantry.adapters.git import Change
 from tenantry.core import naming
-from tenantry.flows import flags
-from tenantry.flows.platforms import records, usage
-from tenantry.flows.platforms.records import Book
+from tenantry.flows import flags, platform_records
+from tenantry.flows.platform_records import Book
+from tenantry.flows.platforms import usage
 from tenantry.flows.publishing import history, ledger, turn
 from tenantry.flows.service import Cell, Service
 
@@ -61,7 +61,7 @@ def _try(service: Service, cell: Cell, versions: Collection[str], actor: str) ->
 
 def _read(service: Service, cell: Cell) -> _Main:
     known, head = history.fetch(service, cell)
-    book = records.read(service, cell)
+    book = platform_records.read(service, cell)
     there = list(usage.folders(cell, head))
     used = {service.product.platform, *usage.read_shown(cell, head)}
     used |= usage.count_tenants(service, cell).keys()  # last: a signup may come meanwhile
@@ -87,5 +87,5 @@ def _record(
 ) -> None:
     with service.database.write() as session:
         now = service.now()
-        records.record_removed(session, cell, removed, actor=actor, now=now)
+        platform_records.record_removed(session, cell, removed, actor=actor, now=now)
         ledger.see(session, cell, main.known, head)

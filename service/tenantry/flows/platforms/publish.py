@@ -19,10 +19,10 @@ from tenantry.core.errors import PlatformRefused, PushRejected, RepositoryError
 from tenantry.core.model import State
 from tenantry.core.objects.rollout import find_stalls
 from tenantry.core.objects.upgrade import find_obstacles
-from tenantry.flows import flags
-from tenantry.flows.platforms import building, records, usage
+from tenantry.flows import flags, platform_records
+from tenantry.flows.platform_records import Book
+from tenantry.flows.platforms import building, usage
 from tenantry.flows.platforms.building import Objects, Platform
-from tenantry.flows.platforms.records import Book
 from tenantry.flows.publishing import founding, history, ledger, turn
 from tenantry.flows.service import Cell, Service
 
@@ -91,7 +91,7 @@ def _read(service: Service, cell: Cell) -> Main:
     folder = naming.platform_folder(version)
     standing = cell.repository.trees_at(head, [folder])[folder]
     runs = frozenset(usage.count_tenants(service, cell))
-    main = Main(known, head, standing, records.read(service, cell), runs)
+    main = Main(known, head, standing, platform_records.read(service, cell), runs)
     _require_free(service, cell, main)
     return main
 
@@ -104,16 +104,18 @@ def _is_done(service: Service, main: Main) -> bool:
 def _require_free(service: Service, cell: Cell, main: Main) -> None:
     version, tree = service.product.platform, service.platform_tree
     known = main.book.get(version)
-    if change := records.find_change(version, tree, known):
-        raise PlatformRefused([change], remedy=records.NEW_VERSION)
+    if change := platform_records.find_change(version, tree, known):
+        raise PlatformRefused([change], remedy=platform_records.NEW_VERSION)
     if main.standing == NOT_A_TREE:
         raise PlatformRefused([f"on main there is something else in place of platform/{version}"])
-    if main.standing and (fault := records.find_fault(service, main.book, version, main.standing)):
+    if main.standing and (
+        fault := platform_records.find_fault(service, main.book, version, main.standing)
+    ):
         raise PlatformRefused([fault])
     is_other = known is None and main.standing not in (None, tree)
     if is_other and version in main.runs | usage.read_shown(cell, main.head):
         differs = f"platform/{version} on main is another, and tenants run it"
-        raise PlatformRefused([differs], remedy=records.NEW_VERSION)
+        raise PlatformRefused([differs], remedy=platform_records.NEW_VERSION)
 
 
 def _build(service: Service, cell: Cell, progress: Progress) -> Built:
@@ -194,10 +196,10 @@ def _push(service: Service, cell: Cell, main: Main, actor: str) -> Published:
         flags.require_publishing(service)
         turn.push(cell)
         head = commit.sha
-    seen = records.find_new(cell, main.book, {version, *main.runs}, head)
+    seen = platform_records.find_new(cell, main.book, {version, *main.runs}, head)
     with service.database.write() as session:
         now = service.now()
-        records.record(session, cell, seen, actor=actor, now=now)
+        platform_records.record(session, cell, seen, actor=actor, now=now)
         ledger.see(session, cell, main.known, head)
     sha = next((each.commit for each in seen if each.version == version), None)
     return Published(cell.name, version, tree, sha or main.book[version].commit, is_new)

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from tenantry.core import naming
 from tenantry.core.errors import ChangeRefused
-from tenantry.flows.platforms import records, usage
+from tenantry.flows import platform_records
+from tenantry.flows.platforms import usage
 from tenantry.flows.publishing import history
 from tenantry.flows.service import Cell, Service
 
@@ -35,7 +36,7 @@ def list_versions(service: Service, cell: Cell) -> list[Version]:
     """
     current, tree = service.product.platform, service.platform_tree
     _, head = history.fetch(service, cell)
-    book, tenants = records.read(service, cell), usage.count_tenants(service, cell)
+    book, tenants = platform_records.read(service, cell), usage.count_tenants(service, cell)
     names = sorted({*usage.folders(cell, head), *book, *tenants, current})
     places = {name: naming.platform_folder(name) for name in names}
     found = cell.repository.trees_at(head, places.values())
@@ -51,17 +52,19 @@ def list_versions(service: Service, cell: Cell) -> list[Version]:
             removed_at=known.removed_at if known else None,
             tenants=tenants.get(name, {}),
             fault=_fault(service, book, name, standing[name]),
-            differs=records.find_change(name, tree, known) if name == current else "",
+            differs=platform_records.find_change(name, tree, known) if name == current else "",
         )
         for name in names
     ]
 
 
-def _fault(service: Service, book: records.Book, version: str, standing: str | None) -> str:
+def _fault(
+    service: Service, book: platform_records.Book, version: str, standing: str | None
+) -> str:
     """None of a version that was taken away, and of which nobody speaks any more."""
     known = book.get(version)
     is_gone = standing is None and known is not None and known.removed_at is not None
-    return "" if is_gone else records.find_fault(service, book, version, standing)
+    return "" if is_gone else platform_records.find_fault(service, book, version, standing)
 
 
 def require_usable(service: Service, cell: Cell, version: str) -> None:

@@ -26,7 +26,7 @@ from tenantry.core.errors import (
     PushRejected,
     RepositoryError,
 )
-from tenantry.flows.platforms import records
+from tenantry.flows import platform_records
 from tenantry.flows.publishing import founding, history, ledger, nudge, retry, turn
 from tenantry.flows.publishing.due import read_due
 from tenantry.flows.publishing.ledger import Landed, Refusal
@@ -151,7 +151,7 @@ def _try(service: Service, cell: Cell, customer_ids: Sequence[str], along: Along
     pushed = _push(service, cell, main, overlays.made, along)
     landed = {each.customer_id: _landed(cell, each, pushed.commits) for each in overlays.made}
     versions = {each.due.spec.platform for each in overlays.made}
-    platforms = records.find_new(cell, main.book, versions, pushed.head)
+    platforms = platform_records.find_new(cell, main.book, versions, pushed.head)
     ledger.accept(service, cell, landed, was=known, head=pushed.head, platforms=platforms)
     _announce(cell, pushed, overlays.made)
     return Published(
@@ -203,7 +203,9 @@ def _may_found(service: Service, main: Main, made: Sequence[Overlay]) -> bool:
     """
     version = service.product.platform
     is_run = any(each.due.spec.platform == version for each in made)
-    return is_run and not records.find_fault(service, main.book, version, main.platform(version))
+    return is_run and not platform_records.find_fault(
+        service, main.book, version, main.platform(version)
+    )
 
 
 def _landed(cell: Cell, overlay: Overlay, commits: Mapping[str, Commit]) -> Landed:

@@ -27,9 +27,8 @@ from tenantry.adapters.database.tables import (
 from tenantry.core.edits import Edit
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import Status, TenantSpec
-from tenantry.flows import status
-from tenantry.flows.platforms import records
-from tenantry.flows.platforms.records import Seen
+from tenantry.flows import platform_records, status
+from tenantry.flows.platform_records import Seen
 from tenantry.flows.publishing import retry
 from tenantry.flows.rows import in_order
 from tenantry.flows.service import Cell, Service
@@ -146,7 +145,7 @@ def accept(
             stand(session, tenant, landed[tenant.customer_id], now)
         _close_publications(session, landed, now)
         date_deployments(session, landed, now)
-        records.record(session, cell, platforms, actor=ACTOR, now=now)
+        platform_records.record(session, cell, platforms, actor=ACTOR, now=now)
         see(session, cell, was, head)
 
 

@@ -25,8 +25,8 @@ from tenantry.core.errors import (
     frames,
 )
 from tenantry.core.overlay import LOCAL
-from tenantry.flows.platforms import records
-from tenantry.flows.platforms.records import Book
+from tenantry.flows import platform_records
+from tenantry.flows.platform_records import Book
 from tenantry.flows.publishing import edited, founding
 from tenantry.flows.publishing.due import Due
 from tenantry.flows.publishing.example import Examples
@@ -86,8 +86,8 @@ def read_main(service: Service, cell: Cell, head: str | None, due: Sequence[Due]
     paths = [path for each in due for path in (each.folder, f"{each.folder}/{LOCAL}")]
     paths += {naming.platform_folder(each.spec.platform) for each in due}
     paths += founding.paths(service, cell)
-    book = records.read(service, cell)
-    records.warn_of_change(service, book)
+    book = platform_records.read(service, cell)
+    platform_records.warn_of_change(service, book)
     return Main(head, cell.repository.trees_at(head, paths), book)
 
 
@@ -144,7 +144,9 @@ def _ciphertext(due: Due, sealed: Sealed) -> Mapping[str, str]:
 
 def _check(service: Service, cell: Cell, overlay: Overlay, main: Main, examples: Examples) -> None:
     spec, shall = overlay.due.spec, overlay.shall
-    fault = records.find_fault(service, main.book, spec.platform, main.platform(spec.platform))
+    fault = platform_records.find_fault(
+        service, main.book, spec.platform, main.platform(spec.platform)
+    )
     if fault := fault or examples.known_fault(spec):
         raise _NotItsFault(fault)
     platform = founding.platform_files(service, cell, main.trees, spec.platform)
