@@ -306,6 +306,25 @@ def test_letter_that_was_handed_over_before_a_crash_is_not_doubled(
     assert len(letters(world)) == 1
 
 
+@pytest.mark.parametrize("behind", [timedelta(minutes=4), timedelta(seconds=1)])
+def test_worker_whose_clock_is_behind_leaves_what_is_being_sent(
+    world: World, behind: timedelta
+) -> None:
+    """So is the time of one that looked at its clock, and then waited for the other's claim."""
+    world.sign_up()
+    other = replace(world.service, now=lambda: world.clock.time - behind)
+    by_other: list[int] = []
+
+    class Shared(MailFolder):
+        def send(self, letter: Letter, now: datetime) -> None:
+            super().send(letter, now)
+            by_other.append(send_due(other))
+
+    mailbox = Shared(mail_folder(world.service), sender="no-reply@example.com")
+    assert send_due(replace(world.service, mailbox=mailbox)) == 1
+    assert by_other == [0]
+
+
 def test_mail_that_cannot_be_written_does_not_keep_the_others_back(world: World) -> None:
     """Its link was wrapped with a key that is gone."""
     poisoned, healthy = world.sign_up(), world.sign_up()
