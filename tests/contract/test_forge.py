@@ -360,7 +360,7 @@ def test_place_is_that_of_the_repository(
     kind: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: dict[str, object] = {}
-    monkeypatch.setattr(wiring.cells, "make_forge", lambda _, **given: made.update(given))
+    monkeypatch.setattr(wiring.hosts, "make_forge", lambda _, **given: made.update(given))
     wiring.forge("main", cell(kind, repository_url=url))
     assert (made["url"], made["project"]) == ("https://git.example.com", "acme/tenants")
 

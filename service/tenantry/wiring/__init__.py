@@ -22,13 +22,12 @@ from tenantry.flows.service import Patience, PaymentProvider, Service
 from tenantry.settings import Settings
 from tenantry.wiring.cells import (
     argocd,
-    forge,
-    git_access,
     make_cell,
     reader,
     registry_credentials,
     sealing_certificate,
 )
+from tenantry.wiring.hosts import forge, git_access
 from tenantry.wiring.mail import mail_templates, mailbox, support_mail
 
 __all__ = [
