@@ -38,7 +38,7 @@ AT_ONCE = 20  # so that what somebody waits for never stands behind many others
 AT_MOST_REFUSED = 3  # addresses, before a server that takes nothing is doubted instead
 CLAIMED_FOR = timedelta(minutes=5)
 OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
-CLOCKS_APART = timedelta(minutes=5)  # of two workers, or of one look and the claim after it; at most
+CLOCKS_APART = timedelta(minutes=5)  # at most: two workers', or a look and its claim
 _OF_CLAIM = Backoff(first=CLAIMED_FOR, longest=CLAIMED_FOR + CLOCKS_APART)
 
 
