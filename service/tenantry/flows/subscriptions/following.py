@@ -9,6 +9,7 @@ again; but for a license, without which what runs would stop.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +21,6 @@ from tenantry.adapters.database.session import write_in_turn
 from tenantry.adapters.database.tables import (
     Change,
     Customer,
-    LicenseRow,
     Subscription,
     Tenant,
 )
@@ -28,13 +28,14 @@ from tenantry.core.errors import DatabaseUnavailable, frames
 from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
 from tenantry.core.model import State
 from tenantry.core.review import ChangeKind, Mode
-from tenantry.core.subscription import Booking, Moment, add_up, position
+from tenantry.core.subscription import add_up, position
 from tenantry.flows import outbox
 from tenantry.flows.reviewing.changes import change_tenant, withdraw
 from tenantry.flows.reviewing.waiting import waiting, waits
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.subscriptions.booking import booking_of, told_of, trial_of
+from tenantry.flows.subscriptions.followed import Followed
 from tenantry.flows.subscriptions.renewal import (
     UNTIL_DECIDED,
     last_license,
@@ -112,36 +113,47 @@ def follow(
         subscription.look_at = now + NOT_THERE_YET
         return
     issued = last_license(session, tenant)
+    it = Followed(tenant, subscription, booking, stands, issued, now)
     if booking.is_paid and issued.kind != "paid":
         # all that was booked meanwhile is paid for now: what waited for a review waits no longer
         plan = add_up(trial_of(subscription, customer), told_of(session, tenant.customer_id)).plan
-    asked = _asked(
-        service, session, tenant, subscription, booking, stands.moment, issued, plan, now
-    )
+    asked = _asked(service, session, it, plan)
     if asked:
-        cell = service.cells[tenant.cell]
-        had = tenant.approved["license_id"]
-        change_tenant(
-            service, session, cell, tenant, asked,
-            actor=actor if list(asked) == [ChangeKind.PLAN] else ACTOR,  # who may withdraw it
-            now=now, is_paid=booking.is_paid, is_bulk=is_bulk,
-        )  # fmt: skip
-        is_other = tenant.approved["license_id"] != had  # not where it waits for a review
-        if is_other and issued.kind == "paid" and list(asked) == [ChangeKind.LICENSE]:
-            tell_renewal(session, tenant, now)
-        issued = last_license(session, tenant)
-    is_held = _is_held(session, tenant, stands.moment.state)
+        _ask(service, session, it, asked, actor=actor, is_bulk=is_bulk)
+        it = replace(it, issued=last_license(session, tenant))
+    _look_ahead(service, session, it, asked)
+
+
+def _ask(
+    service: Service, session: Session, it: Followed, asked: Asked, *, actor: str, is_bulk: bool
+) -> None:
+    """Ask for these changes; a license that they renewed at once is told of."""
+    tenant, cell = it.tenant, service.cells[it.tenant.cell]
+    had = tenant.approved["license_id"]
+    change_tenant(
+        service, session, cell, tenant, asked,
+        actor=actor if list(asked) == [ChangeKind.PLAN] else ACTOR,  # who may withdraw it
+        now=it.now, is_paid=it.booking.is_paid, is_bulk=is_bulk,
+    )  # fmt: skip
+    is_other = tenant.approved["license_id"] != had  # not where it waits for a review
+    if is_other and it.issued.kind == "paid" and list(asked) == [ChangeKind.LICENSE]:
+        tell_renewal(session, tenant, it.now)
+
+
+def _look_ahead(service: Service, session: Session, it: Followed, asked: Asked) -> None:
+    """Remember what was asked, make the mail due, and say when to look again."""
+    is_held = _is_held(session, it)
     if not is_held:
-        _remember(subscription, stands.moment.state, is_asked=ChangeKind.STATE in asked)
-    waits = _tell(session, tenant, stands.moment, now)
-    moments = [
-        stands.next_at,
-        waits,
-        next_renewal(service, tenant, booking, stands.moment, issued),
-        until_decided(session, tenant, now),
-        now + UNTIL_DECIDED if is_held else None,
+        _remember(it.subscription, it.wanted, is_asked=ChangeKind.STATE in asked)
+    mail_at = _tell(session, it)
+    looks = [
+        it.stands.next_at,
+        mail_at,
+        next_renewal(service, it),
+        until_decided(session, it.tenant, it.now),
+        it.now + UNTIL_DECIDED if is_held else None,
     ]
-    subscription.look_at = min((each for each in moments if each), default=None)
+    it.subscription.look_at = min((each for each in looks if each), default=None)
 
 
 def _remember(subscription: Subscription, wanted: State, *, is_asked: bool) -> None:
@@ -152,35 +164,25 @@ def _remember(subscription: Subscription, wanted: State, *, is_asked: bool) -> N
         subscription.asked_state = wanted
 
 
-def _asked(
-    service: Service,
-    session: Session,
-    tenant: Tenant,
-    subscription: Subscription,
-    booking: Booking,
-    moment: Moment,
-    issued: LicenseRow,
-    plan: str | None,
-    now: datetime,
-) -> Asked:
+def _asked(service: Service, session: Session, it: Followed, plan: str | None) -> Asked:
     """The changes that lead there from what is wanted of the tenant already."""
     asked: Asked = {}
-    cell = service.cells[tenant.cell]
+    tenant, cell = it.tenant, service.cells[it.tenant.cell]
     if plan in service.product.plans and plan != tenant.approved["plan"]:
         asked[ChangeKind.PLAN] = {"plan": plan}
     elif plan == tenant.approved["plan"]:
         # as one that is booked takes its place, whoever asked for it
-        withdraw(session, tenant, ChangeKind.PLAN, by=ACTOR, now=now)
+        withdraw(session, tenant, ChangeKind.PLAN, by=ACTOR, now=it.now)
     elif plan is not None and plan not in service.product.plans:
         log.error("subscription.unknown_plan", customer_id=tenant.customer_id, plan=plan)
-    if _moves(session, tenant, subscription, moment.state, now):
-        asked[ChangeKind.STATE] = {"state": moment.state.value}
+    if _moves(session, it):
+        asked[ChangeKind.STATE] = {"state": it.wanted.value}
     brings_license = (
         ChangeKind.PLAN in asked
-        and cell.policy.mode(ChangeKind.PLAN, is_paid=booking.is_paid) == Mode.DIRECT
+        and cell.policy.mode(ChangeKind.PLAN, is_paid=it.booking.is_paid) == Mode.DIRECT
     )
     is_kept = not brings_license and not _stops(cell, asked)
-    if is_kept and needs_license(service, tenant, booking, moment, issued, now):
+    if is_kept and needs_license(service, it):
         asked[ChangeKind.LICENSE] = {}
     return asked
 
@@ -191,20 +193,19 @@ def _stops(cell: Cell, asked: Asked) -> bool:
     return is_made and asked.get(ChangeKind.STATE, {}).get("state", State.ACTIVE) != State.ACTIVE
 
 
-def _moves(
-    session: Session, tenant: Tenant, subscription: Subscription, wanted: State, now: datetime
-) -> bool:
+def _moves(session: Session, it: Followed) -> bool:
     """Whether the tenant's state is to be changed: the subscription says another than before, and
     nobody has decided otherwise since.
     """
+    tenant, subscription, wanted = it.tenant, it.subscription, it.wanted
     stands = State(tenant.approved["state"])
     if wanted == subscription.asked_state:
         return False
     if any(_is_ours(each) for each in waiting(session, tenant.customer_id)):
-        withdraw(session, tenant, ChangeKind.STATE, by=ACTOR, now=now, asked_by=ACTOR)
+        withdraw(session, tenant, ChangeKind.STATE, by=ACTOR, now=it.now, asked_by=ACTOR)
         subscription.asked_state = stands  # what we asked for came to nothing
     last = State(subscription.asked_state)
-    if _is_held(session, tenant, wanted):
+    if _is_held(session, it):
         return False
     if _is_better(last, wanted):
         return _is_better(stands, wanted)
@@ -215,11 +216,11 @@ def _is_ours(change: Change) -> bool:
     return change.kind == ChangeKind.STATE and change.actor == ACTOR
 
 
-def _is_held(session: Session, tenant: Tenant, wanted: State) -> bool:
-    """Whether somebody asked for that or worse, and a reviewer has to decide first."""
+def _is_held(session: Session, it: Followed) -> bool:
+    """Whether somebody asked for what is wanted or worse, and a reviewer has to decide first."""
     return any(
-        not _is_better(State(each.fields["state"]), wanted)
-        for each in waiting(session, tenant.customer_id)
+        not _is_better(State(each.fields["state"]), it.wanted)
+        for each in waiting(session, it.tenant.customer_id)
         if each.kind == ChangeKind.STATE and each.actor != ACTOR
     )
 
@@ -228,26 +229,26 @@ def _is_better(one: State, other: State) -> bool:
     return _BETTER.index(one) > _BETTER.index(other)
 
 
-def _tell(session: Session, tenant: Tenant, moment: Moment, now: datetime) -> datetime | None:
+def _tell(session: Session, it: Followed) -> datetime | None:
     """Make the mail due that says where the subscription stands; or when to look again, where it
     would not be true yet.
     """
-    customer_id, kind, period = tenant.customer_id, moment.mail, moment.period
-    outbox.drop_unsent(session, customer_id, OF_SUBSCRIPTION, but=(kind, period), now=now)
+    customer_id, kind, period = it.tenant.customer_id, it.moment.mail, it.moment.period
+    outbox.drop_unsent(session, customer_id, OF_SUBSCRIPTION, but=(kind, period), now=it.now)
     if kind is None:
         return None
-    if kind == MailKind.SUSPENDED and not _is_shown(tenant, State.SUSPENDED):
-        return _until_suspended(session, tenant, now)
-    outbox.put(session, customer_id=customer_id, kind=kind, period=period, now=now)
-    outbox.take_up(session, customer_id, kind, period)
+    if kind == MailKind.SUSPENDED and not _is_shown(it.tenant, State.SUSPENDED):
+        return _until_suspended(session, it)
+    outbox.put(session, customer_id=customer_id, kind=kind, period=period, now=it.now)
+    outbox.restore(session, customer_id, kind, period)
     return None
 
 
-def _until_suspended(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
-    if tenant.approved["state"] == State.SUSPENDED:
-        return now + UNTIL_SHOWN
-    is_waiting = waits(session, tenant.customer_id, ChangeKind.STATE)
-    return now + NOT_THERE_YET if is_waiting else None
+def _until_suspended(session: Session, it: Followed) -> datetime | None:
+    if it.tenant.approved["state"] == State.SUSPENDED:
+        return it.now + UNTIL_SHOWN
+    is_waiting = waits(session, it.tenant.customer_id, ChangeKind.STATE)
+    return it.now + NOT_THERE_YET if is_waiting else None
 
 
 def _is_shown(tenant: Tenant, state: State) -> bool:

@@ -13,39 +13,32 @@ from tenantry.adapters.database.tables import Change, LicenseHistory, LicenseRow
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, State
 from tenantry.core.review import ChangeKind, Outcome
-from tenantry.core.subscription import Booking, Moment
+from tenantry.core.subscription import Moment
 from tenantry.core.terms import license_term, renews_at
 from tenantry.flows import outbox
 from tenantry.flows.reviewing.waiting import waits
 from tenantry.flows.service import Service
+from tenantry.flows.subscriptions.followed import Followed
 
 UNTIL_DECIDED = timedelta(days=1)  # of a license that waits for a review
 
 
-def needs_license(
-    service: Service,
-    tenant: Tenant,
-    booking: Booking,
-    moment: Moment,
-    issued: LicenseRow,
-    now: datetime,
-) -> bool:
-    """Whether what runs, or is to run, needs another license than the one `issued` last."""
-    if not runs(tenant, moment):
+def needs_license(service: Service, it: Followed) -> bool:
+    """Whether what runs, or is to run, needs another license than the one that was issued last."""
+    if not runs(it.tenant, it.moment):
         return False
-    if _is_trial(booking, moment):
-        term = license_term(booking, service.product, now)
-        return issued.expires_at != term.dates.expires_at
-    return (booking.is_paid and issued.kind != "paid") or now >= _renewal_of(service, issued)
+    if _is_trial(it):
+        term = license_term(it.booking, service.product, it.now)
+        return it.issued.expires_at != term.dates.expires_at
+    is_first_paid = it.booking.is_paid and it.issued.kind != "paid"
+    return is_first_paid or it.now >= _renewal_of(service, it.issued)
 
 
-def next_renewal(
-    service: Service, tenant: Tenant, booking: Booking, moment: Moment, issued: LicenseRow
-) -> datetime | None:
-    """When the license `issued` last has to be renewed; None where it has not."""
-    if _is_trial(booking, moment) or not runs(tenant, moment):
+def next_renewal(service: Service, it: Followed) -> datetime | None:
+    """When the license that was issued last has to be renewed; None where it has not."""
+    if _is_trial(it) or not runs(it.tenant, it.moment):
         return None
-    return _renewal_of(service, issued)
+    return _renewal_of(service, it.issued)
 
 
 def until_decided(session: Session, tenant: Tenant, now: datetime) -> datetime | None:
@@ -87,9 +80,9 @@ def runs(tenant: Tenant, moment: Moment) -> bool:
     return state != State.DELETING and State.ACTIVE in (state, moment.state)
 
 
-def _is_trial(booking: Booking, moment: Moment) -> bool:
+def _is_trial(it: Followed) -> bool:
     """Whether its license is that of the trial, which still runs."""
-    return not booking.is_paid and moment.state == State.ACTIVE
+    return not it.booking.is_paid and it.wanted == State.ACTIVE
 
 
 def _turned_down(session: Session, customer_id: str) -> set[str]:
