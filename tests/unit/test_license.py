@@ -43,6 +43,7 @@ from tenantry.core.license import (
 )
 from tenantry.core.product import Product
 from tenantry.core.product_file import load_product
+from tenantry.core.terms import LicenseDates, Term
 
 PRODUCT = """
 name: acme
@@ -64,12 +65,9 @@ ready: {paths: [/]}
 
 ISSUED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ENDS = datetime(2026, 12, 7, tzinfo=UTC)
-DATES = {
-    "issued_at": ISSUED,
-    "expires_at": ENDS,
-    "warn_at": ENDS - timedelta(days=7),
-    "grace_until": ENDS + timedelta(days=3),
-}
+DATES = LicenseDates(
+    expires_at=ENDS, warn_at=ENDS - timedelta(days=7), grace_until=ENDS + timedelta(days=3)
+)
 
 
 def pem(key: Any, password: bytes | None = None) -> bytes:
@@ -100,9 +98,9 @@ def claims(template: str = "{}", **other: Any) -> dict[str, Any]:
             customer_id="cust-bcdfghjkmn",
             tenant="customer-bcdfghjkmn",
             plan="small",
-            kind="trial",
+            term=Term("trial", DATES),
             jti="lic-1",
-            **DATES,
+            issued_at=ISSUED,
         )
         | other
     )
@@ -152,8 +150,8 @@ def test_a_license_says_what_it_is_for(key: SigningKey) -> None:
         issued_at=ISSUED,
         not_before=ISSUED,
         expires_at=ENDS,
-        warn_at=DATES["warn_at"],
-        grace_until=DATES["grace_until"],
+        warn_at=DATES.warn_at,
+        grace_until=DATES.grace_until,
         kid=key.kid,
         claims=claims(),
     )
@@ -197,11 +195,11 @@ def test_the_template_replaces_no_feature_and_holds_only_json() -> None:
 
 
 def test_dates_without_an_offset_are_refused() -> None:
-    naive = DATES | {"issued_at": datetime(2026, 11, 22)}  # noqa: DTZ001
+    naive = datetime(2026, 11, 22)  # noqa: DTZ001
     with pytest.raises(ValueError, match="offset"):
         build_claims(
-            product=product(), customer_id="c", tenant="t", plan="small", kind="trial",
-            jti="j", **naive,
+            product=product(), customer_id="c", tenant="t", plan="small",
+            term=Term("trial", DATES), jti="j", issued_at=naive,
         )  # fmt: skip
 
 
@@ -212,12 +210,12 @@ def test_dates_without_an_offset_are_refused() -> None:
     ("at", "phase"),
     [
         (ISSUED, "valid"),
-        (DATES["warn_at"] - timedelta(seconds=1), "valid"),
-        (DATES["warn_at"], "warning"),
+        (DATES.warn_at - timedelta(seconds=1), "valid"),
+        (DATES.warn_at, "warning"),
         (ENDS - timedelta(seconds=1), "warning"),
         (ENDS, "grace"),
-        (DATES["grace_until"] - timedelta(seconds=1), "grace"),
-        (DATES["grace_until"], "expired"),
+        (DATES.grace_until - timedelta(seconds=1), "grace"),
+        (DATES.grace_until, "expired"),
     ],
 )
 def test_a_license_passes_through_its_phases(at: datetime, phase: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Never
 from tenantry.core import templates
 from tenantry.core.errors import ProductError
 from tenantry.core.product import Product
+from tenantry.core.terms import LicenseDates, Term
 
 
 def build_claims(
@@ -18,12 +19,9 @@ def build_claims(
     customer_id: str,
     tenant: str,
     plan: str,
-    kind: str,
+    term: Term,
     jti: str,
     issued_at: datetime,
-    expires_at: datetime,
-    grace_until: datetime,
-    warn_at: datetime,
 ) -> dict[str, Any]:
     """The claims of a license: ours, and merged into them those of the product's template.
 
@@ -31,21 +29,21 @@ def build_claims(
     `tenant`; times are unix seconds. It may add claims, and members to `features` and `limits`,
     but replace nothing. ProductError where it tries to, or yields what JSON cannot hold.
     """
-    bought = product.plans[plan]
+    bought, dates = product.plans[plan], term.dates
     claims: dict[str, Any] = {
         "iss": product.license.issuer,
         "sub": customer_id,
         "aud": product.name,
         "iat": _seconds(issued_at),
         "nbf": _seconds(issued_at),
-        "exp": _seconds(expires_at),
+        "exp": _seconds(dates.expires_at),
         "jti": jti,
         "plan": plan,
-        "kind": kind,
+        "kind": term.kind,
         "features": dict(bought.features),
         "limits": dict(bought.limits),
-        "warn_at": _seconds(warn_at),
-        "grace_until": _seconds(grace_until),
+        "warn_at": _seconds(dates.warn_at),
+        "grace_until": _seconds(dates.grace_until),
     }
     context = claims | {"product": product.name, "customer_id": customer_id, "tenant": tenant}
     return _with_template(claims, product.license.claims, context)
@@ -54,18 +52,16 @@ def build_claims(
 def try_claims(product: Product) -> None:
     """Make up a license of each plan; ProductError where there could be none."""
     moment = datetime(2000, 1, 1, tzinfo=UTC)
+    term = Term("trial", LicenseDates(moment, moment, moment))
     for plan in product.plans:
         build_claims(
             product=product,
             customer_id="cust-bbbbbbbbbb",
             tenant="customer-bbbbbbbbbb",
             plan=plan,
-            kind="trial",
+            term=term,
             jti="license",
             issued_at=moment,
-            expires_at=moment,
-            grace_until=moment,
-            warn_at=moment,
         )
 
 

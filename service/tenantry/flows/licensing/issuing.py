@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import (
-    LicenseHistory,
-    LicenseRow,
-    Tenant,
-)
+from tenantry.adapters.database.tables import LicenseHistory, LicenseRow, Tenant
 from tenantry.core import license as licenses
 from tenantry.core.model import LicenseAction, State
 from tenantry.core.secret import Source
@@ -56,45 +53,47 @@ def issue_license(
         customer_id=customer_id,
         tenant=tenant,
         plan=plan,
-        kind=term.kind,
+        term=term,
         jti=license_id,
+        issued_at=now,
+    )
+    token = licenses.sign(claims, service.keyring.signing)
+    row = _row(service, claims, token, term, now)
+    session.add_all([row, _history(row, claims, action, actor)])
+    return Issued(license_id, token, term.dates.expires_at, claims["limits"].get("max_devices"))
+
+
+def _row(
+    service: Service, claims: Mapping[str, Any], token: str, term: Term, now: datetime
+) -> LicenseRow:
+    return LicenseRow(
+        license_id=claims["jti"],
+        customer_id=claims["sub"],
+        plan=claims["plan"],
+        kind=term.kind,
+        key_id=service.keyring.signing.kid,
+        token_hash=licenses.token_hash(token),
+        wrapped=service.vault.wrap(token),
         issued_at=now,
         expires_at=term.dates.expires_at,
         grace_until=term.dates.grace_until,
-        warn_at=term.dates.warn_at,
     )
-    signing = service.keyring.signing
-    token = licenses.sign(claims, signing)
-    digest = licenses.token_hash(token)
-    max_devices = claims["limits"].get("max_devices")
-    session.add(
-        LicenseRow(
-            license_id=license_id,
-            customer_id=customer_id,
-            plan=plan,
-            kind=term.kind,
-            key_id=signing.kid,
-            token_hash=digest,
-            wrapped=service.vault.wrap(token),
-            issued_at=now,
-            expires_at=term.dates.expires_at,
-            grace_until=term.dates.grace_until,
-        )
+
+
+def _history(
+    row: LicenseRow, claims: Mapping[str, Any], action: LicenseAction, actor: str
+) -> LicenseHistory:
+    return LicenseHistory(
+        at=row.issued_at,
+        customer_id=row.customer_id,
+        license_id=row.license_id,
+        action=action,
+        plan=row.plan,
+        max_devices=claims["limits"].get("max_devices"),
+        license_hash=row.token_hash,
+        generated_by=actor,
+        details={"kind": row.kind, "key_id": row.key_id, "features": claims["features"]},
     )
-    session.add(
-        LicenseHistory(
-            at=now,
-            customer_id=customer_id,
-            license_id=license_id,
-            action=action,
-            plan=plan,
-            max_devices=max_devices,
-            license_hash=digest,
-            generated_by=actor,
-            details={"kind": term.kind, "key_id": signing.kid, "features": claims["features"]},
-        )
-    )
-    return Issued(license_id, token, term.dates.expires_at, max_devices)
 
 
 def issue_again(
