@@ -42,7 +42,7 @@ def test_customers_who_wait_are_listed_approved_and_declined(
     assert wanted.email in lines[0]
     assert lines[0].endswith("awaiting_approval")
     code, out, err = run("approve", "cust-nobody", wanted.customer_id)
-    assert (code, err) == (1, "there is no customer cust-nobody\n")
+    assert (code, err) == (1, "there is no customer cust-nobody (see `tenantry tenants list`)\n")
     assert f"{wanted.customer_id}: approved, is set up now\n" in out
     code, out, _ = run("decline", unwanted.customer_id)
     assert (code, out.splitlines()[-1]) == (0, f"{unwanted.customer_id}: declined")

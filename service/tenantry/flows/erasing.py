@@ -33,7 +33,7 @@ from tenantry.flows.accounts.logins import end_all_logins
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.change import raise_generation
 from tenantry.flows.reviewing.waiting import waiting
-from tenantry.flows.rows import locked_customer, unknown
+from tenantry.flows.rows import locked_customer, no_customer
 from tenantry.flows.service import Service
 from tenantry.flows.signups import repeats
 from tenantry.flows.subscriptions import events
@@ -55,7 +55,7 @@ def require_erasable(service: Service, customer_id: str) -> Erasable:
     with service.database.read() as session:
         tenant = session.get(Tenant, customer_id)
         if tenant is None:
-            raise unknown(customer_id)
+            raise no_customer(customer_id)
         customer = session.get_one(Customer, customer_id)
         _require_rest(session, tenant, customer)
         return Erasable(customer.company_name, customer.email)

@@ -46,11 +46,11 @@ def locked_customer(
         customer = session.get_one(Customer, customer_id, with_for_update=True)
         if even_erased or customer.erased_at is None:
             return tenant, customer
-    raise unknown(customer_id)
+    raise no_customer(customer_id)
 
 
-def unknown(customer_id: str) -> NotFound:
-    """The error that says so of a customer."""
+def no_customer(customer_id: str) -> NotFound:
+    """What is raised where there is none."""
     return NotFound(f"there is no customer {customer_id}", remedy="see `tenantry tenants list`")
 
 

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 from tenantry.adapters.database.tables import Customer, Subscription
 from tenantry.core.billing import LATEST
 from tenantry.core.days import day_ends
-from tenantry.core.errors import ChangeRefused, NotFound
+from tenantry.core.errors import ChangeRefused
 from tenantry.core.subscription import Booking, Event, EventKind
+from tenantry.flows.rows import no_customer
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import OPERATOR, booking_of
 from tenantry.flows.subscriptions.events import Told, tell
@@ -60,7 +61,7 @@ def _booking(service: Service, customer_id: str) -> Booking:
     with service.database.read() as session:
         customer = session.get(Customer, customer_id)
         if customer is None:
-            raise NotFound(f"there is no customer {customer_id}")
+            raise no_customer(customer_id)
         return booking_of(session.get_one(Subscription, customer_id), customer)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import BillingEvent, Customer, Subscription
-from tenantry.core.errors import NotFound
 from tenantry.core.subscription import Booking, Moment, Stage, position, timeline
+from tenantry.flows.rows import no_customer
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import booking_of
 
@@ -62,7 +62,7 @@ def show_subscription(service: Service, customer_id: str) -> Shown:
     with service.database.read() as session:
         customer = session.get(Customer, customer_id)
         if customer is None:
-            raise NotFound(f"there is no customer {customer_id}")
+            raise no_customer(customer_id)
         subscription = session.get_one(Subscription, customer_id)
         booking = booking_of(subscription, customer)
         rows = session.scalars(told.order_by(BillingEvent.at, BillingEvent.id)).all()
