@@ -47,7 +47,7 @@ def is_genuine(service: Service, headers: Mapping[str, str], body: bytes) -> boo
     return False
 
 
-def take_up(service: Service, scheme: Scheme, body: bytes) -> None:
+def receive(service: Service, scheme: Scheme, body: bytes) -> None:
     """Take up a genuine message, or keep it where it is not understood. InvalidInput where it is no
     JSON, DatabaseUnavailable where it cannot be kept: then it has to be sent again.
     """

@@ -91,7 +91,7 @@ def count_failing(session: Session, *, but: Collection[int]) -> int:
     return session.scalar(failing) or 0
 
 
-def take_up(session: Session, customer_id: str, kind: MailKind, period: str) -> None:
+def restore(session: Session, customer_id: str, kind: MailKind, period: str) -> None:
     """Send after all what was dropped: it is true again."""
     dropped = update(Outbox).where(
         Outbox.customer_id == customer_id,

@@ -71,7 +71,7 @@ def decline(service: Service, customer_id: str, *, actor: str) -> None:
         session.add(_audit(customer_id, "customer.declined", actor, now))
         outbox.drop_unsent(session, customer_id, {MailKind.CONFIRM}, now=now)
         outbox.put(session, customer_id=customer_id, kind=MailKind.DECLINED, now=now)
-        outbox.take_up(session, customer_id, MailKind.DECLINED, "")  # after an approval
+        outbox.restore(session, customer_id, MailKind.DECLINED, "")  # after an approval
 
 
 def note_confirmed(

@@ -93,7 +93,7 @@ def correct_address(
                 _change_address(service, session, customer, email, now)
             customer.email_refused_at = None
             session.add(_audit(customer_id, "customer.address_corrected", actor, {}, now))
-            return _take_up(session, customer_id)
+            return _retry_unsent(session, customer_id)
     except IntegrityError:
         raise EmailTaken from None
 
@@ -136,14 +136,14 @@ def resend(
                 f"a mail server refused the address of {customer_id}",
                 remedy="correct it with `tenantry mail correct`; what waits goes out then",
             )
-        number = _take_up(session, customer_id, kind)
+        number = _retry_unsent(session, customer_id, kind)
         if kind is not None and number == 0:
             number = _repeat(session, customer_id, kind, now)
         session.add(_audit(customer_id, "mail.resent", actor, {"kind": kind, "mails": number}, now))
         return number
 
 
-def _take_up(session: Session, customer_id: str, kind: MailKind | None = None) -> int:
+def _retry_unsent(session: Session, customer_id: str, kind: MailKind | None = None) -> int:
     """Make due now what was not sent, to the customer or of that kind; how many mails."""
     unsent = (
         update(Outbox)

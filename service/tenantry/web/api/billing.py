@@ -53,5 +53,5 @@ def take_message() -> Response:
         raise ServiceUnavailable from None
     if not is_genuine:
         raise Unauthorized
-    billing.take_up(service, service.billing.scheme, body)
+    billing.receive(service, service.billing.scheme, body)
     return Response(status=204)
