@@ -17,7 +17,8 @@ from datetime import timedelta
 import structlog
 
 from tenantry.core.backoff import Backoff
-from tenantry.core.errors import SwitchedOff, TenantryError, frames
+from tenantry.core.errors import SwitchedOff, TenantryError
+from tenantry.core.frames import frames
 from tenantry.flows import flags
 from tenantry.flows.housekeeping import forget_old
 from tenantry.flows.mailing.sending import send_due

@@ -31,7 +31,8 @@ from tenantry.cli.synthetic import synthetic
 from tenantry.cli.tenants import tenants
 from tenantry.cli.terminal import echo
 from tenantry.cli.worker import worker
-from tenantry.core.errors import TenantryError, frames
+from tenantry.core.errors import TenantryError
+from tenantry.core.frames import frames
 from tenantry.settings import TOOLS
 
 

@@ -1,4 +1,4 @@
-"""Every error that Tenantry raises on purpose, in one tree.
+"""Every error that Tenantry raises on purpose: one tree, in one file, to be read as a whole.
 
 The class docstring is the default message. An error knows what a caller must know: its `code`
 (stable, machine-readable), whether it is `permanent` (trying again is pointless until something
@@ -8,7 +8,6 @@ for each is decided in one place, `tenantry.web.errors`.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Collection, Sequence
 
 
@@ -91,6 +90,12 @@ class NotFound(TenantryError):
     """There is nothing here."""
 
     code = "not_found"
+
+
+class ChangeRefused(TenantryError):
+    """The change cannot be made."""
+
+    code = "change_refused"
 
 
 # What an operator has switched off for a while
@@ -375,12 +380,6 @@ class ForgeRefused(ForgeError):
     code = "forge_refused"
 
 
-class ChangeRefused(TenantryError):
-    """The change cannot be made."""
-
-    code = "change_refused"
-
-
 class MailError(TenantryError):
     """The mail could not be handed over."""
 
@@ -405,19 +404,3 @@ class RecipientRefused(MailRefused):
     """No mail reaches this address."""
 
     code = "recipient_refused"
-
-
-def frames(error: BaseException) -> list[str]:
-    """Where it happened, causes first; places, code and types only. Messages of foreign exceptions
-    quote values, such as SQL parameters and form fields, which must not reach a log (R65).
-    """
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.insert(0, link)
-        link = link.__cause__ or link.__context__
-    return [
-        f"{type(part).__qualname__} {frame.filename}:{frame.lineno} {frame.name}: {frame.line}"
-        for part in chain
-        for frame in traceback.extract_tb(part.__traceback__)
-    ]

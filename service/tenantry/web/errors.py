@@ -33,8 +33,8 @@ from tenantry.core.errors import (
     SignupsClosed,
     TenantryError,
     TooManyAttempts,
-    frames,
 )
+from tenantry.core.frames import frames
 from tenantry.web import bodies
 from tenantry.web.api.models import Problem
 from tenantry.web.context import current_service, request_id

@@ -12,7 +12,7 @@ from http import HTTPStatus
 import structlog
 from gunicorn.http import errors
 
-from tenantry.core.errors import frames
+from tenantry.core.frames import frames
 from tenantry.web.errors import HTTP, INTERNAL, MEDIA_TYPE, Public, build_problem
 
 log = structlog.get_logger()

@@ -22,7 +22,8 @@ from sqlalchemy.sql import ColumnElement
 
 from tenantry.adapters.database.session import Database
 from tenantry.adapters.database.tables import LeaseRow
-from tenantry.core.errors import DatabaseUnavailable, frames
+from tenantry.core.errors import DatabaseUnavailable
+from tenantry.core.frames import frames
 
 log = structlog.get_logger()
 LENGTH = 3.0  # seconds

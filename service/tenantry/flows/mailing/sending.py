@@ -23,8 +23,8 @@ from tenantry.core.errors import (
     MailUnreachable,
     RecipientRefused,
     TenantryError,
-    frames,
 )
+from tenantry.core.frames import frames
 from tenantry.core.mail import FOR_SUPPORT, OF_ACCOUNT, WAITED_FOR, MailKind
 from tenantry.core.model import TokenPurpose
 from tenantry.flows import outbox

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 import structlog
 
 from tenantry.adapters.seal import CORES
-from tenantry.core.errors import TenantryError, frames
+from tenantry.core.errors import TenantryError
+from tenantry.core.frames import frames
 from tenantry.flows.publishing.due import read_due
 from tenantry.flows.publishing.sealing import sealed_values
 from tenantry.flows.service import Cell, Service

@@ -22,8 +22,8 @@ from tenantry.core.errors import (
     ProgramStopped,
     TenantryError,
     VaultError,
-    frames,
 )
+from tenantry.core.frames import frames
 from tenantry.core.overlay import LOCAL
 from tenantry.flows import platform_records
 from tenantry.flows.platform_records import Book

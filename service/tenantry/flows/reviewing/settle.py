@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from sqlalchemy import Select, select
 
 from tenantry.adapters.database.tables import Review
-from tenantry.core.errors import DatabaseUnavailable, TenantryError, frames
+from tenantry.core.errors import DatabaseUnavailable, TenantryError
+from tenantry.core.frames import frames
 from tenantry.core.review import BRANCHES
 from tenantry.flows.reviewing.declining import decline_review
 from tenantry.flows.reviewing.learning import learn

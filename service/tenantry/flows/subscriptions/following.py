@@ -24,7 +24,8 @@ from tenantry.adapters.database.tables import (
     Subscription,
     Tenant,
 )
-from tenantry.core.errors import DatabaseUnavailable, frames
+from tenantry.core.errors import DatabaseUnavailable
+from tenantry.core.frames import frames
 from tenantry.core.mail import OF_SUBSCRIPTION, MailKind
 from tenantry.core.model import State
 from tenantry.core.review import ChangeKind, Mode

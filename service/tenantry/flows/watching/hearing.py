@@ -10,7 +10,8 @@ import structlog
 
 from tenantry.adapters.argocd import ArgoCD, Gone, ListedApplication
 from tenantry.core.backoff import Backoff
-from tenantry.core.errors import TenantryError, frames
+from tenantry.core.errors import TenantryError
+from tenantry.core.frames import frames
 
 log = structlog.get_logger()
 RECONNECT = Backoff(first=timedelta(seconds=1), longest=timedelta(seconds=60))

@@ -29,8 +29,8 @@ from tenantry.core.errors import (
     ArgoUnreachable,
     RepositoryError,
     TenantryError,
-    frames,
 )
+from tenantry.core.frames import frames
 from tenantry.core.standing import Look, Step, follow
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.watching import record
