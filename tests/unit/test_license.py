@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tenantry.core.errors import LicenseInvalid, ProductError, SettingsError
@@ -378,6 +379,7 @@ json_values = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(name=st.sampled_from(sorted(claims())), value=json_values)
+@example(name="limits", value={"reports": math.nan})
 def test_signed_nonsense_is_refused_or_harmless(name: str, value: object) -> None:
     header = {"typ": "license+jwt", "kid": KEY.kid, "alg": "EdDSA"}
     body = claims() | {name: value}

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Never
 
 import jwt
 from jwt.algorithms import OKPAlgorithm
@@ -189,12 +189,17 @@ def _text(token: object) -> str:
 
 def _json(payload: bytes) -> dict[str, Any]:
     try:
-        claims = json.loads(payload)
+        claims = json.loads(payload, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise LicenseInvalid("The license's content is not JSON.") from error
     if not isinstance(claims, dict):
         raise LicenseInvalid("The license's content is not a JSON object.")
     return claims
+
+
+def _refuse(constant: str) -> Never:
+    """NaN and the infinities: Python would read them, and JSON has none."""
+    raise ValueError(constant)
 
 
 def _read(claims: dict[str, Any], kid: str) -> License:
