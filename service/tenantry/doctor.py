@@ -9,7 +9,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -29,7 +28,7 @@ from tenantry.core.gittree import folder_id
 from tenantry.core.pull_secret import check_credentials
 from tenantry.environment import unknown_variables
 from tenantry.flows import keys, platform_records
-from tenantry.flows.complaints import Look, look
+from tenantry.flows.attention import Finding, look
 from tenantry.settings import CellSettings, Settings, load
 
 MINIMUM = {"git": (2, 39), "kubeseal": (0, 38, 4), "kustomize": (5, 8)}
@@ -43,24 +42,14 @@ SEE_SETTINGS = "see docs/settings.md"
 EXPIRES_SOON = timedelta(days=14)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at; `remedy` is empty where it is as it should be."""
-
-    id: str
-    ok: bool
-    message: str
-    remedy: str = ""
-
-
 def examine_environment() -> Iterator[Finding]:
     """Every finding of what the environment sets; only the one where that is not valid."""
     try:
         settings = load()
     except SettingsError as error:
-        yield Finding("settings.valid", False, error.message, error.remedy or SEE_SETTINGS)
+        yield Finding("settings.valid", error.message, error.remedy or SEE_SETTINGS)
         return
-    yield Finding("settings.valid", True, f"settings for {settings.environment}")
+    yield Finding("settings.valid", f"settings for {settings.environment}")
     yield from examine(settings)
 
 
@@ -96,17 +85,17 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _try(finding_id: str, look: Callable[[], str]) -> Finding:
     try:
-        return Finding(finding_id, True, look())
+        return Finding(finding_id, look())
     except TenantryError as error:
-        return Finding(finding_id, False, error.message, error.remedy or SEE_SETTINGS)
+        return Finding(finding_id, error.message, error.remedy or SEE_SETTINGS)
 
 
 def _settings() -> Finding:
     unknown = unknown_variables(Settings.model_fields)
     if not unknown:
-        return Finding("settings.known", True, "every TENANTRY_ variable is a setting")
+        return Finding("settings.known", "every TENANTRY_ variable is a setting")
     names = ", ".join(unknown)
-    return Finding("settings.known", False, f"no such setting: {names}", SEE_SETTINGS)
+    return Finding("settings.known", f"no such setting: {names}", SEE_SETTINGS)
 
 
 def _program(name: str) -> str:
@@ -163,22 +152,16 @@ def _database(settings: Settings) -> str:
     )
 
 
-def _rows(settings: Settings) -> Iterator[Finding]:
+def _rows(settings: Settings) -> list[Finding]:
     """What the rows say; nothing where they cannot be read, which is a finding of its own."""
     try:
-        looks = _look(settings)
+        with closing(wiring.open_database(settings)) as database:
+            if schema.current(database) != schema.head():
+                return []
+            with database.read() as session:
+                return list(look(session, datetime.now(UTC)))
     except TenantryError:
-        return
-    for each in looks:
-        yield Finding(each.id, not each.remedy, each.message, each.remedy)
-
-
-def _look(settings: Settings) -> list[Look]:
-    with closing(wiring.open_database(settings)) as database:
-        if schema.current(database) != schema.head():
-            return []
-        with database.read() as session:
-            return list(look(session, datetime.now(UTC)))
+        return []
 
 
 def _mail(settings: Settings) -> str:

@@ -31,9 +31,9 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.adapters.git import TenantsRepository, create_bare
 from tenantry.cli.main import cli
-from tenantry.doctor import Finding, examine
+from tenantry.doctor import examine
 from tenantry.flows import keys
-from tenantry.flows.complaints import look
+from tenantry.flows.attention import Finding, look
 from tenantry.settings import load
 from tests.overlays import private_product
 from tests.programs import require

@@ -24,7 +24,8 @@ from tenantry.core.errors import (
     ForgeUnreachable,
     SettingsError,
 )
-from tenantry.doctor import Finding, examine
+from tenantry.doctor import examine
+from tenantry.flows.attention import Finding
 from tenantry.settings import CellSettings, Settings
 from tests.forges import (
     BOT,

@@ -20,8 +20,8 @@ from werkzeug.test import TestResponse
 from tenantry import settings, wiring
 from tenantry.adapters.database.session import upsert
 from tenantry.adapters.database.tables import Repository, Watch
-from tenantry.flows.hints import APART
 from tenantry.flows.service import Service
+from tenantry.flows.webhooks import APART
 from tenantry.web.app import create_app
 
 MEBIBYTE = 1024 * 1024

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tenantry.cli.options import json_option
-from tenantry.doctor import Finding, examine_environment
+from tenantry.doctor import examine_environment
+from tenantry.flows.attention import Finding
 
 
 @click.command()
@@ -27,7 +28,8 @@ def doctor(as_json: bool) -> None:
 def _print_json(findings: Iterable[Finding]) -> int:
     found = list(findings)
     bad = sum(not finding.ok for finding in found)
-    click.echo(json.dumps({"ok": not bad, "findings": [asdict(finding) for finding in found]}))
+    shown = [{**asdict(finding), "ok": finding.ok} for finding in found]
+    click.echo(json.dumps({"ok": not bad, "findings": shown}))
     return bad
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from tenantry.adapters.database.tables import (
     BillingEvent,
+    Customer,
     LicenseRow,
     Outbox,
     Subscription,
@@ -67,7 +68,7 @@ def read_gauges(session: Session, now: datetime, cells: Collection[str]) -> Gaug
         },
         watch_failing={each.cell: each.failing_since is not None for each in watches},
         stages=_count_by(session, Subscription.status, Stage),
-        mail_refused=count_refused(session),
+        mail_refused=count_refused_mail(session),
         billing=count_unclear_billing(session),
         overdue=count_overdue(session, now),
         ending=count_ending(session, now),
@@ -88,9 +89,14 @@ def _count_by(
     return {value.value: found.get(value.value, 0) for value in values}
 
 
-def count_refused(session: Session) -> int:
+def count_refused_mail(session: Session) -> int:
     """Letters that a server refused for good."""
     return _count(session, Outbox.refused_at.is_not(None), Outbox.sent_at.is_(None))
+
+
+def count_refused_addresses(session: Session) -> int:
+    """Customers to whose address nothing is sent, since a server refused it."""
+    return _count(session, Customer.email_refused_at.is_not(None), Customer.erased_at.is_(None))
 
 
 def count_unclear_billing(session: Session) -> dict[str, int]:

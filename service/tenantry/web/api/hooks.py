@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import Unauthorized
 
 from tenantry.core.errors import NotFound
-from tenantry.flows import hints
+from tenantry.flows import webhooks
 from tenantry.web.bodies import HOOK_LIMIT, read_body
 from tenantry.web.context import current_service
 from tenantry.web.operations import Header, Operation, operation
@@ -43,13 +43,13 @@ def take_hint(kind: str) -> Response:
     nothing here (404).
     """
     service = current_service()
-    cells = hints.listening(service, kind)
+    cells = webhooks.listening(service, kind)
     if not cells:
         raise NotFound
     body = read_body(HOOK_LIMIT)
-    meant = hints.meant(cells, kind, dict(request.headers), body)
+    meant = webhooks.meant(cells, kind, dict(request.headers), body)
     if not meant:
         raise Unauthorized
     for cell in meant:
-        hints.hint(service, cell, kind)
+        webhooks.hint(service, cell, kind)
     return Response(status=204)

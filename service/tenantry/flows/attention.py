@@ -11,10 +11,15 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import BillingEvent, Customer, Subscription
+from tenantry.adapters.database.tables import BillingEvent, Subscription
 from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows import flags
-from tenantry.flows.gauges import count_ending, count_overdue, count_unclear_billing
+from tenantry.flows.gauges import (
+    count_ending,
+    count_overdue,
+    count_refused_addresses,
+    count_unclear_billing,
+)
 from tenantry.flows.subscriptions.booking import BILLING
 
 # as Stripe calls them, and who signs plainly
@@ -22,18 +27,22 @@ _PAYMENTS = ("invoice.paid", "invoice.payment_succeeded", "paid")
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was looked at; `remedy` is empty where it is as it should be."""
+class Finding:
+    """One thing that was looked at; `remedy` is empty where it is as it should be."""
 
     id: str
     message: str
     remedy: str = ""
 
+    @property
+    def ok(self) -> bool:
+        return not self.remedy
 
-def look(session: Session, now: datetime) -> Iterator[Look]:
-    """Every look, good and bad."""
+
+def look(session: Session, now: datetime) -> Iterator[Finding]:
+    """Every finding, good and bad."""
     yield _flags(session)
-    refused, nobody = _count_refused(session), count_unclear_billing(session)["nobody"]
+    refused, nobody = count_refused_addresses(session), count_unclear_billing(session)["nobody"]
     overdue, ending = count_overdue(session, now), count_ending(session, now)
     yield _judge(
         "mail.addresses", refused, "customers' addresses that take no mail",
@@ -63,19 +72,15 @@ def look(session: Session, now: datetime) -> Iterator[Look]:
     )  # fmt: skip
 
 
-def _flags(session: Session) -> Look:
+def _flags(session: Session) -> Finding:
     moved = [each for each in flags.stand(session) if each.is_moved]
     told = "; ".join(each.as_text() for each in moved)
     back = "when that is over: " + "; ".join(f"`{each.back}`" for each in moved)
-    return Look("flags", told or "every switch is where it usually is", back if moved else "")
+    return Finding("flags", told or "every switch is where it usually is", back if moved else "")
 
 
-def _judge(look_id: str, number: int, what: str, remedy: str) -> Look:
-    return Look(look_id, f"{number or 'no'} {what}", remedy if number else "")
-
-
-def _count_refused(session: Session) -> int:
-    return _count(session, Customer.email_refused_at.is_not(None), Customer.erased_at.is_(None))
+def _judge(finding_id: str, number: int, what: str, remedy: str) -> Finding:
+    return Finding(finding_id, f"{number or 'no'} {what}", remedy if number else "")
 
 
 def _count_unread(session: Session) -> int:
