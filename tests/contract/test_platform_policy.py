@@ -158,7 +158,7 @@ def test_containers_are_watched(built: Built) -> None:
 
 def test_grafana_is_asked_where_it_answers() -> None:
     """Outside its sub-path Grafana redirects anything, and the kubelet counts that as a success."""
-    for built in (one for one in ACTIVE if one.folder == TEMPLATES):
+    for built in classes(TEMPLATES):
         (container,) = built.get("Deployment", "grafana")["spec"]["template"]["spec"]["containers"]
         (root,) = (one["value"] for one in container["env"] if one["name"] == "GF_SERVER_ROOT_URL")
         asked = {container[probe]["httpGet"]["path"] for probe in PROBES}
@@ -167,7 +167,7 @@ def test_grafana_is_asked_where_it_answers() -> None:
 
 def test_databases_may_take_their_time_to_start() -> None:
     """Whoever kills a first start leaves half a database: late is told by the rollout instead."""
-    for built in (one for one in ACTIVE if one.folder == TEMPLATES):
+    for built in classes(TEMPLATES):
         for name in ("postgres", "influxdb"):
             spec = built.get("Deployment", name)["spec"]
             probe = spec["template"]["spec"]["containers"][0]["startupProbe"]

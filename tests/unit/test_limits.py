@@ -24,7 +24,7 @@ def admitted_at(limit: Limit, times: list[datetime]) -> list[datetime]:
     full_at, admitted = None, []
     for now in times:
         verdict = judge(limit, full_at, now)
-        if verdict.is_admitted:
+        if not verdict.wait:
             full_at = verdict.full_at
             admitted.append(now)
     return admitted
@@ -54,12 +54,12 @@ def test_who_waits_as_told_is_admitted_and_no_sooner(limit: Limit, steps: list[t
     full_at = None
     for now in [*after(steps), *[START + sum(steps, timedelta(0))] * limit.count]:
         verdict = judge(limit, full_at, now)
-        if verdict.is_admitted:
+        if not verdict.wait:
             full_at = verdict.full_at
             continue
-        assert judge(limit, full_at, now + verdict.wait).is_admitted
+        assert not judge(limit, full_at, now + verdict.wait).wait
         sooner = now + verdict.wait - timedelta(microseconds=1)
-        assert not judge(limit, full_at, sooner).is_admitted
+        assert judge(limit, full_at, sooner).wait
 
 
 @given(LIMITS, st.timedeltas(timedelta(0), timedelta(days=400)))

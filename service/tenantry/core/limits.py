@@ -61,11 +61,6 @@ class Verdict:
     full_at: datetime
     wait: timedelta
 
-    @property
-    def is_admitted(self) -> bool:
-        """Whether the attempt is within the limit."""
-        return not self.wait
-
 
 def parse_limit(text: str) -> Limit | None:
     """`5/hour` as a limit, `none` as None; ValueError with a hint for everything else."""

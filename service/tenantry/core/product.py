@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from tenantry.core.errors import ChangeRefused
 from tenantry.core.images import ImageRef, check_names
 from tenantry.core.product_types import (
     DnsLabel,
@@ -237,3 +238,9 @@ class Product(Part):
     def sealed_keys(self) -> tuple[str, ...]:
         """The keys of all that goes to Git sealed."""
         return (*self.secret.keys, *([PULL_KEY] if self.pull_secret else []))
+
+    def require_plan(self, name: str) -> None:
+        """ChangeRefused, with the plans to choose from, unless there is one of that name."""
+        if name not in self.plans:
+            choice = ", ".join(self.plans)
+            raise ChangeRefused(f"there is no plan {name!r}", remedy=f"choose from {choice}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_SET_WRITES = ("metadata", "spec")
 _SET_METADATA = ("annotations", "finalizers", "labels", "ownerReferences")
 
 

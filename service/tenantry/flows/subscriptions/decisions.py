@@ -23,9 +23,7 @@ def pay(service: Service, customer_id: str, plan: str, until: date | datetime | 
     """
     now = service.now()
     booking = _booking(service, customer_id)
-    if plan not in service.product.plans:
-        choice = ", ".join(service.product.plans)
-        raise ChangeRefused(f"there is no plan {plan!r}", remedy=f"choose from {choice}")
+    service.product.require_plan(plan)
     end = _end(until, booking.time_zone) if until else None
     if end and end <= now:
         raise ChangeRefused(f"{until} is over", remedy="name a day that comes, or today")
