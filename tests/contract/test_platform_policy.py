@@ -33,9 +33,7 @@ MOST = 150 * 1024  # bytes of one tenant's objects
 
 # Containers whose root file system may be written, with the reason; none so far.
 WRITABLE: dict[str, str] = {}
-# Plans that a tenant may come to from a larger one whose old pods would fill their quota: those go
-# first, at the price of seconds without them; the others are replaced without a gap.
-GIVE_WAY = {"iotistic": ["starter", "professional"]}
+USED = ("cpu", "memory")
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 ACTIVE = [one for one in classes() if one.state is State.ACTIVE]
 
@@ -239,8 +237,7 @@ def test_what_has_data_is_alone_with_it(built: Built) -> None:
             assert item.replicas <= 1, item.where
             assert item.spec["strategy"] == {"type": "Recreate"}, item.where
         else:
-            gives_way = built.plan in GIVE_WAY.get(built.product.name, [])
-            rolling = {"maxSurge": int(not gives_way), "maxUnavailable": int(gives_way)}
+            rolling = {"maxSurge": 1, "maxUnavailable": 0}
             assert item.spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
 
 
@@ -318,9 +315,7 @@ def number(quantity: Any) -> Decimal:
 
 
 def rolls(item: Item) -> bool:
-    """Whether there is one more of its pods while it is replaced: a new one before the old one is
-    ended, or an old one that counts until it has ended.
-    """
+    """Whether its old pods stay until new ones are ready, one of which comes at a time."""
     return item.kind == "Deployment" and item.spec["strategy"]["type"] == "RollingUpdate"
 
 
@@ -328,29 +323,45 @@ def pods(item: Item) -> int:
     return 1 if item.kind == "CronJob" else item.replicas
 
 
-def need(built: Built, kind: str, resource: str) -> list[Decimal]:
-    """Of the plan's own pods, of one more of each that rolls over, and of cert-manager's solver."""
-    own = surge = Decimal(0)
-    for item in built.workloads:
-        pod = sum(number(one["resources"][kind][resource]) for one in item.pod["containers"])
-        for starter in items(item.pod, "initContainers"):
-            assert number(starter["resources"][kind][resource]) <= pod
-        own += pod * pods(item)
-        surge += pod if rolls(item) else 0
-    solver = {"requests.cpu": "10m", "limits.cpu": "100m"}.get(f"{kind}.{resource}", "64Mi")
-    return [own, surge, number(solver)]
+def pod(item: Item, name: str) -> Decimal:
+    """What one of its pods takes of what a quota calls so."""
+    if name == "pods":
+        return Decimal(1)
+    kind, resource = name.split(".")
+    of_pod = sum(number(one["resources"][kind][resource]) for one in item.pod["containers"])
+    for starter in items(item.pod, "initContainers"):
+        assert number(starter["resources"][kind][resource]) <= of_pod
+    return Decimal(of_pod)
+
+
+def largest(built: Built, item: Item, name: str) -> Decimal:
+    """What one of its pods takes in the plan where that is most."""
+    return max(
+        pod(same, name)
+        for other in ACTIVE
+        if other.folder == built.folder
+        for same in other.workloads
+        if same.where == item.where
+    )
+
+
+def need(built: Built, name: str) -> list[Decimal]:
+    """In a change from the largest plan: of what ends first, of old pods that stay, of new ones
+    beside them, and of cert-manager's solver.
+    """
+    rolling = [item for item in built.workloads if rolls(item)]
+    solver = {"pods": "1", "requests.cpu": "10m", "limits.cpu": "100m"}.get(name, "64Mi")
+    return [
+        sum((pod(i, name) * pods(i) for i in built.workloads if not rolls(i)), Decimal(0)),
+        sum((largest(built, item, name) * pods(item) for item in rolling), Decimal(0)),
+        sum((pod(item, name) for item in rolling), Decimal(0)),
+        number(solver),
+    ]
 
 
 def needs(built: Built) -> dict[str, list[Decimal]]:
-    own = sum(pods(item) for item in built.workloads)
-    return {
-        "pods": [Decimal(own), Decimal(sum(map(rolls, built.workloads))), Decimal(1)],
-        **{
-            f"{kind}.{resource}": need(built, kind, resource)
-            for kind in ("requests", "limits")
-            for resource in ("cpu", "memory")
-        },
-    }
+    amounts = [f"{kind}.{resource}" for kind in ("requests", "limits") for resource in USED]
+    return {name: need(built, name) for name in ["pods", *amounts]}
 
 
 @pytest.mark.parametrize("built", ACTIVE, ids=str)
@@ -368,9 +379,9 @@ def test_quota_fits_the_plan_with_a_little_room(built: Built) -> None:
 
 @pytest.mark.parametrize("built", ACTIVE, ids=str)
 def test_quota_says_how_it_was_reckoned(built: Built) -> None:
-    """`#   <name>  <own> + <surge> + <solver> = <sum>`, so that a reader need not."""
+    """`#   <name>  <ends> + <stays> + <comes> + <solver> = <sum>`, so that a reader need not."""
     text = vendor(built.folder).platform[f"plans/{built.plan}/quota.yaml"].decode()
-    told = re.findall(r"#   (\S+) +(\S+) \+ +(\S+) \+ +(\S+) = +(\S+)", text)
+    told = re.findall(r"#   (\S+)" + r" +(\S+) \+" * 3 + r" +(\S+) = +(\S+)", text)
     assert {
         name: ([number(part) for part in parts], number(total)) for name, *parts, total in told
     } == {name: (parts, sum(parts)) for name, parts in needs(built).items()}

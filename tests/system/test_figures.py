@@ -74,10 +74,10 @@ def test_histograms_and_outcomes_agree_with_the_figures(fleet: World) -> None:
     with fleet.service.database.read() as session:
         assert [tuple(row) for row in outcomes(session)] == [("first", "success", False, NUMBER)]
     found = histograms(fleet, START)
-    assert (total(found).times, total(found).seconds) == (NUMBER, pytest.approx(2520))
+    assert (total(found).times, total(found).seconds) == pytest.approx((NUMBER, 2520))
     assert upto(total(found), 10, 20, 60, 120, 1800) == (0, 1, 5, 10, NUMBER)
     seen = found["first", False, "seen"]
-    assert (seen.times, seen.seconds) == (NUMBER, pytest.approx(420))
+    assert (seen.times, seen.seconds) == pytest.approx((NUMBER, 420))
     assert upto(seen, 1, 2, 10, 20, 60) == (0, 1, 5, 10, NUMBER)
 
 

@@ -370,20 +370,20 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         "NetworkPolicy: none closes the",
     ),
     "quota too small for the surge": (
-        lambda b: b.limit("requests.cpu", "1264m").api["spec"]["strategy"].pop("rollingUpdate"),
-        "requests.cpu is 1264m, and the overlay needs 1.265",
+        lambda b: b.limit("requests.cpu", "1290m"),
+        "requests.cpu is 1290m, and the overlay needs 1.295",
     ),
     "quota by another name": (
-        lambda b: b.limit("cpu", "1010m"),
-        "cpu is 1010m, and the overlay needs 1.015",
+        lambda b: b.limit("cpu", "1290m"),
+        "cpu is 1290m, and the overlay needs 1.295",
     ),
     "quota too small for the memory limits": (
         lambda b: b.limit("limits.memory", "2Gi"),
         "limits.memory is 2Gi",
     ),
     "quota too small for the pods": (
-        lambda b: b.limit("pods", "8"),
-        "pods is 8, and the overlay needs 9",
+        lambda b: b.limit("pods", "11"),
+        "pods is 11, and the overlay needs 12",
     ),
     "quota too small for the volumes": (
         lambda b: b.limit("requests.storage", "17Gi"),
@@ -410,17 +410,17 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         "count/secrets is 1, and the overlay needs 3",
     ),
     "quota too small for what is said by default": (
-        lambda b: b.limit("limits.memory", "3071Mi")["Deployment/nginx"]["spec"]["template"][
+        lambda b: b.limit("limits.memory", "3775Mi")["Deployment/nginx"]["spec"]["template"][
             "spec"]["containers"][0].pop("resources"),
-        "limits.memory is 3071Mi, and the overlay needs 3221225472",
+        "limits.memory is 3775Mi, and the overlay needs 3959422976",
     ),
     "quota too small for a sidecar": (
-        lambda b: b.sidecar("1Gi").limit("limits.memory", "3Gi"),
-        "limits.memory is 3Gi, and the overlay needs 4294967296",
+        lambda b: b.sidecar("1Gi").limit("limits.memory", "4Gi"),
+        "limits.memory is 4Gi, and the overlay needs 6106906624",
     ),
     "quota too small for an init container": (
-        lambda b: b.init("1Gi").limit("limits.memory", "3Gi"),
-        "limits.memory is 3Gi, and the overlay needs 3758096384",
+        lambda b: b.init("1Gi").limit("limits.memory", "4Gi"),
+        "limits.memory is 4Gi, and the overlay needs 5033164800",
     ),
     "container that a quota keeps out": (
         lambda b: b.drop("LimitRange/").container["resources"]["limits"].pop("cpu"),
