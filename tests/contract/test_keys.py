@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -359,6 +361,31 @@ def test_public_half_that_a_crash_left_out_is_added(folder: KeyFolder) -> None:
     following = folder.next_key()
     assert following
     assert following.kid in folder.keyring().public
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No longer file can be written, as on a disk that fills up in the middle of one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room", [50, 150])  # bytes: for a part of the next key; for that alone
+def test_full_disk_stops_a_rotation_and_the_same_again_goes_on(
+    folder: KeyFolder, room: int
+) -> None:
+    before = folder.keyring()
+    with files_of_at_most(room), pytest.raises(SettingsError, match="make room there"):
+        folder.add_next()
+    after = KeyFolder(folder.path, production=True).keyring()
+    assert (after.signing.kid, after.public.keys()) == (before.signing.kid, before.public.keys())
+    folder.add_next()
+    folder.use_next()
+    assert folder.keyring().signing.kid != before.signing.kid
 
 
 def test_key_that_is_not_published_never_signs(folder: KeyFolder) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -76,7 +77,7 @@ class KeyFolder:
 
     def add_next(self) -> None:
         """Make the next key, of the kind of the one that signs, and publish its public half."""
-        with alone_in(self.path):
+        with self._changing():
             found = self.next_key() or self._make_next()
             public = self._read_public()
             if found.public_pem not in public:
@@ -86,7 +87,7 @@ class KeyFolder:
         """Let the next key sign from now on; the one that did is gone. ChangeRefused where its
         public half is not among those in the folder: nobody could use such a folder any more.
         """
-        with alone_in(self.path):
+        with self._changing():
             found = self.next_key()
             if found is None:
                 return
@@ -96,9 +97,22 @@ class KeyFolder:
 
     def drop(self, kids: Collection[str]) -> None:
         """Forget the public halves of these earlier keys."""
-        with alone_in(self.path):
+        with self._changing():
             kept = [key.pem for kid, key in self.keyring().public.items() if kid not in kids]
             self._write_public(self._mark + public_bundle(kept))
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Alone in the folder; SettingsError where it takes no more, such as on a full disk: what
+        was there stands, and the same again goes on.
+        """
+        try:
+            with alone_in(self.path):
+                yield
+        except OSError as error:
+            raise SettingsError(
+                f"{self.path}: {error.strerror}", remedy="make room there, and do the same again"
+            ) from None
 
     @property
     def _mark(self) -> str:
