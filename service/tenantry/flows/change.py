@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Audit, Change, Deployment, Review, Tenant
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.publishing import retry
 
 
@@ -37,7 +38,7 @@ def raise_generation(
     session.add(
         Deployment(customer_id=tenant.customer_id, generation=tenant.generation, wanted_at=now)
     )
-    session.add(_audit(tenant, action, actor, now, details))
+    session.add(_audited(action, tenant, actor, now, details))
 
 
 def renew_branch(session: Session, customer_id: str) -> None:
@@ -65,7 +66,7 @@ def try_again(
     the caller's transaction, with the row locked.
     """
     _take_back(tenant)
-    session.add(_audit(tenant, "tenant.retry", actor, now, details))
+    session.add(_audited("tenant.retry", tenant, actor, now, details))
 
 
 def is_behind(tenant: Tenant) -> bool:
@@ -79,13 +80,8 @@ def _take_back(tenant: Tenant) -> None:
     retry.forget(tenant)
 
 
-def _audit(
-    tenant: Tenant, action: str, actor: str, now: datetime, details: dict[str, Any] | None
+def _audited(
+    action: str, tenant: Tenant, actor: str, now: datetime, details: dict[str, Any] | None
 ) -> Audit:
-    return Audit(
-        at=now,
-        actor=actor,
-        action=action,
-        customer_id=tenant.customer_id,
-        details={"generation": tenant.generation, **(details or {})},
-    )
+    told = {"generation": tenant.generation, **(details or {})}
+    return audited(action, tenant.customer_id, actor=actor, now=now, **told)

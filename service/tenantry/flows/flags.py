@@ -14,9 +14,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import upsert
-from tenantry.adapters.database.tables import Audit, Flag
+from tenantry.adapters.database.tables import Flag
 from tenantry.core.errors import PublishPaused, ReadOnlyService
 from tenantry.core.model import FlagName
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.service import Service
 
 LOOK_AGAIN = 1.0  # seconds, for what waits for a switch
@@ -83,15 +84,7 @@ def set_flag(service: Service, name: FlagName, *, is_on: bool, why: str, actor: 
             session.execute(delete(Flag).where(Flag.name == name))
         else:
             upsert(session, Flag, [row])
-        session.add(
-            Audit(
-                at=now,
-                actor=actor,
-                action="flag.set",
-                customer_id=None,
-                details={"flag": name, "on": is_on, "why": why},
-            )
-        )
+        session.add(audited("flag.set", actor=actor, now=now, flag=name, on=is_on, why=why))
 
 
 def require_publishing(service: Service) -> None:

@@ -16,9 +16,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import insert_new
-from tenantry.adapters.database.tables import Audit, Platform
+from tenantry.adapters.database.tables import Platform
 from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.service import Cell, Service
 
 log = structlog.get_logger()
@@ -119,8 +120,9 @@ def record(
             known.removed_at = None
         else:
             continue
-        session.add(_audit(cell, "platform.published", each.version, each.commit, actor, now))
-        log.info("platform.published", cell=cell.name, version=each.version, commit=each.commit)
+        told = {"cell": cell.name, "version": each.version, "commit": each.commit}
+        session.add(audited("platform.published", actor=actor, now=now, **told))
+        log.info("platform.published", **told)
 
 
 def record_removed(
@@ -131,10 +133,6 @@ def record_removed(
         known = session.get(Platform, (cell.name, version), with_for_update=True)
         if known:
             known.removed_at = now
-        session.add(_audit(cell, "platform.removed", version, commit, actor, now))
-        log.info("platform.removed", cell=cell.name, version=version, commit=commit)
-
-
-def _audit(cell: Cell, action: str, version: str, commit: str, actor: str, now: datetime) -> Audit:
-    details = {"cell": cell.name, "version": version, "commit": commit}
-    return Audit(at=now, actor=actor, action=action, customer_id=None, details=details)
+        told = {"cell": cell.name, "version": version, "commit": commit}
+        session.add(audited("platform.removed", actor=actor, now=now, **told))
+        log.info("platform.removed", **told)

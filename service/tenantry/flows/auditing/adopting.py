@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, Tenant
+from tenantry.adapters.database.tables import Tenant
 from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
 from tenantry.core.edits import Edit
 from tenantry.core.errors import ChangeRefused, HandEdited
 from tenantry.core.finding import seen
 from tenantry.core.record import RECORD
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.auditing.edits import find_edit
 from tenantry.flows.change import try_again
 from tenantry.flows.publishing import ledger
@@ -66,12 +67,5 @@ def _adopt(
     tenant.is_edit_adopted = True
     if tenant.set_aside is not None:
         try_again(session, tenant, actor=actor, now=now)
-    session.add(
-        Audit(
-            at=now,
-            actor=actor,
-            action="tenant.edit_adopted",
-            customer_id=tenant.customer_id,
-            details={"tree": standing, "files": files},
-        )
-    )
+    details = {"tree": standing, "files": files}
+    session.add(audited("tenant.edit_adopted", tenant.customer_id, actor=actor, now=now, **details))

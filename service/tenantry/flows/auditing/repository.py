@@ -9,9 +9,10 @@ from datetime import datetime
 from sqlalchemy import func, select
 
 from tenantry.adapters.database.session import upsert
-from tenantry.adapters.database.tables import Audit, Repository, Tenant
+from tenantry.adapters.database.tables import Repository, Tenant
 from tenantry.core.errors import RepositoryError
 from tenantry.core.finding import Finding, Kind
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.publishing import history, retry
 from tenantry.flows.service import Cell, Service
 
@@ -92,15 +93,7 @@ def accept_history(
         row = {"cell": cell.name, "head": head, "halted": None, "attempts": 0}
         upsert(session, Repository, [row | {"retry_at": None, "last_error": None}])
         details = {"cell": cell.name, "known": known, "head": head}
-        session.add(
-            Audit(
-                at=now,
-                actor=actor,
-                action="repository.history_accepted",
-                customer_id=None,
-                details=details,
-            )
-        )
+        session.add(audited("repository.history_accepted", actor=actor, now=now, **details))
 
 
 def _compare(cell: Cell, row: Repository, head: str | None) -> Heads:

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session, defer
 
 from tenantry.adapters.database.session import insert_new, upsert
 from tenantry.adapters.database.tables import (
-    Audit,
     Deployment,
     Proposal,
     Publication,
@@ -28,6 +27,7 @@ from tenantry.core.edits import Edit
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import Status, TenantSpec
 from tenantry.flows import platform_records, status
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.platform_records import Seen
 from tenantry.flows.publishing import retry
 from tenantry.flows.rows import in_order
@@ -175,7 +175,7 @@ def _set_aside(session: Session, tenant: Tenant, refusal: Refusal, now: datetime
     tenant.set_aside = str(refusal.error)
     tenant.replaces = None  # what an operator let us replace is not for later
     details = {"generation": refusal.generation, "code": refusal.error.code}
-    session.add(_audit(tenant.customer_id, "tenant.set_aside", details, now))
+    session.add(audited("tenant.set_aside", tenant.customer_id, actor=ACTOR, now=now, **details))
     log.warning("tenant.set_aside", customer_id=tenant.customer_id, detail=tenant.set_aside)
 
 
@@ -192,7 +192,7 @@ def stand(session: Session, tenant: Tenant, landed: Landed, now: datetime) -> No
     if tenant.status in (Status.PENDING, Status.AWAITING_REVIEW):
         status.report(session, tenant, Status.PROVISIONING, "no_application", detail="", now=now)
     details = {"generation": landed.generation, "commit": landed.commit, "tree": landed.tree}
-    session.add(_audit(tenant.customer_id, "tenant.published", details, now))
+    session.add(audited("tenant.published", tenant.customer_id, actor=ACTOR, now=now, **details))
     log.info("tenant.published", customer_id=tenant.customer_id, commit=landed.commit)
 
 
@@ -260,7 +260,3 @@ def _open_publications(customer_ids: Iterable[str]) -> Select[*tuple[Any, ...]]:
     return select(*_OPEN).where(
         Publication.customer_id.in_(list(customer_ids)), Publication.accepted_at.is_(None)
     )
-
-
-def _audit(customer_id: str, action: str, details: Mapping[str, object], now: datetime) -> Audit:
-    return Audit(at=now, actor=ACTOR, action=action, customer_id=customer_id, details=dict(details))

@@ -13,13 +13,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, Change, Customer, Subscription, Tenant
+from tenantry.adapters.database.tables import Change, Customer, Subscription, Tenant
 from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, State, Status, TenantSpec
 from tenantry.core.review import ChangeKind, Mode, Outcome, lay_on
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.waiting import is_waiting
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.change import raise_generation, renew_branch
 from tenantry.flows.licensing.issuing import issue_again
 from tenantry.flows.reviewing.waiting import branch_for, close_done, end, waiting
@@ -300,15 +301,8 @@ def _add(
     if mode == Mode.REVIEW:
         change.review_id = branch_for(session, cell, tenant, now)
     session.add(change)
-    session.add(
-        Audit(
-            at=now,
-            actor=actor,
-            action="change.requested",
-            customer_id=tenant.customer_id,
-            details={"kind": kind, "mode": mode},
-        )
-    )
+    details = {"kind": kind, "mode": mode}
+    session.add(audited("change.requested", tenant.customer_id, actor=actor, now=now, **details))
     session.flush()
     return change
 

@@ -9,8 +9,9 @@ from tenantry.adapters.database.tables import Change, Review, Tenant
 from tenantry.core.model import Status
 from tenantry.core.review import ChangeKind, Outcome
 from tenantry.flows import status
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.reviewing.changes import decline_changes
-from tenantry.flows.reviewing.standing import audit
+from tenantry.flows.reviewing.standing import REVIEWER
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
@@ -30,7 +31,8 @@ def decline_review(service: Service, review_id: int, by: str) -> bool:
             return False
         for each in tenants:
             decline_changes(session, each, by=by, now=now)
-            session.add(audit(each, "change.declined", {"by": by}, now))
+            row = audited("change.declined", each.customer_id, actor=REVIEWER, now=now, by=by)
+            session.add(row)
         session.flush()
         review = session.get_one(Review, review_id, with_for_update=True)
         review.declined_at, review.head = now, None

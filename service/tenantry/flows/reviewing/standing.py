@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, Tenant
+from tenantry.adapters.database.tables import Tenant
 from tenantry.core.model import TenantSpec
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.change import raise_generation
 
 REVIEWER = "review"  # who decided, where Git and forge do not say
@@ -19,7 +20,8 @@ def raise_for(session: Session, tenant: Tenant, action: str, now: datetime) -> N
     """A generation for what stands on main already; a signup's first has begun with it."""
     if tenant.generation == 0:
         tenant.generation = 1
-        session.add(audit(tenant, action, {"generation": 1}, now))
+        row = audited(action, tenant.customer_id, actor=REVIEWER, now=now, generation=1)
+        session.add(row)
     else:
         raise_generation(session, tenant, action=action, actor=REVIEWER, now=now)
 
@@ -33,13 +35,3 @@ def follow_up(
     wanted = TenantSpec.model_validate(tenant.approved)
     if shown is None or wanted != TenantSpec.model_validate(shown):
         raise_generation(session, tenant, action="tenant.follow_up", actor=REVIEWER, now=now)
-
-
-def audit(tenant: Tenant, action: str, details: Mapping[str, object], now: datetime) -> Audit:
-    return Audit(
-        at=now,
-        actor=REVIEWER,
-        action=action,
-        customer_id=tenant.customer_id,
-        details=dict(details),
-    )

@@ -21,6 +21,7 @@ from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Sub
 from tenantry.core.mail import MailKind
 from tenantry.core.subscription import Event, EventKind, add_up
 from tenantry.flows import outbox
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import BILLING, keep, told_of, trial_of
@@ -175,7 +176,7 @@ def _take_up(
     events = told_of(session, customer_id)
     if len(events) == len(known):
         return
-    session.add_all(_audit(customer_id, each, now) for each in told)
+    session.add_all(_audited(customer_id, each, now) for each in told)
     trial = trial_of(subscription, customer)
     before, after = add_up(trial, known), add_up(trial, events)
     keep(subscription, after)
@@ -217,11 +218,8 @@ def _thank(session: Session, customer_id: str, receipt: str, now: datetime) -> N
     )
 
 
-def _audit(customer_id: str, told: Told, now: datetime) -> Audit:
-    return Audit(
-        at=now,
-        actor=told.actor,
-        action=f"subscription.{told.event.kind}",
-        customer_id=customer_id,
-        details={"event": told.event.id, "type": told.type, "plan": told.event.plan},
-    )
+def _audited(customer_id: str, told: Told, now: datetime) -> Audit:
+    event = told.event
+    details = {"event": event.id, "type": told.type, "plan": event.plan}
+    action = f"subscription.{event.kind}"
+    return audited(action, customer_id, actor=told.actor, now=now, **details)

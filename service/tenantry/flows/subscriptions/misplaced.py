@@ -11,8 +11,9 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, BillingEvent
+from tenantry.adapters.database.tables import BillingEvent
 from tenantry.core.subscription import EventKind
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.subscriptions.booking import BILLING
 
 log = structlog.get_logger()
@@ -54,12 +55,5 @@ def put_right(
     session.execute(rows.values(customer_id=customer_id))
     for other in others:
         log.warning("billing.put_right", customer_id=other, of=customer_id)
-        session.add(
-            Audit(
-                at=now,
-                actor=BILLING,
-                action="subscription.put_right",
-                customer_id=other,
-                details={"of": customer_id},
-            )
-        )
+        row = audited("subscription.put_right", other, actor=BILLING, now=now, of=customer_id)
+        session.add(row)
