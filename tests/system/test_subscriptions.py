@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from threading import Barrier, Thread
@@ -32,7 +33,7 @@ from tenantry.core.subscription import Event, EventKind, Stage
 from tenantry.flows.mailing.letters import write
 from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.reviewing.waiting import end, waiting
-from tenantry.flows.subscriptions import events
+from tenantry.flows.subscriptions import decisions, events
 from tenantry.flows.subscriptions.booking import BILLING, CUSTOMER
 from tenantry.flows.subscriptions.events import Told, tell
 from tenantry.flows.subscriptions.following import AFTER_FAILURE, follow_due
@@ -173,6 +174,29 @@ def test_two_at_once_are_both_taken_up_and_one_twice_is_one(world: World, custom
     assert sorted(said) == [False, True, True]
     assert stands(world, customer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
     world.publish()
+
+
+@on_sqlite
+def test_two_operators_at_once_book_one_payment_and_another_later_is_another(
+    world: World, customer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_looked = Barrier(2)
+
+    def tell_with_the_other(*arguments: Any) -> bool:
+        both_looked.wait(20)
+        return tell(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decisions, "tell", tell_with_the_other)
+        pay = partial(decisions.pay, world.service, customer, PRO, None)
+        threads = [Thread(target=pay) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert mails(world, customer, MailKind.PAYMENT_RECEIVED) == 1
+    decisions.pay(world.service, customer, PRO, None)
+    assert mails(world, customer, MailKind.PAYMENT_RECEIVED) == 2
 
 
 def test_a_crash_leaves_nothing_behind(

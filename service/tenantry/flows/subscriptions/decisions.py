@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
-from tenantry.adapters.database.tables import Customer, Subscription
+from sqlalchemy import func, select
+
+from tenantry.adapters.database.tables import BillingEvent, Customer, Subscription
 from tenantry.core.billing import LATEST
 from tenantry.core.days import day_ends
 from tenantry.core.errors import ChangeRefused
@@ -22,12 +23,12 @@ def pay(service: Service, customer_id: str, plan: str, until: date | datetime | 
     or (None) until it is cancelled. ChangeRefused for what cannot be booked, NotFound for nobody.
     """
     now = service.now()
-    booking = _booking(service, customer_id)
+    booking, number = _look(service, customer_id)
     service.product.require_plan(plan)
     end = _end(until, booking.time_zone) if until else None
     if end and end <= now:
         raise ChangeRefused(f"{until} is over", remedy="name a day that comes, or today")
-    _tell(service, customer_id, EventKind.PAID, now, plan=plan, until=end)
+    _tell(service, customer_id, number, EventKind.PAID, now, plan=plan, until=end)
 
 
 def cancel(service: Service, customer_id: str, *, at_once: bool) -> None:
@@ -35,7 +36,7 @@ def cancel(service: Service, customer_id: str, *, at_once: bool) -> None:
     customer lives. ChangeRefused where that is so already, or a trial; NotFound for nobody.
     """
     now = service.now()
-    booking = _booking(service, customer_id)
+    booking, number = _look(service, customer_id)
     if at_once and not booking.is_paid:
         raise ChangeRefused(
             f"{customer_id} has a trial, which ends as it would",
@@ -45,22 +46,28 @@ def cancel(service: Service, customer_id: str, *, at_once: bool) -> None:
         raise ChangeRefused(
             f"{customer_id} is cancelled already", remedy="see `tenantry tenants subscription`"
         )
-    _tell(service, customer_id, EventKind.CANCELLED, now, until=now if at_once else None)
+    _tell(service, customer_id, number, EventKind.CANCELLED, now, until=now if at_once else None)
 
 
 def resume(service: Service, customer_id: str) -> None:
     """Take a cancellation back. ChangeRefused where there is none, NotFound for nobody."""
-    if _booking(service, customer_id).cancelled_at is None:
+    booking, number = _look(service, customer_id)
+    if booking.cancelled_at is None:
         raise ChangeRefused(f"{customer_id} is not cancelled", remedy="there is nothing to resume")
-    _tell(service, customer_id, EventKind.RESUMED, service.now())
+    _tell(service, customer_id, number, EventKind.RESUMED, service.now())
 
 
-def _booking(service: Service, customer_id: str) -> Booking:
+def _look(service: Service, customer_id: str) -> tuple[Booking, int]:
+    """The booking, and how often an operator decided about it."""
+    decided = select(func.count()).where(
+        BillingEvent.customer_id == customer_id, BillingEvent.actor == OPERATOR
+    )
     with service.database.read() as session:
         customer = session.get(Customer, customer_id)
         if customer is None:
             raise no_customer(customer_id)
-        return booking_of(session.get_one(Subscription, customer_id), customer)
+        booking = booking_of(session.get_one(Subscription, customer_id), customer)
+        return booking, session.scalar(decided) or 0
 
 
 def _end(until: date | datetime, time_zone: str) -> datetime:
@@ -75,12 +82,15 @@ def _end(until: date | datetime, time_zone: str) -> datetime:
 def _tell(
     service: Service,
     customer_id: str,
+    number: int,
     kind: EventKind,
     now: datetime,
     *,
     plan: str | None = None,
     until: datetime | None = None,
 ) -> None:
-    own_id = f"{OPERATOR}:{uuid.uuid4()}"
+    """Two operators who decide the same at once make one event of it: the customer is told once."""
+    said = "/".join(str(each) for each in (number, kind, plan, until) if each is not None)
+    own_id = f"{OPERATOR}:{customer_id}:{said}"
     event = Event(own_id, kind, now, plan, until, receipt=own_id)
     tell(service, Told(event, f"{OPERATOR}.{kind}", OPERATOR, customer_id=customer_id))
