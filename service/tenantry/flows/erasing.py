@@ -16,7 +16,6 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import (
-    Audit,
     Change,
     Customer,
     Outbox,
@@ -31,6 +30,7 @@ from tenantry.core.subscription import Stage
 from tenantry.flows.accounts import links
 from tenantry.flows.accounts.logins import end_all_logins
 from tenantry.flows.accounts.waiting import is_waiting
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.change import raise_generation
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked_customer, no_customer
@@ -78,7 +78,7 @@ def erase(service: Service, customer_id: str, *, actor: str) -> None:
         links.forget_all(session, customer_id)
         _forget_mail(session, customer_id, now)
         _forget_company(session, tenant, actor, now)
-        session.add(_audit(customer_id, actor, now))
+        session.add(audited("customer.erased", customer_id, actor=actor, now=now))
     log.info("customer.erased", customer_id=customer_id)
 
 
@@ -157,7 +157,3 @@ def _forget_company(session: Session, tenant: Tenant, actor: str, now: datetime)
 
 def _nameless(fields: dict[str, Any], customer_id: str) -> dict[str, Any]:
     return {**fields, "company": customer_id} if "company" in fields else fields
-
-
-def _audit(customer_id: str, actor: str, now: datetime) -> Audit:
-    return Audit(at=now, actor=actor, action="customer.erased", customer_id=customer_id, details={})

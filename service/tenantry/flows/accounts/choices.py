@@ -7,13 +7,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Audit, BillingEvent, Customer, Subscription, Tenant
+from tenantry.adapters.database.tables import BillingEvent, Customer, Subscription, Tenant
 from tenantry.core.days import in_zone
 from tenantry.core.errors import TooManyAttempts
 from tenantry.core.limits import Limit
 from tenantry.core.signup import check_time_zone
 from tenantry.core.subscription import Event, EventKind, add_up, position
 from tenantry.flows.accounts.overview import may_cancel, may_resume
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.limiting import Measure, count_attempt
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
@@ -87,7 +88,8 @@ def change_time_zone(service: Service, customer_id: str, time_zone: object) -> N
             return
         moves = Measure("time zone", customer_id, MOVES)
         count_attempt(service, session, [moves], now=now, refusal=TooManyAttempts)
-        session.add(_audit(customer_id, now))
+        # Without the zones: they are personal, and the audit outlives the customer.
+        session.add(audited("customer.time_zone", customer_id, actor=CUSTOMER, now=now))
         _move(session, subscription, customer, zone, now)
         follow(service, session, tenant, subscription, customer, actor=CUSTOMER, now=now)
 
@@ -102,14 +104,3 @@ def _move(
     if subscription.ends_at is None or subscription.ends_at > now:
         told = told_of(session, customer.customer_id)
         keep(subscription, add_up(trial_of(subscription, customer), told))
-
-
-def _audit(customer_id: str, now: datetime) -> Audit:
-    """Without the zones: they are personal, and the audit outlives the customer."""
-    return Audit(
-        at=now,
-        actor=CUSTOMER,
-        action="customer.time_zone",
-        customer_id=customer_id,
-        details={},
-    )

@@ -7,9 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tenantry.adapters.database.tables import Audit, Secret, Tenant
+from tenantry.adapters.database.tables import Secret, Tenant
 from tenantry.core.errors import NotFound, TooManyAttempts
 from tenantry.core.limits import Limit
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.limiting import Measure, count_attempt
 from tenantry.flows.service import Service
 
@@ -40,7 +41,6 @@ def show_first_login(service: Service, customer_id: str) -> FirstLogin:
         row = session.get(Secret, (customer_id, bootstrap.secret))
         if row is None:  # the product has it since a later day
             raise NotFound
-        audit = {"actor": customer_id, "action": _SHOWN, "customer_id": customer_id, "details": {}}
-        session.add(Audit(at=now, **audit))
+        session.add(audited(_SHOWN, customer_id, actor=customer_id, now=now))
         url = bootstrap.url(tenant.instance_url)
         return FirstLogin(url, customer_id, service.vault.unwrap(row.wrapped))

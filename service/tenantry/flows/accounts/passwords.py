@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy import select
 
-from tenantry.adapters.database.tables import Audit, Customer
+from tenantry.adapters.database.tables import Customer
 from tenantry.adapters.passwords import hash_password
 from tenantry.core.errors import NotFound, TooManyAttempts
 from tenantry.core.model import TokenPurpose
@@ -21,6 +21,7 @@ from tenantry.flows.accounts.entry import WrongLogin, log_in
 from tenantry.flows.accounts.logins import end_all_logins, start_login
 from tenantry.flows.accounts.releasing import note_confirmed
 from tenantry.flows.accounts.status_link import renew_status_link
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.rows import locked_customer
 from tenantry.flows.service import Service
 
@@ -92,15 +93,7 @@ def set_password(service: Service, token: str, typed: object, *, agent: str, now
         links.void(session, customer_id, _PURPOSE)
         customer.password_hash = password_hash
         end_all_logins(session, customer_id)
-        session.add(
-            Audit(
-                at=now,
-                actor=customer_id,
-                action=SET_ANEW,
-                customer_id=customer_id,
-                details={},
-            )
-        )
+        session.add(audited(SET_ANEW, customer_id, actor=customer_id, now=now))
         if customer.email_confirmed_at is None:  # somebody else may have signed up, and has it
             renew_status_link(service, session, customer)
         note_confirmed(service, session, tenant, customer, now=now)

@@ -14,7 +14,6 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import (
-    Audit,
     Change,
     Customer,
     Deployment,
@@ -31,6 +30,7 @@ from tenantry.core.subscription import add_up
 from tenantry.core.terms import license_term
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.waiting import APPROVAL, is_waiting, waits_for
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.licensing.issuing import issue_again
 from tenantry.flows.reviewing.changes import waiting_signup
 from tenantry.flows.rows import locked_customer
@@ -55,7 +55,7 @@ def approve(service: Service, customer_id: str, *, actor: str) -> bool:
             raise ChangeRefused(f"{customer_id} does not wait for an approval")
         customer.approved_at = now
         status.report(session, tenant, Status(tenant.status), APPROVAL, detail="", now=now)
-        session.add(_audit(customer_id, "customer.approved", actor, now))
+        session.add(audited("customer.approved", customer_id, actor=actor, now=now))
         outbox.drop_unsent(session, customer_id, {MailKind.DECLINED}, now=now)
         return release(service, session, tenant, customer, actor=actor, now=now)
 
@@ -68,7 +68,7 @@ def decline(service: Service, customer_id: str, *, actor: str) -> None:
         if not is_waiting(tenant):
             raise ChangeRefused(f"{customer_id} does not wait for an approval")
         status.report(session, tenant, Status.AWAITING_REVIEW, DECLINED, detail=actor, now=now)
-        session.add(_audit(customer_id, "customer.declined", actor, now))
+        session.add(audited("customer.declined", customer_id, actor=actor, now=now))
         outbox.drop_unsent(session, customer_id, {MailKind.CONFIRM}, now=now)
         outbox.put(session, customer_id=customer_id, kind=MailKind.DECLINED, now=now)
         outbox.restore(session, customer_id, MailKind.DECLINED, "")  # after an approval
@@ -83,7 +83,7 @@ def note_confirmed(
     if customer.email_confirmed_at is not None:
         return
     customer_id, customer.email_confirmed_at = customer.customer_id, now
-    session.add(_audit(customer_id, "customer.confirmed", customer_id, now))
+    session.add(audited("customer.confirmed", customer_id, actor=customer_id, now=now))
     release(service, session, tenant, customer, actor=customer_id, now=now)
 
 
@@ -108,7 +108,7 @@ def release(
         return False
     _begin_trial(service, session, tenant, customer, actor, now)
     _start(service, session, tenant, actor, now)
-    session.add(_audit(customer.customer_id, "customer.released", actor, now))
+    session.add(audited("customer.released", customer.customer_id, actor=actor, now=now))
     log.info("customer.released", customer_id=customer.customer_id)
     return True
 
@@ -157,7 +157,3 @@ def _start(service: Service, session: Session, tenant: Tenant, actor: str, now: 
         tenant.generation = 1
     else:
         session.add(waiting_signup(tenant.customer_id, actor=actor, now=now))
-
-
-def _audit(customer_id: str, action: str, actor: str, now: datetime) -> Audit:
-    return Audit(at=now, actor=actor, action=action, customer_id=customer_id, details={})

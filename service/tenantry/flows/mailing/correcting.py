@@ -21,6 +21,7 @@ from tenantry.flows.accounts import links
 from tenantry.flows.accounts.logins import end_all_logins
 from tenantry.flows.accounts.passwords import SET_ANEW
 from tenantry.flows.accounts.status_link import renew_status_link
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.rows import locked_customer
 from tenantry.flows.service import Service
 
@@ -92,7 +93,7 @@ def correct_address(
             if email != customer.email:
                 _change_address(service, session, customer, email, now)
             customer.email_refused_at = None
-            session.add(_audit(customer_id, "customer.address_corrected", actor, {}, now))
+            session.add(audited("customer.address_corrected", customer_id, actor=actor, now=now))
             return _retry_unsent(session, customer_id)
     except IntegrityError:
         raise EmailTaken from None
@@ -139,7 +140,8 @@ def resend(
         number = _retry_unsent(session, customer_id, kind)
         if kind is not None and number == 0:
             number = _repeat(session, customer_id, kind, now)
-        session.add(_audit(customer_id, "mail.resent", actor, {"kind": kind, "mails": number}, now))
+        row = audited("mail.resent", customer_id, actor=actor, now=now, kind=kind, mails=number)
+        session.add(row)
         return number
 
 
@@ -174,9 +176,3 @@ def _repeat(session: Session, customer_id: str, kind: MailKind, now: datetime) -
     period = f"again-{now:%Y%m%dT%H%M%S.%f}"
     outbox.put(session, customer_id=customer_id, kind=kind, period=period, now=now)
     return 1
-
-
-def _audit(
-    customer_id: str, action: str, actor: str, details: dict[str, Any], now: datetime
-) -> Audit:
-    return Audit(at=now, actor=actor, action=action, customer_id=customer_id, details=details)

@@ -12,7 +12,6 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import (
-    Audit,
     Change,
     Customer,
     Deployment,
@@ -32,6 +31,7 @@ from tenantry.core.terms import license_term
 from tenantry.flows import outbox, status
 from tenantry.flows.accounts.links import send_link
 from tenantry.flows.accounts.waiting import CONFIRMATION, asked_of_all, waits_for
+from tenantry.flows.audit_rows import audited
 from tenantry.flows.estimate import estimated_time
 from tenantry.flows.licensing.issuing import Issued, issue_license
 from tenantry.flows.reviewing.changes import waiting_signup
@@ -154,13 +154,14 @@ def _want_tenant(
     if waits or to_review:
         tenant.generation = 0
     status.report(session, tenant, Status.PENDING, waits or "pending", detail="", now=now)
+    chosen = {key: tenant.approved[key] for key in ("license_id", "plan")}
     session.bulk_save_objects(
         [
             tenant,
             Deployment(customer_id=customer_id, generation=1, wanted_at=now),
             *to_review,
             *_draw_secrets(service, customer_id),
-            _audit(tenant, actor, now),
+            audited("customer.signed_up", customer_id, actor=actor, now=now, **chosen),
         ]
     )
 
@@ -252,13 +253,3 @@ def _spec(
 def _draw(secret_key: SecretKey) -> str:
     characters = secret_key.alphabet.characters
     return "".join(secrets.choice(characters) for _ in range(secret_key.length or 0))
-
-
-def _audit(tenant: Tenant, actor: str, now: datetime) -> Audit:
-    return Audit(
-        at=now,
-        actor=actor,
-        action="customer.signed_up",
-        customer_id=tenant.customer_id,
-        details={key: tenant.approved[key] for key in ("license_id", "plan")},
-    )
