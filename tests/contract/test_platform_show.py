@@ -74,7 +74,7 @@ def test_a_plan_that_no_tenant_could_come_down_to_is_told(show: Show, tmp_path: 
     tight = tmp_path / "inkwell"
     shutil.copytree(INKWELL, tight)
     quota = tight / "platform/r1/plans/solo/quota.yaml"
-    quota.write_text(quota.read_text().replace("limits.cpu: 1200m", "limits.cpu: 1000m"))
+    quota.write_text(quota.read_text().replace("limits.cpu: 1300m", "limits.cpu: 1000m"))
     result = show(tight)
     assert isinstance(result.exception, PlatformRefused)
     (problem,) = result.exception.problems
