@@ -545,7 +545,10 @@ def test_an_operator_books_cancels_and_resumes(world: World, customer: str, run:
 def test_what_is_shown_of_a_subscription_is_a_line_for_each_thing(
     world: World, customer: str, run: Run
 ) -> None:
-    assert ", instance active, mail trial_ending\n" in run("subscription", customer).output
+    trial = run("subscription", customer).output
+    assert "  stays trialing, instance active, mail trial_ending\n" in trial
+    assert "  becomes read_only, instance read-only, mail trial_ended\n" in trial
+    assert "  stays read_only, instance read-only, mail read_only_over\n" in trial
     for arguments, stage in (
         (["plan", customer, PRO, "--paid", "--until", "2026-12-31"], "active"),
         (["cancel", customer], "cancelled"),

@@ -61,6 +61,7 @@ def test_verify_says_valid_and_what_for(key_file: str) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("valid at ")
     assert "13 days left" in result.stdout or "14 days left" in result.stdout
+    assert "Whether it was revoked was not looked up" in result.stdout
     for said in ("cust-bcdfghjkmn", "small", KEY.kid, '{"reports": true}', f"{NOW:%Y-%m-%d}"):
         assert said in result.stdout
 
@@ -85,7 +86,7 @@ def test_a_token_in_a_file_and_a_key_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--at", date(13)], 0, "ends soon"),
+        (["--at", date(13)], 0, "1 day left (ends soon)"),
         (["--at", date(15)], 1, "expired on"),
         (["--at", date(15), "--in-grace"], 0, "in its grace period"),
         (["--at", date(18), "--in-grace"], 1, "expired on"),

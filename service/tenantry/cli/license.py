@@ -103,7 +103,9 @@ def verify(
     in_grace: bool,
     as_json: bool,
 ) -> None:
-    """Verify a license: signature, type, product and time, and whether it was revoked."""
+    """Verify a license: signature, type, product and time; with --revocations also whether it was
+    revoked.
+    """
     keys = _read_keys(key_files, jwks_files)
     now = at or datetime.now(UTC)
     try:
@@ -119,6 +121,8 @@ def verify(
         return
     console = Console(soft_wrap=True)
     console.print(f"[bold green]valid[/] at {now:%Y-%m-%d %H:%M} UTC, {_describe(found, now)}")
+    if revocations is None:
+        console.print("[yellow]Whether it was revoked was not looked up[/]: see --revocations.")
     _print_claims(console, {"kid": found.kid} | dict(found.claims))
 
 
@@ -217,11 +221,12 @@ def _print_json(value: object) -> None:
 
 
 def _describe(found: licenses.License, now: datetime) -> str:
-    days = abs(found.expires_at - now).days
+    number = abs(found.expires_at - now).days
+    days = f"{number} day{'s' if number != 1 else ''}"
     phase = found.phase(now)
     if phase == "grace":
-        return f"[yellow]in its grace period: it ended {days} days ago[/]"
-    return f"{days} days left" + (" [yellow](ends soon)[/]" if phase == "warning" else "")
+        return f"[yellow]in its grace period: it ended {days} ago[/]"
+    return f"{days} left" + (" [yellow](ends soon)[/]" if phase == "warning" else "")
 
 
 def _print_claims(console: Console, claims: Mapping[str, Any]) -> None:

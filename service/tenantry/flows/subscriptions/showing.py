@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import BillingEvent, Customer, Subscription
-from tenantry.core.subscription import Booking, Moment, Stage, position, timeline
+from tenantry.core.subscription import Booking, EventKind, Moment, Stage, position, timeline
 from tenantry.flows.rows import no_customer
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import booking_of
@@ -50,7 +50,8 @@ class Shown:
         booked = [(name, value) for name, value in asdict(self.booking).items() if value]
         lines = [f"{self.customer_id}  {self.stage}"]
         lines += [f"  {name}: {_text(value)}" for name, value in booked]
-        lines += [_ahead(each) for each in self.ahead]
+        stages = [self.stage, *(each.stage for each in self.ahead)]
+        lines += [_ahead(each, before) for each, before in zip(self.ahead, stages, strict=False)]
         lines += [_line(each) for each in self.events]
         return lines
 
@@ -81,15 +82,17 @@ def _heard(row: BillingEvent) -> Heard:
     return Heard(id=row.external_id, **{name: getattr(row, name) for name in names})
 
 
-def _ahead(moment: Moment) -> str:
+def _ahead(moment: Moment, before: Stage) -> str:
+    verb = "stays" if moment.stage == before else "becomes"
     mail = f", mail {moment.mail}" if moment.mail else ""
-    return f"{_text(moment.at)}  becomes {moment.stage}, instance {moment.state}{mail}"
+    return f"{_text(moment.at)}  {verb} {moment.stage}, instance {moment.state}{mail}"
 
 
 def _line(event: Heard) -> str:
     plan = f" {event.plan}" if event.plan else ""
     until = f" until {_text(event.until)}" if event.until else ""
-    return f"{_text(event.at)}  {event.kind}{plan}{until}, by {event.actor}: {event.id}"
+    kind = f"other ({event.type})" if event.kind == EventKind.OTHER else event.kind
+    return f"{_text(event.at)}  {kind}{plan}{until}, by {event.actor}: {event.id}"
 
 
 def _text(value: object) -> str:
