@@ -32,6 +32,7 @@ from tenantry.core.subscription import Event, EventKind
 from tenantry.flows import erasing
 from tenantry.flows.accounts import releasing
 from tenantry.flows.erasing import erase
+from tenantry.flows.gauges import count_refused_mail
 from tenantry.flows.mailing.sending import send_due
 from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.service import Service
@@ -89,7 +90,7 @@ def live(world: World, customer_id: str) -> None:
             )
         )  # fmt: skip
         for row in session.scalars(select(Outbox).where(Outbox.customer_id == customer_id)):
-            row.last_error = f"{WORDS}: {EMAIL}"
+            row.refused_at, row.last_error = now, f"{WORDS}: {EMAIL}"
 
 
 def ask(world: World, customer_id: str, kind: ChangeKind, **fields: str) -> None:
@@ -164,6 +165,8 @@ def test_what_stays_goes_on_working_and_the_address_is_free(world: World) -> Non
     world.wait(60 * 24 * 60)
     follow_due(world.service, now=world.clock())
     assert send_due(world.service) == 0
+    with world.service.database.read() as session:
+        assert count_refused_mail(session) == 0, "there is nobody left to correct"
     assert list((world.folder / "data" / "mail").glob("*.eml")) == []
     told = Told(Event("evt_3", EventKind.PAID, world.clock()), "paid", "billing", customer_id)
     tell(world.service, told)

@@ -32,6 +32,7 @@ from tenantry.flows.accounts.logins import end_all_logins
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.audit_rows import audited
 from tenantry.flows.change import raise_generation
+from tenantry.flows.outbox import IS_UNSENT
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked_customer, no_customer
 from tenantry.flows.service import Service
@@ -133,8 +134,7 @@ def _end_subscription(session: Session, customer_id: str) -> None:
 def _forget_mail(session: Session, customer_id: str, now: datetime) -> None:
     """What was sent is on record; what was not, never will be. Servers' words quote addresses."""
     of_customer = Outbox.customer_id == customer_id
-    unsent = (Outbox.sent_at.is_(None), Outbox.withheld_at.is_(None))
-    session.execute(update(Outbox).where(of_customer, *unsent).values(withheld_at=now))
+    session.execute(update(Outbox).where(of_customer, *IS_UNSENT).values(withheld_at=now))
     session.execute(update(Outbox).where(of_customer).values(wrapped=None, last_error=None))
 
 

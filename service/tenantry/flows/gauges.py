@@ -22,7 +22,8 @@ from tenantry.adapters.database.tables import (
 from tenantry.core.model import State, Status
 from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows import flags
-from tenantry.flows.outbox import IS_WAITING
+from tenantry.flows.outbox import IS_UNSENT, IS_WAITING
+from tenantry.flows.rows import IS_BEHIND
 from tenantry.flows.subscriptions.fading import CAN_BE_SEEN
 
 OVERDUE_AFTER = timedelta(hours=1)
@@ -51,9 +52,7 @@ class Gauges:
 def read_gauges(session: Session, now: datetime, cells: Collection[str]) -> Gauges:
     """How things stand, and how following the Argo CD of these cells fares."""
     watches = session.scalars(select(Watch).where(Watch.cell.in_(cells))).all()
-    behind = select(func.count(), func.count(Tenant.set_aside)).where(
-        Tenant.generation > Tenant.published_generation
-    )
+    behind = select(func.count(), func.count(Tenant.set_aside)).where(IS_BEHIND)
     waiting, set_aside = session.execute(behind).one()
     return Gauges(
         statuses=count_statuses(session),
@@ -90,8 +89,8 @@ def _count_by(
 
 
 def count_refused_mail(session: Session) -> int:
-    """Letters that a server refused for good."""
-    return _count(session, Outbox.refused_at.is_not(None), Outbox.sent_at.is_(None))
+    """Letters that a server refused for good, and that somebody can still send."""
+    return _count(session, *IS_UNSENT, Outbox.refused_at.is_not(None))
 
 
 def count_refused_addresses(session: Session) -> int:

@@ -18,11 +18,14 @@ from tenantry.core.mail import FOR_SUPPORT, OF_INSTANCE, MailKind
 _NOBODY = select(Customer.customer_id).where(
     or_(Customer.email_refused_at.is_not(None), Customer.erased_at.is_not(None))
 )
-# Neither sent, nor chosen not to be, nor refused by a server, nor held since its address is: it
-# goes out sooner or later.
-IS_WAITING: tuple[ColumnElement[bool], ...] = (
+# Neither sent nor chosen not to be.
+IS_UNSENT: tuple[ColumnElement[bool], ...] = (
     Outbox.sent_at.is_(None),
     Outbox.withheld_at.is_(None),
+)
+# Nor refused by a server, nor held since its address is: it goes out sooner or later.
+IS_WAITING: tuple[ColumnElement[bool], ...] = (
+    *IS_UNSENT,
     Outbox.refused_at.is_(None),
     or_(Outbox.kind.in_(FOR_SUPPORT), Outbox.customer_id.not_in(_NOBODY.scalar_subquery())),
 )
@@ -72,8 +75,7 @@ def drop_unsent(
         Outbox.customer_id == customer_id,
         Outbox.kind.in_(kinds),
         not_(kept),
-        Outbox.sent_at.is_(None),
-        Outbox.withheld_at.is_(None),
+        *IS_UNSENT,
     )
     dropped = {"withheld_at": now, "refused_at": None, "wrapped": None}
     session.execute(unsent.values(dropped).execution_options(synchronize_session=False))

@@ -15,8 +15,10 @@ from tenantry.core.errors import NotFound
 
 Columns = TypeVarTuple("Columns")
 
-# The publisher is about to publish it: main is behind, and nothing keeps it from being brought up.
-IS_DUE = and_(Tenant.generation > Tenant.published_generation, Tenant.set_aside.is_(None))
+# Main does not show yet what is wanted of it: `is_behind` of a row that was read.
+IS_BEHIND = Tenant.generation > Tenant.published_generation
+# The publisher is about to publish it: nothing keeps main from being brought up.
+IS_DUE = and_(IS_BEHIND, Tenant.set_aside.is_(None))
 
 
 def lock(rows: Select[*Columns]) -> Select[*Columns]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import Customer, Tenant
-from tenantry.flows.accounts.waiting import APPROVAL, CONFIRMATION, is_waiting
+from tenantry.flows.accounts.waiting import IS_WAITING, is_waiting
 from tenantry.flows.service import Service
 
 
@@ -47,7 +47,7 @@ def list_accounts(service: Service, *, waiting: bool) -> Sequence[Account]:
         .order_by(Customer.created_at, Customer.customer_id)
     )
     if waiting:
-        rows = rows.where(Tenant.generation == 0, Tenant.reason_code.in_((CONFIRMATION, APPROVAL)))
+        rows = rows.where(IS_WAITING)
     with service.database.read() as session:
         return [_account(*row) for row in session.execute(rows)]
 

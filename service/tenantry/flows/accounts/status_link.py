@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import Customer, Outbox
 from tenantry.adapters.vault import token_digest
 from tenantry.core.mail import MailKind
+from tenantry.flows.outbox import IS_UNSENT
 from tenantry.flows.service import Service
 from tenantry.flows.signups.customer import new_status_token
 
@@ -21,8 +22,7 @@ def renew_status_link(service: Service, session: Session, customer: Customer) ->
     welcome = update(Outbox).where(
         Outbox.customer_id == customer.customer_id,
         Outbox.kind == MailKind.WELCOME,
-        Outbox.sent_at.is_(None),
-        Outbox.withheld_at.is_(None),
+        *IS_UNSENT,
     )
     carries = welcome.values(wrapped=service.vault.wrap(token))
     session.execute(carries.execution_options(synchronize_session=False))

@@ -4,11 +4,17 @@ approves it. Until then the tenant has generation 0, and no change of it waits f
 
 from __future__ import annotations
 
+from sqlalchemy import and_
+
 from tenantry.adapters.database.tables import Customer, Tenant
 from tenantry.flows.service import Service
 
 CONFIRMATION = "awaiting_confirmation"  # these are reason codes
 APPROVAL = "awaiting_approval"
+_ALL = (CONFIRMATION, APPROVAL)
+
+# `is_waiting`, of rows
+IS_WAITING = and_(Tenant.generation == 0, Tenant.reason_code.in_(_ALL))
 
 
 def asked_of_all(service: Service) -> tuple[str, ...]:
@@ -25,4 +31,4 @@ def waits_for(service: Service, customer: Customer) -> str | None:
 
 def is_waiting(tenant: Tenant) -> bool:
     """Whether nothing of the tenant begins until what it waits for is there."""
-    return tenant.generation == 0 and tenant.reason_code in (CONFIRMATION, APPROVAL)
+    return tenant.generation == 0 and tenant.reason_code in _ALL

@@ -14,6 +14,7 @@ from tenantry.core.errors import RepositoryError
 from tenantry.core.finding import Finding, Kind
 from tenantry.flows.audit_rows import audited
 from tenantry.flows.publishing import history, retry
+from tenantry.flows.rows import IS_BEHIND
 from tenantry.flows.service import Cell, Service
 
 
@@ -35,14 +36,13 @@ class RepositoryStatus:
 def read_status(service: Service, cell: Cell) -> RepositoryStatus:
     """As the database has it."""
     here = select(func.count()).select_from(Tenant).where(Tenant.cell == cell.name)
-    is_behind = Tenant.generation > Tenant.published_generation
     holder = cell.lease.holder()
     with service.database.read() as session:
         row = retry.read_repository(session, cell)
         return RepositoryStatus(
             cell=cell.name,
             head=row.head,
-            behind=session.scalar(here.where(is_behind)) or 0,
+            behind=session.scalar(here.where(IS_BEHIND)) or 0,
             set_aside=session.scalar(here.where(Tenant.set_aside.is_not(None))) or 0,
             halted=row.halted,
             attempts=row.attempts,

@@ -13,6 +13,7 @@ from tenantry.adapters.database.tables import Subscription, Tenant
 from tenantry.flows.change import is_behind, try_again
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, PAGE, Marked, Selection
+from tenantry.flows.rows import IS_BEHIND
 from tenantry.flows.service import Cell, Service
 
 
@@ -81,7 +82,7 @@ def list_tenants(
     wanted += [Tenant.status == status] if status else []
     wanted += [Subscription.status == stage] if stage else []
     wanted += [Tenant.set_aside.is_not(None)] if set_aside else []
-    wanted += [Tenant.generation > Tenant.published_generation] if behind else []
+    wanted += [IS_BEHIND] if behind else []
     names = list(Listed.__dataclass_fields__)
     columns = [_BOOKED[name] if name in _BOOKED else getattr(Tenant, name) for name in names]
     all_rows = select(*columns).join_from(Tenant, Subscription, _IS_ITS)

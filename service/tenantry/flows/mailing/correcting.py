@@ -55,7 +55,7 @@ def list_unsent(service: Service, *, refused: bool) -> list[Unsent]:
     rows = (
         select(Outbox, Customer.email_refused_at)
         .join(Customer, Customer.customer_id == Outbox.customer_id)
-        .where(Outbox.sent_at.is_(None), Outbox.withheld_at.is_(None))
+        .where(*outbox.IS_UNSENT)
         .order_by(Outbox.id)
     )
     if refused:
@@ -151,8 +151,7 @@ def _retry_unsent(session: Session, customer_id: str, kind: MailKind | None = No
         update(Outbox)
         .where(
             Outbox.customer_id == customer_id,
-            Outbox.sent_at.is_(None),
-            Outbox.withheld_at.is_(None),
+            *outbox.IS_UNSENT,
             Outbox.kind.not_in(FOR_SUPPORT) if kind is None else Outbox.kind == kind,
         )
         .values(refused_at=None, retry_at=None)

@@ -14,6 +14,7 @@ from tenantry.core.errors import TenantryError
 from tenantry.core.model import State, Status
 from tenantry.core.review import ChangeKind
 from tenantry.flows.reviewing.changes import request_change
+from tenantry.flows.rows import IS_BEHIND
 from tenantry.flows.service import Service
 
 log = structlog.get_logger()
@@ -40,7 +41,7 @@ def _read_failed(service: Service, now: datetime) -> list[tuple[str, str]]:
         Tenant.cell.in_(list(service.cells)),
         Tenant.status == Status.FAILED,
         Tenant.status_since <= now - kept,
-        Tenant.generation == Tenant.published_generation,
+        ~IS_BEHIND,
         Tenant.approved["state"].as_string() == State.ACTIVE.value,
         ~asked.exists(),
     )
