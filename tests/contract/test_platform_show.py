@@ -59,23 +59,26 @@ def test_people_read_a_table(show: Show) -> None:
     assert any(line.split() == ["suspended", "0", "1,", "protected", "none"] for line in lines)
 
 
+def with_quota(folder: Path, before: str, after: str) -> Path:
+    """The sample product, with another quota of its smaller plan."""
+    product = folder / "inkwell"
+    shutil.copytree(INKWELL, product)
+    quota = product / "platform/r1/plans/solo/quota.yaml"
+    said = quota.read_text()
+    assert before in said
+    quota.write_text(said.replace(before, after))
+    return product
+
+
 def test_a_platform_that_does_not_build_is_told(show: Show, tmp_path: Path) -> None:
-    broken = tmp_path / "inkwell"
-    shutil.copytree(INKWELL, broken)
-    quota = broken / "platform/r1/plans/solo/quota.yaml"
-    quota.write_text(quota.read_text().replace('pods: "6"', 'pods: "2"'))
-    result = show(broken)
+    result = show(with_quota(tmp_path, 'pods: "6"', 'pods: "2"'))
     assert isinstance(result.exception, PlatformRefused)
     assert "pods is 2" in str(result.exception)
 
 
 def test_a_plan_that_no_tenant_could_come_down_to_is_told(show: Show, tmp_path: Path) -> None:
     """Its quota holds a rollout of its own pods, but no old ones of the larger plan."""
-    tight = tmp_path / "inkwell"
-    shutil.copytree(INKWELL, tight)
-    quota = tight / "platform/r1/plans/solo/quota.yaml"
-    quota.write_text(quota.read_text().replace("limits.cpu: 1300m", "limits.cpu: 1000m"))
-    result = show(tight)
+    result = show(with_quota(tmp_path, "limits.cpu: 1300m", "limits.cpu: 1000m"))
     assert isinstance(result.exception, PlatformRefused)
     (problem,) = result.exception.problems
     told = "from plan team to plan solo: ResourceQuota/plan: spec.hard.limits.cpu: 2500m → 1000m: "
