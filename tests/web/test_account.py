@@ -19,13 +19,14 @@ from tenantry.adapters.database.tables import (
 from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows.accounts.choices import MOVES, TAKEN_BACK
 from tenantry.flows.accounts.first_login import SHOWINGS
+from tenantry.flows.licensing.revoking import find_revocable, revoke
 from tenantry.flows.subscriptions.booking import BILLING
 from tests.web.visitor import BROWSER, COOKIE, ZONE, Visitor, bring_to
 
 TOLD = {
     Stage.TRIALING: "Your trial runs until the end of 7 December 2026 (14 days left). Then it is "
     "read-only until the end of 10 December 2026. After that it is suspended. Your data is kept.",
-    Stage.ACTIVE: "Your plan is paid for until 23 December 2026, 10:00; the next payment carries",
+    Stage.ACTIVE: "Your plan is paid for until 23 December 2026, 10:00 CET; the next payment",
     Stage.PAST_DUE: "A payment has not reached us. Your instance runs until the end of 6 January",
     Stage.READ_ONLY: "Your trial has ended. Your instance is read-only until the end of 10 December"
     " 2026 (1 day left). Then it is suspended. Your data is kept.",
@@ -53,6 +54,7 @@ def test_it_shows_instance_license_and_plans(visitor: Visitor) -> None:
     row = visitor.only(LicenseRow)
     assert f'<code class="muted">{row.license_id}</code>' in page
     assert "Trial, valid until" in page
+    assert "Max devices: 10,000" in page
     for name, plan in visitor.world.service.product.plans.items():
         assert plan.payment_link
         assert plan.payment_link.replace("{customer_id}", visitor.customer_id) in page, name
@@ -117,6 +119,21 @@ def test_the_license_is_a_file_that_nobody_keeps(visitor: Visitor) -> None:
     assert answer.get_data(as_text=True) == visitor.signed_up.license_token
     assert answer.headers["Content-Disposition"] == 'attachment; filename="license.jwt"'
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_license_that_was_revoked_is_not_called_valid(visitor: Visitor) -> None:
+    service = visitor.world.service
+    found = find_revocable(service, license_id=visitor.only(LicenseRow).license_id)
+    revoke(service, found, actor="test")
+    page = visitor.read()
+    assert "Trial, revoked" in page
+    assert "Trial, valid" not in page
+
+
+def test_who_opens_the_address_of_a_form_is_led_to_the_account(visitor: Visitor) -> None:
+    answer = visitor.get("/account/first-login")
+    assert answer.status_code == 405
+    assert 'href="/account">To your account' in answer.get_data(as_text=True)
 
 
 def test_the_first_login_is_shown_when_asked_for_and_that_is_on_record(visitor: Visitor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -97,13 +98,23 @@ def test_trial_days_are_counted(
     assert trial.partition("<br>")[0].endswith(f"<dd>{text}")
 
 
-def test_a_change_on_its_way_is_shown(client: FlaskClient, stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("kind", "at", "sentence"),
+    [
+        ("update", "syncing", "An update is being applied."),
+        ("license", "publishing", "A new license is on its way."),
+        ("plan", "in_review", "A change of plan waits for a review."),
+    ],
+)
+def test_a_change_on_its_way_is_shown(
+    client: FlaskClient, stage: Stage, kind: str, at: Any, sentence: str
+) -> None:
     token = stage.add_customer()
     stage.make_ready(token)
-    assert "on its way" not in read(client, f"/status/{token}")
-    change = Change(kind="update", stage="syncing", since=stage.now)
+    assert sentence not in read(client, f"/status/{token}")
+    change = Change(kind=kind, stage=at, since=stage.now)
     stage.advance(token, 6, change=change)
-    assert "A change is on its way: update (syncing)." in read(client, f"/status/{token}")
+    assert sentence in read(client, f"/status/{token}")
 
 
 def test_a_wrong_link_shows_nothing(client: FlaskClient, stage: Stage) -> None:

@@ -119,7 +119,12 @@ HTTP: dict[int, Public] = {
         Public(400, "bad_request", "Bad request", "The request could not be read."),
         Public(401, "unauthorized", "Unauthorized", "The signature or token is missing or wrong."),
         Public(404, "not_found", "Not found", "There is nothing here."),
-        Public(405, "method_not_allowed", "Method not allowed", "See the Allow header."),
+        Public(
+            405,
+            "method_not_allowed",
+            "Method not allowed",
+            "This address shows nothing by itself; the Allow header says what it takes.",
+        ),
         Public(406, "not_acceptable", "Not acceptable", "Only JSON is served here."),
         Public(411, "length_required", "Length required", "Say how long the body is."),
         Public(

@@ -25,6 +25,7 @@ class LicenseFacts:
     license_id: str
     kind: str
     until: datetime
+    is_revoked: bool
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _login_url(service: Service, tenant: Tenant) -> str:
 
 def _license(session: Session, tenant: Tenant) -> LicenseFacts:
     row = session.get_one(LicenseRow, tenant.approved["license_id"])
-    return LicenseFacts(row.license_id, row.kind, row.expires_at)
+    return LicenseFacts(row.license_id, row.kind, row.expires_at, row.revoked_at is not None)
 
 
 def _offers(

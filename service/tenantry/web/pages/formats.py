@@ -32,11 +32,11 @@ def last_day(end: datetime, time_zone: str) -> str:
 
 
 def ending(end: datetime, time_zone: str) -> str:
-    """`the end of 7 December 2026`; the time of day where it is no day's end."""
+    """`the end of 7 December 2026`; the time of day there where it is no day's end."""
     day = last_day(end, time_zone)
     if days.day_ends(end - timedelta(seconds=1), time_zone) == end:
         return f"the end of {day}"
-    return f"{day}, {end.astimezone(ZoneInfo(time_zone)):%H:%M}"
+    return f"{day}, {end.astimezone(ZoneInfo(time_zone)):%H:%M %Z}"
 
 
 def duration(length: timedelta) -> str:

@@ -15,7 +15,7 @@ from tenantry.core.model import Status
 from tenantry.flows.status import StatusView, Step, read_status
 from tenantry.web.context import current_service
 from tenantry.web.operations import page
-from tenantry.web.pages.words import ANSWERING, WORDS, days_left, plan_title
+from tenantry.web.pages.words import ANSWERING, WORDS, days_left, plan_title, tell_change
 
 blueprint = Blueprint("status_page", __name__)
 
@@ -57,6 +57,7 @@ def render_status(view: StatusView, *, now: datetime) -> str:
         days_left=days_left(view.trial_ends_at, now),
         is_answering=view.status in ANSWERING,
         plan=plan_title(view.plan),
+        tell_change=tell_change,
         refresh=_refresh(view),
     )
 

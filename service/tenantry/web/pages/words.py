@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 from tenantry.core.model import State, Status
 from tenantry.core.outlook import Phase
+from tenantry.core.review import ChangeKind
 from tenantry.core.subscription import Booking, Stage
 from tenantry.flows.accounts.waiting import APPROVAL, CONFIRMATION
+from tenantry.flows.status import Change
 from tenantry.web.context import current_service
 from tenantry.web.pages.formats import ending
 
@@ -36,6 +38,17 @@ STAGES: dict[Stage, tuple[str, str]] = {
     Stage.CANCELLED: ("Cancelled", "warning"),
 }
 
+_CHANGES: dict[str, str] = {
+    ChangeKind.PLAN: "A change of plan",
+    ChangeKind.LICENSE: "A new license",
+    ChangeKind.PLATFORM: "A new version",
+}
+_COMES = {
+    "in_review": "waits for a review",
+    "publishing": "is on its way",
+    "syncing": "is being applied",
+}
+
 # What comes before an instance is set up: as what has to be so, and as what is to be done.
 _FIRST = {
     CONFIRMATION: (
@@ -60,6 +73,11 @@ def steps_before(waits_for: Sequence[str]) -> list[str]:
 def plan_title(plan: str) -> str:
     known = current_service().product.plans.get(plan)
     return known.title if known else plan  # a plan that the product no longer offers
+
+
+def tell_change(change: Change) -> str:
+    """What becomes of an instance that runs, in a sentence."""
+    return f"{_CHANGES.get(change.kind, 'An update')} {_COMES[change.stage]}."
 
 
 def days_left(end: datetime, now: datetime) -> int | None:
