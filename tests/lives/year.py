@@ -18,7 +18,8 @@ from tenantry.core.review import ChangeKind
 from tenantry.core.signup import Person
 from tenantry.core.subscription import Event, EventKind
 from tenantry.flows.outbox import IS_WAITING
-from tenantry.flows.reviewing.changes import make, request_change
+from tenantry.flows.reviewing.applying import make
+from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 from tenantry.flows.signups.customer import create_customer

@@ -25,7 +25,9 @@ from tenantry.flows.licensing.issuing import issue_again
 from tenantry.flows.licensing.revocations import own_list, public_list, read_revoked
 from tenantry.flows.licensing.revoking import find_revocable, revoke
 from tenantry.flows.licensing.rotation import Step
-from tenantry.flows.reviewing.changes import decline, move, request_change, withdraw
+from tenantry.flows.reviewing.applying import move
+from tenantry.flows.reviewing.changes import request_change
+from tenantry.flows.reviewing.ending import decline, withdraw
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.events import Told, tell

@@ -12,7 +12,8 @@ import pytest
 from tenantry.adapters.forge import make_forge
 from tenantry.core.model import State, Status
 from tenantry.core.review import ChangeKind, Outcome
-from tenantry.flows.reviewing.changes import decline, request_change
+from tenantry.flows.reviewing.changes import request_change
+from tenantry.flows.reviewing.ending import decline
 from tenantry.flows.reviewing.review import Reviewer
 from tests.forges import KINDS, PROJECT, TOKEN, FakeForge, serve_forge
 from tests.system.reviewer import Person, ask, newest, review

@@ -13,7 +13,8 @@ from tenantry.core import naming
 from tenantry.core.errors import ChangeRefused, OverlayRefused
 from tenantry.core.model import State, Status, TenantSpec
 from tenantry.core.review import ChangeKind, Mode, Outcome
-from tenantry.flows.reviewing.changes import decline, request_change
+from tenantry.flows.reviewing.changes import request_change
+from tenantry.flows.reviewing.ending import decline
 from tenantry.flows.reviewing.settle import settle
 from tests.invariants import check_invariants
 from tests.system.fleet import second_clone
@@ -339,6 +340,20 @@ def test_reviewers_commit_that_was_merged_before_it_was_looked_at_counts(
     world.publish()
     assert world.git("show", f"main:{path}") == edited
     assert world.tenant(customer_id).set_aside is None
+
+
+def test_a_deletion_is_asked_for_as_one_and_nothing_else_is(running: tuple[World, str]) -> None:
+    """Else the policy of another kind would let it through without a review."""
+    world, customer_id = running
+    for kind, state in (
+        (ChangeKind.STATE, State.DELETING),
+        (ChangeKind.DELETE, State.SUSPENDED),
+    ):
+        with pytest.raises(ChangeRefused, match=f"nothing becomes {state}"):
+            request_change(
+                world.service, world.cell, customer_id, kind, {"state": state}, actor="operator"
+            )
+    assert world.tenant(customer_id).approved["state"] == State.ACTIVE
 
 
 def test_signup_that_was_declined_is_changed_no_more(reviewed: World) -> None:

@@ -17,7 +17,8 @@ from tenantry.core.model import State
 from tenantry.core.review import ChangeKind, Mode
 from tenantry.flows.fleet.bulk import ACTOR
 from tenantry.flows.platforms.versions import require_usable
-from tenantry.flows.reviewing.changes import Requested, decline, request_change
+from tenantry.flows.reviewing.changes import Requested, request_change
+from tenantry.flows.reviewing.ending import decline
 from tenantry.flows.reviewing.listing import list_changes
 from tenantry.flows.service import Cell, Service
 

@@ -38,6 +38,14 @@ def locked(session: Session, customer_ids: Iterable[str]) -> Sequence[Tenant]:
     return session.scalars(in_order(select(Tenant), customer_ids)).all()
 
 
+def locked_of_cell(session: Session, cell: str, customer_id: str) -> Tenant:
+    """The tenant, locked; NotFound where the cell has no such tenant."""
+    for tenant in locked(session, [customer_id]):
+        if tenant.cell == cell:
+            return tenant
+    raise NotFound(f"cell {cell} has no tenant {customer_id}")
+
+
 def locked_customer(
     session: Session, customer_id: str, *, even_erased: bool = False
 ) -> tuple[Tenant, Customer]:

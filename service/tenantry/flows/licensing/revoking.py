@@ -15,7 +15,8 @@ from tenantry.core.errors import NotFound
 from tenantry.core.review import ChangeKind
 from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.revocations import is_listed, mark_revoked, own_versions
-from tenantry.flows.reviewing.changes import change_tenant, withdraw
+from tenantry.flows.reviewing.changes import change_tenant
+from tenantry.flows.reviewing.ending import withdraw
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service

@@ -6,25 +6,24 @@ Owns: the rows of `changes`. One change of a kind waits at a time: a later one t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import Change, Customer, Subscription, Tenant
-from tenantry.core.errors import ChangeRefused, NotFound
-from tenantry.core.mail import MailKind
-from tenantry.core.model import LicenseAction, State, Status, TenantSpec
-from tenantry.core.review import ChangeKind, Mode, Outcome, lay_on
-from tenantry.flows import outbox, status
+from tenantry.adapters.database.tables import Change, Customer, Tenant
+from tenantry.core.errors import ChangeRefused
+from tenantry.core.model import LicenseAction, State
+from tenantry.core.review import ChangeKind, Mode, Outcome, kind_of_state
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.audit_rows import audited
-from tenantry.flows.change import raise_generation, renew_branch
 from tenantry.flows.licensing.issuing import issue_again
-from tenantry.flows.reviewing.waiting import branch_for, close_done, end, waiting
-from tenantry.flows.rows import locked
+from tenantry.flows.reviewing.applying import make
+from tenantry.flows.reviewing.ending import end_waiting
+from tenantry.flows.reviewing.waiting import branch_for, close_done, waiting
+from tenantry.flows.rows import locked_of_cell
 from tenantry.flows.service import Cell, Service
 
 
@@ -54,7 +53,7 @@ def request_change(
     """
     now = service.now()
     with service.database.write() as session:
-        tenant = _lock(session, cell, customer_id)
+        tenant = locked_of_cell(session, cell.name, customer_id)
         change_tenant(service, session, cell, tenant, {kind: fields}, actor=actor, now=now)
         mode = cell.policy.mode(kind)
         return Requested(customer_id, kind, mode, tenant.generation)
@@ -84,7 +83,7 @@ def change_tenant(
         if kind == ChangeKind.LICENSE and not given:
             fields = _renewed(service, session, tenant, actor, now)
         _check(service, tenant, kind, fields)
-        _end_open(session, tenant, [kind], Outcome.WITHDRAWN, actor, now)
+        end_waiting(session, tenant, [kind], Outcome.WITHDRAWN, actor, now)
         mode = cell.policy.mode(kind, is_paid=is_paid)
         change = _add(session, cell, tenant, kind, fields, mode=mode, actor=actor, now=now)
         if mode == Mode.DIRECT:
@@ -96,143 +95,7 @@ def change_tenant(
 
 def waiting_signup(customer_id: str, *, actor: str, now: datetime) -> Change:
     """The row of a new tenant that waits: its branch is chosen with those of others."""
-    return Change(
-        customer_id=customer_id,
-        kind=ChangeKind.SIGNUP,
-        fields={},
-        before={},
-        actor=actor,
-        mode=Mode.REVIEW,
-        created_at=now,
-    )
-
-
-def make(
-    service: Service,
-    session: Session,
-    tenant: Tenant,
-    changes: Sequence[Change],
-    *,
-    by: str,
-    now: datetime,
-    is_bulk: bool = False,
-) -> None:
-    """Let main show the changes from now on. In the caller's transaction, with the row locked."""
-    for change in changes:
-        change.before = tenant.approved
-    approve(service, session, tenant, changes, by=by, now=now)
-    if tenant.generation > 0:
-        action = f"tenant.{'+'.join(change.kind for change in changes)}"
-        raise_generation(session, tenant, action=action, actor=by, now=now, is_bulk=is_bulk)
-    else:  # its signup waits, and so does all of it
-        renew_branch(session, tenant.customer_id)
-
-
-def approve(
-    service: Service,
-    session: Session,
-    tenant: Tenant,
-    changes: Sequence[Change],
-    *,
-    by: str,
-    now: datetime,
-) -> None:
-    """Move what main must show by changes that are over with that; a plan gets its license now. In
-    the caller's transaction, with the row locked.
-    """
-    laid = [(ChangeKind(each.kind), each.fields) for each in changes]
-    approved, cell = TenantSpec.model_validate(tenant.approved), service.cells[tenant.cell]
-    spec = lay_on(approved, laid, service.product, volumes_grow=cell.volumes_grow)
-    move(service, session, tenant, spec, by=by, now=now)
-    for each in changes:
-        end(each, Outcome.APPLIED, by, now)
-
-
-def move(
-    service: Service, session: Session, tenant: Tenant, spec: TenantSpec, *, by: str, now: datetime
-) -> None:
-    """Have main show that spec from now on, with a license of its own for another plan. What runs
-    now needs a license that is renewed, so its subscription is looked at after another state. In
-    the caller's transaction, with the row locked.
-    """
-    before = tenant.approved["plan"]
-    if spec.state != tenant.approved["state"]:
-        session.get_one(Subscription, tenant.customer_id).look_at = now
-    if spec.plan != before:
-        session.get_one(Subscription, tenant.customer_id).plan = spec.plan
-        action = _step(service, before, spec.plan)
-        fields = issue_again(
-            service, session, tenant, plan=spec.plan, action=action, actor=by, now=now
-        )
-        spec = lay_on(spec, [(ChangeKind.LICENSE, fields)], service.product)
-        withdraw(session, tenant, ChangeKind.LICENSE, by=by, now=now)  # it is of the plan before
-        customer_id, period = tenant.customer_id, spec.license_id.replace("-", "")
-        outbox.put(
-            session, customer_id=customer_id, kind=MailKind.PLAN_CHANGED, period=period, now=now
-        )
-    tenant.approved = spec.model_dump(mode="json")
-
-
-def _step(service: Service, before: str, after: str) -> LicenseAction:
-    """Up or down, in the order in which the product names its plans."""
-    plans = list(service.product.plans)
-    is_down = before in plans and plans.index(after) < plans.index(before)
-    return LicenseAction.DOWNGRADED if is_down else LicenseAction.UPGRADED
-
-
-def withdraw(
-    session: Session,
-    tenant: Tenant,
-    kind: ChangeKind,
-    *,
-    by: str,
-    now: datetime,
-    asked_by: str | None = None,
-) -> None:
-    """End a change of that kind that waits: it is moot; `asked_by`: if that actor asked for it. In
-    the caller's transaction, with the row locked.
-    """
-    moot = [
-        each
-        for each in waiting(session, tenant.customer_id)
-        if each.kind == kind and asked_by in (None, each.actor)
-    ]
-    for each in moot:
-        end(each, Outcome.WITHDRAWN, by, now)
-    if moot:
-        renew_branch(session, tenant.customer_id)
-        close_done(session, tenant, now)
-
-
-def decline(service: Service, cell: Cell, customer_id: str, *, actor: str) -> int:
-    """End all changes of a tenant that wait; how many. As `request_change` where there is none."""
-    now = service.now()
-    with service.database.write() as session:
-        tenant = _lock(session, cell, customer_id)
-        ended = decline_changes(session, tenant, by=actor, now=now)
-        close_done(session, tenant, now)
-    if not ended:
-        raise ChangeRefused(f"no change of {customer_id} waits for a review")
-    return ended
-
-
-def decline_changes(session: Session, tenant: Tenant, *, by: str, now: datetime) -> int:
-    """The same within the caller's transaction, with the row locked; the customer is told where it
-    was the signup.
-    """
-    renew_branch(session, tenant.customer_id)
-    ended = _end_open(session, tenant, list(ChangeKind), Outcome.DECLINED, by, now)
-    if any(change.kind == ChangeKind.SIGNUP for change in ended):
-        status.report(session, tenant, Status.AWAITING_REVIEW, "declined", detail=by, now=now)
-        outbox.put(session, customer_id=tenant.customer_id, kind="declined", now=now)
-    return len(ended)
-
-
-def _lock(session: Session, cell: Cell, customer_id: str) -> Tenant:
-    for tenant in locked(session, [customer_id]):
-        if tenant.cell == cell.name:
-            return tenant
-    raise NotFound(f"cell {cell.name} has no tenant {customer_id}")
+    return _row(customer_id, ChangeKind.SIGNUP, {}, mode=Mode.REVIEW, actor=actor, now=now)
 
 
 def _require_alive(session: Session, tenant: Tenant) -> None:
@@ -266,16 +129,20 @@ def _renewed(
 
 
 def _check(service: Service, tenant: Tenant, kind: ChangeKind, fields: Mapping[str, Any]) -> None:
-    plan, state = fields.get("plan"), fields.get("state")
-    if plan is not None and plan not in service.product.plans:
-        raise ChangeRefused(
-            f"there is no plan {plan!r}", remedy=f"choose from {', '.join(service.product.plans)}"
-        )
-    if state is not None and state not in list(State):
-        raise ChangeRefused(f"there is no state {state!r}", remedy=f"one of {', '.join(State)}")
+    if "plan" in fields:
+        service.product.require_plan(fields["plan"])
+    if "state" in fields:
+        _require_state(kind, fields["state"])
     if kind != ChangeKind.SIGNUP and all(tenant.approved[name] == v for name, v in fields.items()):
         told = ", ".join(f"{name} {value}" for name, value in fields.items())
         raise ChangeRefused(f"{tenant.customer_id} has {told} already")
+
+
+def _require_state(kind: ChangeKind, state: str) -> None:
+    if state not in list(State):
+        raise ChangeRefused(f"there is no state {state!r}", remedy=f"one of {', '.join(State)}")
+    if kind != kind_of_state(State(state)):
+        raise ChangeRefused(f"nothing becomes {state} by a change of the kind {kind}")
 
 
 def _add(
@@ -289,15 +156,7 @@ def _add(
     actor: str,
     now: datetime,
 ) -> Change:
-    change = Change(
-        customer_id=tenant.customer_id,
-        kind=kind,
-        fields=dict(fields),
-        before={},
-        actor=actor,
-        mode=mode,
-        created_at=now,
-    )
+    change = _row(tenant.customer_id, kind, fields, mode=mode, actor=actor, now=now)
     if mode == Mode.REVIEW:
         change.review_id = branch_for(session, cell, tenant, now)
     session.add(change)
@@ -307,15 +166,21 @@ def _add(
     return change
 
 
-def _end_open(
-    session: Session,
-    tenant: Tenant,
-    kinds: Sequence[ChangeKind],
-    outcome: Outcome,
-    by: str,
+def _row(
+    customer_id: str,
+    kind: ChangeKind,
+    fields: Mapping[str, Any],
+    *,
+    mode: Mode,
+    actor: str,
     now: datetime,
-) -> list[Change]:
-    ended = [each for each in waiting(session, tenant.customer_id) if each.kind in kinds]
-    for each in ended:
-        end(each, outcome, by, now)
-    return ended
+) -> Change:
+    return Change(
+        customer_id=customer_id,
+        kind=kind,
+        fields=dict(fields),
+        before={},
+        actor=actor,
+        mode=mode,
+        created_at=now,
+    )

@@ -10,7 +10,7 @@ from tenantry.core.model import Status
 from tenantry.core.review import ChangeKind, Outcome
 from tenantry.flows import status
 from tenantry.flows.audit_rows import audited
-from tenantry.flows.reviewing.changes import decline_changes
+from tenantry.flows.reviewing.ending import decline_changes
 from tenantry.flows.reviewing.standing import REVIEWER
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked

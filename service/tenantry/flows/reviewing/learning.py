@@ -17,7 +17,7 @@ from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
 from tenantry.core.errors import HandEdited
 from tenantry.flows.publishing import edited, ledger
-from tenantry.flows.reviewing.changes import decline_changes
+from tenantry.flows.reviewing.ending import decline_changes
 from tenantry.flows.reviewing.waiting import close_if_done
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service

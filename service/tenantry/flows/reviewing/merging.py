@@ -23,7 +23,7 @@ from tenantry.core.model import TenantSpec
 from tenantry.core.review import ChangeKind, Outcome
 from tenantry.flows.publishing import adopted, ledger
 from tenantry.flows.publishing.ledger import Landed
-from tenantry.flows.reviewing.changes import approve
+from tenantry.flows.reviewing.applying import approve
 from tenantry.flows.reviewing.declining import is_taken
 from tenantry.flows.reviewing.standing import REVIEWER, follow_up, raise_for
 from tenantry.flows.reviewing.waiting import close_if_done

@@ -21,7 +21,7 @@ from tenantry.flows.publishing import ledger
 from tenantry.flows.publishing.ledger import Landed
 from tenantry.flows.publishing.rendering import render_files
 from tenantry.flows.publishing.sealing import sealed_values
-from tenantry.flows.reviewing.changes import move
+from tenantry.flows.reviewing.applying import move
 from tenantry.flows.reviewing.standing import REVIEWER, follow_up, raise_for
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service

@@ -31,7 +31,8 @@ from tenantry.core.model import State
 from tenantry.core.review import ChangeKind, Mode
 from tenantry.core.subscription import add_up, position
 from tenantry.flows import outbox
-from tenantry.flows.reviewing.changes import change_tenant, withdraw
+from tenantry.flows.reviewing.changes import change_tenant
+from tenantry.flows.reviewing.ending import withdraw
 from tenantry.flows.reviewing.waiting import waiting, waits
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Cell, Service
