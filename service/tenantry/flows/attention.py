@@ -50,7 +50,7 @@ def look(session: Session, now: datetime) -> Iterator[Finding]:
     )  # fmt: skip
     yield _judge(
         "billing.customers", nobody, "messages about payments of customers whom nobody knows",
-        "see docs/billing.md: say which customer is meant",
+        "the log tells of each, as `billing.kept`; see docs/billing.md: say which customer is meant",
     )  # fmt: skip
     yield _judge(
         "billing.payments", _count_unread(session), "payments of customers that say no known plan",
@@ -80,7 +80,7 @@ def _flags(session: Session) -> Finding:
 
 
 def _judge(finding_id: str, number: int, what: str, remedy: str) -> Finding:
-    return Finding(finding_id, f"{number or 'no'} {what}", remedy if number else "")
+    return Finding(finding_id, f"{what}: {number or 'none'}", remedy if number else "")
 
 
 def _count_unread(session: Session) -> int:
