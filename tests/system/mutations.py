@@ -21,7 +21,7 @@ from tenantry.adapters.database.tables import Tenant
 from tenantry.adapters.git import Before, TenantsRepository, remote
 from tenantry.core import signup as signup_rules
 from tenantry.core.errors import PushRejected
-from tenantry.flows import change
+from tenantry.flows import generation
 from tenantry.flows.publishing import batch, due, edited, ledger, sealing
 from tenantry.flows.service import Service
 from tenantry.flows.signups import customer, repeats, signup
@@ -180,7 +180,12 @@ MUTATIONS: Mapping[str, Mutation] = {
     "a change does not raise the generation": Mutation(
         "Main goes on showing the old name.",
         _replaced(
-            (change, "raise_generation", "    is_waited_for =", "    return\n    is_waited_for =")
+            (
+                generation,
+                "raise_generation",
+                "    is_waited_for =",
+                "    return\n    is_waited_for =",
+            )
         ),
     ),
     "secrets are sealed anew in each pass": Mutation(

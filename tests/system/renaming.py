@@ -6,7 +6,7 @@ from datetime import datetime
 
 from tenantry.adapters.database.tables import Customer, Tenant
 from tenantry.core.model import TenantSpec
-from tenantry.flows import change
+from tenantry.flows import generation
 from tenantry.flows.service import Service
 
 
@@ -19,4 +19,6 @@ def rename_company(
         session.get_one(Customer, customer_id).company_name = company_name
         spec = TenantSpec.model_validate(tenant.approved)
         tenant.approved = spec.model_copy(update={"company": company_name}).model_dump(mode="json")
-        change.raise_generation(session, tenant, action="customer.renamed", actor=actor, now=now)
+        generation.raise_generation(
+            session, tenant, action="customer.renamed", actor=actor, now=now
+        )

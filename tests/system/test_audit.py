@@ -12,7 +12,7 @@ from tenantry.adapters.database.tables import Tenant
 from tenantry.core.finding import Kind
 from tenantry.flows.auditing import audit as audits
 from tenantry.flows.auditing import facts, strays
-from tenantry.flows.change import raise_generation
+from tenantry.flows.generation import raise_generation
 from tests.migrated import on_sqlite
 from tests.system.fleet import found, look, mend, publish_all, remove, second_clone
 from tests.system.renaming import rename_company

@@ -20,7 +20,7 @@ from tenantry.adapters.git import Before
 from tenantry.adapters.seal import Kubeseal
 from tenantry.core.errors import EmailTaken, ProgramMissing, RepositoryError, SealingError
 from tenantry.core.model import Status
-from tenantry.flows.change import raise_generation
+from tenantry.flows.generation import raise_generation
 from tenantry.flows.publishing import ledger
 from tenantry.flows.publishing.publish import publish_due
 from tenantry.flows.signups.signup import SignedUp

@@ -16,7 +16,7 @@ from tenantry import assets, settings, wiring
 from tenantry.adapters.database.tables import Tenant
 from tenantry.cli.demo.stack import settings_of
 from tenantry.core.model import State
-from tenantry.flows.change import raise_generation
+from tenantry.flows.generation import raise_generation
 from tests.system.processes import wait_until
 from tests.system.test_whole_way import Demo, demo
 

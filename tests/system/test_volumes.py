@@ -11,7 +11,7 @@ from tenantry.core import naming
 from tenantry.core.errors import VolumesShrink
 from tenantry.core.model import TenantSpec
 from tenantry.core.volumes import grow
-from tenantry.flows.change import raise_generation
+from tenantry.flows.generation import raise_generation
 from tests.system.reviewer import Person, ask, review
 from tests.system.world import World, make_world
 

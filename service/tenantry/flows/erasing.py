@@ -31,7 +31,7 @@ from tenantry.flows.accounts import links
 from tenantry.flows.accounts.logins import end_all_logins
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.audit_rows import audited
-from tenantry.flows.change import raise_generation
+from tenantry.flows.generation import raise_generation
 from tenantry.flows.outbox import IS_UNSENT
 from tenantry.flows.reviewing.waiting import waiting
 from tenantry.flows.rows import locked_customer, no_customer

@@ -13,7 +13,7 @@ from tenantry.core.finding import seen
 from tenantry.core.record import RECORD
 from tenantry.flows.audit_rows import audited
 from tenantry.flows.auditing.edits import find_edit
-from tenantry.flows.change import try_again
+from tenantry.flows.generation import try_again
 from tenantry.flows.publishing import ledger
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import Tenant
 from tenantry.core.finding import Finding, Kind, seen
 from tenantry.flows.auditing.audit import Report
-from tenantry.flows.change import raise_generation, try_again
 from tenantry.flows.fleet.bulk import ACTOR, PAGE, split
+from tenantry.flows.generation import raise_generation, try_again
 from tenantry.flows.rows import locked
 from tenantry.flows.service import Service
 

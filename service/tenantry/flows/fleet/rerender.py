@@ -17,9 +17,9 @@ from tenantry.core.overlay import LOCAL
 from tenantry.core.product import Product
 from tenantry.core.pull_secret import KEY as PULL_KEY
 from tenantry.core.secret import Source
-from tenantry.flows.change import is_behind, raise_generation
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
+from tenantry.flows.generation import is_behind, raise_generation
 from tenantry.flows.publishing.rendering import render_files
 from tenantry.flows.service import Cell, Service
 

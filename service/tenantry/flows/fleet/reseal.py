@@ -14,9 +14,9 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import SealedValue, Tenant
-from tenantry.flows.change import is_behind, raise_generation
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
+from tenantry.flows.generation import is_behind, raise_generation
 from tenantry.flows.publishing.sealer import Sealer
 from tenantry.flows.service import Cell, Service
 

@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Subscription, Tenant
-from tenantry.flows.change import is_behind, try_again
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, PAGE, Marked, Selection
+from tenantry.flows.generation import is_behind, try_again
 from tenantry.flows.rows import IS_BEHIND
 from tenantry.flows.service import Cell, Service
 

@@ -21,9 +21,9 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.session import write_in_turn
 from tenantry.adapters.database.tables import Tenant
 from tenantry.core.errors import ChangeRefused
-from tenantry.flows.change import raise_generation, renew_branch
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import ACTOR, Marked, Selection
+from tenantry.flows.generation import raise_generation, renew_branch
 from tenantry.flows.key_folder import not_published
 from tenantry.flows.licensing.bundle import bundle_versions
 from tenantry.flows.licensing.census import Census

@@ -12,7 +12,7 @@ from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, TenantSpec
 from tenantry.core.review import ChangeKind, Outcome, lay_on
 from tenantry.flows import outbox
-from tenantry.flows.change import raise_generation, renew_branch
+from tenantry.flows.generation import raise_generation, renew_branch
 from tenantry.flows.licensing.issuing import issue_again
 from tenantry.flows.reviewing.ending import withdraw
 from tenantry.flows.reviewing.waiting import end

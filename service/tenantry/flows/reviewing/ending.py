@@ -12,7 +12,7 @@ from tenantry.core.errors import ChangeRefused
 from tenantry.core.model import Status
 from tenantry.core.review import ChangeKind, Outcome
 from tenantry.flows import outbox, status
-from tenantry.flows.change import renew_branch
+from tenantry.flows.generation import renew_branch
 from tenantry.flows.reviewing.waiting import close_done, end, waiting
 from tenantry.flows.rows import locked_of_cell
 from tenantry.flows.service import Cell, Service

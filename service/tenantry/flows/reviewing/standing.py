@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import Tenant
 from tenantry.core.model import TenantSpec
 from tenantry.flows.audit_rows import audited
-from tenantry.flows.change import raise_generation
+from tenantry.flows.generation import raise_generation
 
 REVIEWER = "review"  # who decided, where Git and forge do not say
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Change, Review, Tenant
 from tenantry.core.review import ChangeKind, Outcome, branch_of
-from tenantry.flows.change import renew_branch
+from tenantry.flows.generation import renew_branch
 from tenantry.flows.service import Cell
 
 

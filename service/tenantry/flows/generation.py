@@ -1,4 +1,4 @@
-"""A change to what a tenant is wanted to be: one thing, whatever its kind: raise the generation."""
+"""Having a tenant published as it is wanted now: whatever changed, its generation is raised."""
 
 from __future__ import annotations
 
