@@ -50,7 +50,7 @@ def look(session: Session, now: datetime) -> Iterator[Finding]:
     )  # fmt: skip
     yield _judge(
         "billing.customers", nobody, "messages about payments of customers whom nobody knows",
-        "the log tells of each, as `billing.kept`; see docs/billing.md: say which customer is meant",
+        "look in the log for `billing.kept`; docs/billing.md says which customer is meant",
     )  # fmt: skip
     yield _judge(
         "billing.payments", _count_unread(session), "payments of customers that say no known plan",
