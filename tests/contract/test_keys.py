@@ -388,6 +388,19 @@ def test_full_disk_stops_a_rotation_and_the_same_again_goes_on(
     assert folder.keyring().signing.kid != before.signing.kid
 
 
+def test_key_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, on_disk = tmp_path / NEXT_KEY, []
+
+    def fsync(file: int) -> None:
+        on_disk.append((os.fstat(file).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_whole(path, "the whole key\n")
+    assert on_disk == [(len("the whole key\n"), False)]
+
+
 def test_key_that_is_not_published_never_signs(folder: KeyFolder) -> None:
     write_whole(folder.path / NEXT_KEY, keys.new_license_key("EdDSA"))
     signing = folder.keyring().signing.kid

@@ -155,11 +155,15 @@ def _private_pem(key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> str:
 
 
 def write_whole(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """Written whole, or not there at all; readable by its owner only where `mode` says nothing."""
+    """Written whole, or not there at all, also where the power goes; readable by its owner only
+    where `mode` says nothing.
+    """
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # or its name may stand on the disk before what is in it
     unfinished.replace(path)
 
 
