@@ -76,7 +76,10 @@ def test_a_failure_says_its_reason(client: FlaskClient, stage: Stage) -> None:
 def test_every_status_has_a_page(client: FlaskClient, stage: Stage, status: Status) -> None:
     token = stage.add_customer()
     stage.advance(token, 6, status=status, reason="So it is.", settled=True)
-    assert "So it is." in read(client, f"/status/{token}")
+    page = read(client, f"/status/{token}")
+    assert "So it is." in page
+    comes = {Status.PENDING, Status.AWAITING_REVIEW, Status.PROVISIONING, Status.FAILED}
+    assert ("answers once it is ready" in page) == (status in comes)
 
 
 @pytest.mark.parametrize(
