@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tenantry.core.days import day_ends, valid_time_zone
+from tenantry.core.days import day_ends, ending, find_time_zone, time_zones
 
 ZONES = [
     "UTC",
@@ -74,14 +74,19 @@ def test_the_last_instant_belongs_to_the_last_day(started: datetime, days: int, 
 
 @pytest.mark.parametrize("name", ["UTC", "Europe/Zurich", "America/Argentina/Ushuaia"])
 def test_known_time_zones(name: str) -> None:
-    assert valid_time_zone(name)
+    assert find_time_zone(name) == name
+    assert find_time_zone(name.lower()) == find_time_zone(name.upper()) == name
+
+
+def test_each_listed_time_zone_is_found() -> None:
+    assert [find_time_zone(name) for name in time_zones()] == sorted(time_zones())
 
 
 @pytest.mark.parametrize(
     "name", ["", "utc ", "Europe/Nowhere", "../../etc/passwd", "/etc/localtime", "a\0b", "Factory"]
 )
 def test_other_texts_are_no_time_zones(name: str) -> None:
-    assert not valid_time_zone(name)
+    assert find_time_zone(name) is None
     with pytest.raises(ValueError, match="unknown time zone"):
         day_ends(datetime(2026, 1, 1, tzinfo=UTC), name)
 
@@ -91,3 +96,17 @@ def test_an_instant_without_offset_or_an_earlier_day_is_refused() -> None:
         day_ends(datetime(2026, 1, 1), "UTC")  # noqa: DTZ001
     with pytest.raises(ValueError, match="-1 days"):
         day_ends(datetime(2026, 1, 1, tzinfo=UTC), "UTC", after=-1)
+
+
+@pytest.mark.parametrize(
+    ("ends", "zone", "told"),
+    [
+        ("2026-12-08T00:00:00+09:00", "Asia/Tokyo", "the end of 7 December 2026"),
+        ("2026-12-08T00:00:00+00:00", "UTC", "the end of 7 December 2026"),
+        ("2026-12-25T18:12:00+00:00", "America/Los_Angeles", "25 December 2026, 10:12 PST"),
+        # Havana has two 00:00: the day ends with the first
+        ("2026-11-01T00:00:00-04:00", "America/Havana", "the end of 31 October 2026"),
+    ],
+)
+def test_an_end_is_told_as_a_day_or_to_the_minute(ends: str, zone: str, told: str) -> None:
+    assert ending(at(ends), zone) == told

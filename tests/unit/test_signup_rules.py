@@ -216,6 +216,11 @@ def test_an_iana_time_zone_is_kept(zone: str) -> None:
     assert parse_signup({**GOOD, "time_zone": zone}, rules=RULES).time_zone == zone
 
 
+@pytest.mark.parametrize("zone", ["europe/berlin", "EUROPE/BERLIN", "Europe/berlin"])
+def test_a_time_zone_is_taken_in_any_case(zone: str) -> None:
+    assert parse_signup({**GOOD, "time_zone": zone}, rules=RULES).time_zone == "Europe/Berlin"
+
+
 @pytest.mark.parametrize("zone", [None, ""])
 def test_no_time_zone_is_utc(zone: object) -> None:
     assert parse_signup({**GOOD, "time_zone": zone}, rules=RULES).time_zone == "UTC"
@@ -223,7 +228,7 @@ def test_no_time_zone_is_utc(zone: object) -> None:
 
 @pytest.mark.parametrize(
     "zone",
-    ["Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe", "Europe/", "europe/berlin",
+    ["Mars/Olympus", "../../etc/passwd", "/etc/localtime", "Europe", "Europe/", "europe berlin",
      "zone.tab", "localtime", 7, [], "x" * 10_000, "Europe/Berlin\0", "Europe/Berlin\n", "\ud83d"],
 )  # fmt: skip
 def test_another_time_zone_is_refused(zone: object) -> None:

@@ -14,12 +14,15 @@ from tenantry.adapters.database.tables import (
     Customer,
     LicenseRow,
     Login,
+    Outbox,
     Secret,
 )
+from tenantry.core.mail import MailKind
 from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows.accounts.choices import MOVES, TAKEN_BACK
 from tenantry.flows.accounts.first_login import SHOWINGS
 from tenantry.flows.licensing.revoking import find_revocable, revoke
+from tenantry.flows.mailing.letters import write
 from tenantry.flows.subscriptions.booking import BILLING
 from tests.web.visitor import BROWSER, COOKIE, ZONE, Visitor, bring_to
 
@@ -35,6 +38,18 @@ TOLD = {
     Stage.CANCELLED: "Your instance runs until the end of 7 December 2026 (14 days left). Then it "
     "is read-only until the end of 10 December 2026. After that it is suspended. Your data is",
 }
+
+
+def test_page_and_mail_tell_the_same_end(visitor: Visitor) -> None:
+    bring_to(visitor, Stage.ACTIVE)
+    told = "paid for until 23 December 2026, 10:00 CET"
+    assert told in visitor.read()
+    service = visitor.world.service
+    thanks = Outbox(customer_id=visitor.customer_id, kind=MailKind.PAYMENT_RECEIVED)
+    with service.database.read() as session:
+        letter = write(service, session, thanks, visitor.world.clock())
+    assert told in letter.text
+    assert "paid for until <strong>23 December 2026, 10:00 CET</strong>" in letter.html
 
 
 @pytest.mark.parametrize("stage", list(Stage))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from tenantry.core.model import Status
 from tenantry.flows.status import Change
-from tenantry.web.pages.formats import code_spans, duration, last_day
+from tenantry.web.pages.formats import code_spans, duration
 from tests.web.stage import Stage
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
@@ -191,13 +191,6 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 
 def test_only_code_spans_become_markup() -> None:
     assert code_spans("a `<b>` & <i>") == "a <code>&lt;b&gt;</code> &amp; &lt;i&gt;"
-
-
-def test_trial_ends_on_the_customers_own_last_day() -> None:
-    midnight_in_tokyo = datetime(2026, 12, 7, 15, 0, tzinfo=UTC)
-    assert last_day(midnight_in_tokyo, "Asia/Tokyo") == "7 December 2026"
-    assert last_day(midnight_in_tokyo, "America/New_York") == "7 December 2026"
-    assert last_day(datetime(2026, 12, 8, tzinfo=UTC), "UTC") == "7 December 2026"
 
 
 def test_what_is_beside_the_status_is_shown(client: FlaskClient, stage: Stage) -> None:

@@ -11,14 +11,16 @@ from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 
-def valid_time_zone(name: str) -> bool:
-    """Whether `name` is a time zone of the IANA database, such as Europe/Zurich or UTC."""
-    return name in _time_zones()
+def find_time_zone(typed: str) -> str | None:
+    """The time zone's name as the IANA database spells it, such as Europe/Zurich or UTC, in
+    whatever case it was typed; None where there is no such zone.
+    """
+    return _time_zones().get(typed.casefold())
 
 
 def time_zones() -> list[str]:
     """All of them, in the order of their names."""
-    return sorted(_time_zones())
+    return sorted(_time_zones().values())
 
 
 def day_ends(at: datetime, time_zone: str, *, after: int = 0) -> datetime:
@@ -45,6 +47,21 @@ def day_of(instant: datetime, time_zone: str) -> date:
     return instant.astimezone(_zone(time_zone)).date()
 
 
+def written(day: date) -> str:
+    """`7 December 2026`."""
+    return f"{day.day} {day:%B %Y}"
+
+
+def ending(ends_at: datetime, time_zone: str) -> str:
+    """`the end of 7 December 2026` where the customer lives; the time of day there where it is no
+    day's end. What follows "until", on pages and in mail.
+    """
+    day = written(last_day(ends_at, time_zone))
+    if day_ends(ends_at - timedelta(seconds=1), time_zone) == ends_at:
+        return f"the end of {day}"
+    return f"{day}, {ends_at.astimezone(_zone(time_zone)):%H:%M %Z}"
+
+
 def in_zone(ends_at: datetime, old: str, new: str) -> datetime:
     """The end of the same last day for somebody who moved from one time zone to another."""
     return _day_begins(last_day(ends_at, old) + timedelta(days=1), _zone(new))
@@ -64,12 +81,13 @@ def _day_begins(day: date, zone: ZoneInfo) -> datetime:
 
 
 def _zone(name: str) -> ZoneInfo:
-    if not valid_time_zone(name):
+    if find_time_zone(name) != name:
         raise ValueError(f"unknown time zone: {name!r}")
     return ZoneInfo(name)
 
 
 @cache
-def _time_zones() -> frozenset[str]:
+def _time_zones() -> dict[str, str]:
     # these are files beside the zones that say nothing about where a customer lives
-    return frozenset(available_timezones() - {"Factory", "localtime", "posixrules"})
+    names = available_timezones() - {"Factory", "localtime", "posixrules"}
+    return {name.casefold(): name for name in names}

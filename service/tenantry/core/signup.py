@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from tenantry.core.days import valid_time_zone
+from tenantry.core.days import find_time_zone
 from tenantry.core.errors import InvalidInput
 
 MISSING = "Email, password, and company name are required"
@@ -87,7 +87,7 @@ class Person(BaseModel):
     time_zone: str = Field(
         default="UTC",
         max_length=64,
-        description="IANA name; the trial ends at the end of its last day there.",
+        description="IANA name, in any case; the trial ends at the end of its last day there.",
         examples=["Europe/Berlin"],
     )
 
@@ -267,13 +267,16 @@ def _is_refused(c: str) -> bool:
 
 
 def check_time_zone(value: object) -> str:
-    """The time zone, UTC where none is given; InvalidInput where there is no such."""
+    """The time zone as it is spelled, UTC where none is given; InvalidInput where there is no
+    such.
+    """
     if value is None or value == "":
         return "UTC"
-    if not isinstance(value, str) or not valid_time_zone(value):
+    found = find_time_zone(value) if isinstance(value, str) else None
+    if found is None:
         raise InvalidInput(
             "Unknown time zone; give an IANA name such as Europe/Berlin",
             field="time_zone",
             code="invalid_time_zone",
         )
-    return value
+    return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Customer, Outbox, Tenant
 from tenantry.adapters.mail import Letter, is_address
-from tenantry.core.days import day_of, last_day
+from tenantry.core.days import day_of, ending, last_day, written
 from tenantry.core.errors import MailError
 from tenantry.core.mail import FOR_SUPPORT, name_to_greet, without_links
 from tenantry.core.model import State
@@ -134,12 +134,12 @@ def _of_booking(product: Product, booking: Booking, now: datetime) -> dict[str, 
         "is_paid": booking.is_paid,
         "stage": stands.stage,
         "state": stands.state,
-        "last_day": _written(trial_ends),
+        "last_day": written(trial_ends),
         "days_left": max(0, (trial_ends - day_of(now, zone)).days),
-        "paid_until": _written(last_day(booking.paid_until, zone)) if booking.paid_until else None,
-        "runs_until": _written(last_day(ends, zone)) if ends else None,
-        "read_only_until": _written(last_day(over, zone)) if over and over != ends else None,
-        "suspended_on": _written(day_of(over, zone)) if over else None,
+        "paid_until": ending(booking.paid_until, zone) if booking.paid_until else None,
+        "runs_until": ending(ends, zone) if ends else None,
+        "read_only_until": ending(over, zone) if over and over != ends else None,
+        "suspended_on": written(day_of(over, zone)) if over else None,
     }
 
 
@@ -149,10 +149,6 @@ def _links(public_url: str, token: str | None) -> dict[str, Any]:
         "account_url": f"{public_url}/account",
         **{name: f"{public_url}/{page}/{token}" if token else None for name, page in pages.items()},
     }
-
-
-def _written(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"
 
 
 def _recipient(service: Service, kind: str, email: str) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from tenantry.core import days
+from tenantry.core.days import ending
 
 
 def iso(at: datetime) -> str:
@@ -23,20 +22,6 @@ def clock(at: datetime) -> str:
 def day_and_clock(at: datetime) -> str:
     at = at.astimezone(UTC)
     return f"{at.day} {at:%B %Y, %H:%M} UTC"
-
-
-def last_day(end: datetime, time_zone: str) -> str:
-    """The last day of what ends at `end`, where the customer lives."""
-    day = days.last_day(end, time_zone)
-    return f"{day.day} {day:%B %Y}"
-
-
-def ending(end: datetime, time_zone: str) -> str:
-    """`the end of 7 December 2026`; the time of day there where it is no day's end."""
-    day = last_day(end, time_zone)
-    if days.day_ends(end - timedelta(seconds=1), time_zone) == end:
-        return f"the end of {day}"
-    return f"{day}, {end.astimezone(ZoneInfo(time_zone)):%H:%M %Z}"
 
 
 def duration(length: timedelta) -> str:
@@ -64,7 +49,6 @@ FILTERS: dict[str, Callable[..., str]] = {
     "iso": iso,
     "clock": clock,
     "day_and_clock": day_and_clock,
-    "last_day": last_day,
     "ending": ending,
     "duration": duration,
     "code_spans": code_spans,

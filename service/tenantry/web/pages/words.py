@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from tenantry.core.days import ending
 from tenantry.core.model import State, Status
 from tenantry.core.outlook import Phase
 from tenantry.core.review import ChangeKind
@@ -12,7 +13,6 @@ from tenantry.core.subscription import Booking, Stage
 from tenantry.flows.accounts.waiting import APPROVAL, CONFIRMATION
 from tenantry.flows.status import Change
 from tenantry.web.context import current_service
-from tenantry.web.pages.formats import ending
 
 # word, tone
 WORDS: dict[Status, tuple[str, str]] = {
