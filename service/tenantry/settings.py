@@ -98,7 +98,9 @@ class Settings(BaseSettings):
     smtp_ca_file: Path | None = Field(
         None, description="CA certificates to trust for the mail server, instead of the system's"
     )
-    smtp_timeout: Seconds = Field(30.0, description="seconds for each of the server's answers")
+    smtp_timeout: Seconds = Field(
+        30.0, le=45, description="seconds for each of a server's answers: a dozen for a letter"
+    )
     min_password_length: int = Field(8, ge=8, le=64, description="shortest password at signup")
     signup_limit_email: str | None = Field(
         None,

@@ -24,6 +24,7 @@ from tenantry.adapters.database.tables import (
 )
 from tenantry.adapters.mail import Letter, MailFolder
 from tenantry.adapters.vault import Vault
+from tenantry.core.errors import MailError
 from tenantry.core.mail import NAMES
 from tenantry.flows import outbox
 from tenantry.flows.mailing import letters as letters_of
@@ -323,6 +324,26 @@ def test_worker_whose_clock_is_behind_leaves_what_is_being_sent(
     mailbox = Shared(mail_folder(world.service), sender="no-reply@example.com")
     assert send_due(replace(world.service, mailbox=mailbox)) == 1
     assert by_other == [0]
+
+
+def test_worker_that_was_stopped_past_its_claim_lets_another_have_the_mail(world: World) -> None:
+    """What it says of a failure, once it goes on, is of an attempt that nobody waits for."""
+    world.sign_up()
+    claims: list[datetime | None] = []
+
+    class Stopped(MailFolder):
+        def send(self, letter: Letter, now: datetime) -> None:
+            world.clock.time += CLAIMED_FOR
+            with world.service.database.write() as session:  # another worker's claim
+                row = session.scalars(select(Outbox)).one()
+                row.claimed_until = claim = world.clock.time + CLAIMED_FOR
+            claims.append(claim)
+            raise MailError("no answer")
+
+    mailbox = Stopped(mail_folder(world.service), sender="no-reply@example.com")
+    assert send_due(replace(world.service, mailbox=mailbox)) == 0
+    (row,) = rows(world)
+    assert (row.attempts, [row.claimed_until]) == (0, claims)
 
 
 def test_mail_that_cannot_be_written_does_not_keep_the_others_back(world: World) -> None:

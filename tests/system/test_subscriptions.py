@@ -61,7 +61,13 @@ def pay(world: World, customer_id: str, plan: str | None = None, days: int = 30)
 
 def stands(world: World, customer_id: str) -> tuple[Any, ...]:
     """The subscription's row, and what main is to show."""
-    own = {"customer_id", "created_at", "trial_ends_at", "look_at"}  # of whoever has signed up
+    own = {
+        "customer_id",
+        "created_at",
+        "trial_ends_at",
+        "look_at",
+        "looked_at",
+    }  # of whoever has signed up
     columns = [each for each in Subscription.__table__.columns if each.name not in own]
     with world.service.database.read() as session:
         row = session.execute(select(*columns).filter_by(customer_id=customer_id)).one()
@@ -120,6 +126,23 @@ def test_who_pays_has_plan_sizes_and_license_in_one_commit(world: World, custome
     assert stands(world, customer)[-4:] == (PRO, State.ACTIVE, "paid", PRO)
     assert world.tenant(customer).approved["volumes"]["postgres-data"] == "20Gi"
     assert mails(world, customer, MailKind.PAYMENT_RECEIVED) == 1
+
+
+@on_sqlite
+def test_what_a_clock_did_that_was_far_ahead_is_taken_back(world: World, customer: str) -> None:
+    """And nothing that it had said is said again when it is true."""
+    world.publish()
+    right = world.clock.time
+    world.clock.time += timedelta(days=16)
+    follow_due(world.service, now=world.clock())
+    assert world.tenant(customer).approved["state"] == State.READ_ONLY
+    world.clock.time = right + timedelta(minutes=1)
+    assert follow_due(world.service, now=world.clock()) == 1
+    assert world.tenant(customer).approved["state"] == State.ACTIVE
+    assert follow_due(world.service, now=world.clock()) == 0
+    pass_days(world, 16)
+    assert world.tenant(customer).approved["state"] == State.READ_ONLY
+    assert mails(world, customer, MailKind.TRIAL_ENDED) == 1
 
 
 @on_sqlite

@@ -38,6 +38,12 @@ def locked(session: Session, customer_ids: Iterable[str]) -> Sequence[Tenant]:
     return session.scalars(in_order(select(Tenant), customer_ids)).all()
 
 
+def lock_free(session: Session, customer_id: str) -> Tenant | None:
+    """The customer's tenant, locked; None where somebody else has it locked."""
+    rows = select(Tenant).where(Tenant.customer_id == customer_id)
+    return session.scalar(rows.with_for_update(skip_locked=True))
+
+
 def locked_of_cell(session: Session, cell: str, customer_id: str) -> Tenant:
     """The tenant, locked; NotFound where the cell has no such tenant."""
     for tenant in locked(session, [customer_id]):

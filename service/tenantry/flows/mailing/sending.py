@@ -36,15 +36,23 @@ from tenantry.flows.service import Service
 log = structlog.get_logger()
 AT_ONCE = 20  # so that what somebody waits for never stands behind many others
 AT_MOST_REFUSED = 3  # addresses, before a server that takes nothing is doubted instead
-CLAIMED_FOR = timedelta(minutes=5)
+CLAIMED_FOR = timedelta(minutes=10)  # longer than a server's thirteen answers may take
 OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
 CLOCKS_APART = timedelta(minutes=5)  # at most: two workers', or a look and its claim
 _OF_CLAIM = Backoff(first=CLAIMED_FOR, longest=CLAIMED_FOR + CLOCKS_APART)
 
 
 @dataclass(frozen=True)
-class _Refusal:
+class _Claim:
+    """A mail that nobody else sends until then."""
+
     outbox_id: int
+    until: datetime
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    claim: _Claim
     to: str
     error: MailRefused
 
@@ -61,8 +69,8 @@ def send_due(service: Service) -> int:
     this = _Pass(service)
     try:
         for each in ids:
-            if _claim(service, each):
-                this.send(each)
+            if claim := _claim(service, each):
+                this.send(claim)
         this.believe()
     except MailUnreachable:
         this.doubt()
@@ -82,26 +90,27 @@ class _Pass:
     taken: int = 0
     refusals: list[_Refusal] = field(default_factory=list)
 
-    def send(self, outbox_id: int) -> None:
+    def send(self, claim: _Claim) -> None:
         """Try one letter. MailUnreachable: no other need be tried."""
+        outbox_id = claim.outbox_id
         try:
             letter = _write(self.service, outbox_id)
             refused = _hand_over(self.service, letter)
         except DatabaseUnavailable:
             raise
         except TenantryError as error:
-            _postpone(self.service, outbox_id, str(error))
+            _postpone(self.service, claim, str(error))
             if isinstance(error, MailUnreachable):
                 raise
             return
         except Exception as error:  # noqa: BLE001 - the others go on
             name = type(error).__name__  # its words may quote the customer's
             log.error("mail.crashed", outbox_id=outbox_id, error=name, frames=frames(error))
-            _postpone(self.service, outbox_id, name)
+            _postpone(self.service, claim, name)
             self.service.mailbox.close()  # it may have been in the middle of the letter
             return
         if refused:
-            self.refusals.append(_Refusal(outbox_id, letter.to, refused))
+            self.refusals.append(_Refusal(claim, letter.to, refused))
         else:
             _close(self.service, outbox_id)
             self.taken += 1
@@ -119,7 +128,7 @@ class _Pass:
         if not these:
             return 0
         with self.service.database.read() as session:
-            before = outbox.count_failing(session, but=[each.outbox_id for each in these])
+            before = outbox.count_failing(session, but=[each.claim.outbox_id for each in these])
         return before + len({each.to for each in these})
 
     def believe(self) -> None:
@@ -130,7 +139,7 @@ class _Pass:
     def doubt(self) -> None:
         """What was refused is tried again later."""
         for each in self.refusals:
-            _postpone(self.service, each.outbox_id, str(each.error))
+            _postpone(self.service, each.claim, str(each.error))
 
 
 def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -138,8 +147,8 @@ def _is_due(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (*outbox.IS_WAITING, may_try(Outbox.retry_at, OF_MAIL, now), is_free)
 
 
-def _claim(service: Service, outbox_id: int) -> bool:
-    """Whether this mail is ours to send: no other worker took it, and its link still opens
+def _claim(service: Service, outbox_id: int) -> _Claim | None:
+    """The mail, where it is ours to send: no other worker took it, and its link still opens
     something. Should we die before it is recorded, somebody takes it up again after a while.
     """
     now = service.now()
@@ -147,12 +156,12 @@ def _claim(service: Service, outbox_id: int) -> bool:
     with service.database.write() as session:
         row = session.scalar(this.with_for_update(of=Outbox))
         if row is None:
-            return False
+            return None
         if row.kind in OF_ACCOUNT and now >= row.created_at + links.LASTS[TokenPurpose(row.kind)]:
             row.withheld_at, row.wrapped = now, None
-            return False
+            return None
         row.claimed_until = now + CLAIMED_FOR
-        return True
+        return _Claim(outbox_id, row.claimed_until)
 
 
 def _write(service: Service, outbox_id: int) -> Letter:
@@ -178,21 +187,22 @@ def _close(service: Service, outbox_id: int) -> None:
     log.info("mail.sent", outbox_id=outbox_id)
 
 
-def _postpone(service: Service, outbox_id: int, said: str) -> None:
+def _postpone(service: Service, claim: _Claim, said: str) -> None:
+    """Try it later, unless the claim ran out and another worker has it by now."""
     with service.database.write() as session:
-        row = session.get_one(Outbox, outbox_id, with_for_update=True)
-        if row.sent_at is None:
+        row = session.get_one(Outbox, claim.outbox_id, with_for_update=True)
+        if row.sent_at is None and row.claimed_until == claim.until:
             row.attempts += 1
             wait = OF_MAIL.wait(row.attempts, random.random())  # noqa: S311 - no secret
             row.retry_at, row.claimed_until = service.now() + wait, None
             row.last_error = said
-    log.warning("mail.failed", outbox_id=outbox_id, detail=said)
+    log.warning("mail.failed", outbox_id=claim.outbox_id, detail=said)
 
 
 def _refuse(service: Service, refusal: _Refusal) -> None:
     now, error = service.now(), refusal.error
     with service.database.write() as session:
-        row = session.get_one(Outbox, refusal.outbox_id)
+        row = session.get_one(Outbox, refusal.claim.outbox_id)
         # the customer first, as whoever corrects the address locks them
         customer = session.get_one(
             Customer, row.customer_id, with_for_update={"key_share": True}, populate_existing=True
@@ -217,4 +227,4 @@ def _refuse(service: Service, refusal: _Refusal) -> None:
                 now=now,
             )
         told = {"customer_id": row.customer_id, "kind": row.kind, "detail": str(error)}
-    log.error("mail.refused", outbox_id=refusal.outbox_id, **told)
+    log.error("mail.refused", outbox_id=refusal.claim.outbox_id, **told)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import write_in_turn
@@ -34,7 +34,7 @@ from tenantry.flows import outbox
 from tenantry.flows.reviewing.changes import change_tenant
 from tenantry.flows.reviewing.ending import withdraw
 from tenantry.flows.reviewing.waiting import waiting, waits
-from tenantry.flows.rows import locked
+from tenantry.flows.rows import lock_free
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.subscriptions.booking import booking_of, told_of, trial_of
 from tenantry.flows.subscriptions.followed import Followed
@@ -53,6 +53,8 @@ AT_ONCE = 500
 NOT_THERE_YET = timedelta(hours=1)  # of a tenant whose signup waits
 UNTIL_SHOWN = timedelta(minutes=1)  # until main shows what is to be told
 AFTER_FAILURE = timedelta(minutes=10)
+# A clock that is set back by less leads to no look: what it would say anew was true a moment ago.
+FAR_AHEAD = timedelta(days=3)
 
 _BETTER = (State.DELETING, State.SUSPENDED, State.READ_ONLY, State.ACTIVE)
 
@@ -63,18 +65,26 @@ def follow_due(service: Service, *, now: datetime) -> int:
     """Follow each subscription that has something due; how many. One that cannot be followed keeps
     no other waiting, and is looked at again later.
     """
-    due = select(Subscription.customer_id).where(Subscription.look_at <= now)
+    due = select(Subscription.customer_id).where(_is_due(now))
     with service.database.read() as session:
         ids = session.scalars(due.order_by(Subscription.look_at).limit(AT_ONCE)).all()
     return sum(_follow_one(service, customer_id, now) for customer_id in ids)
 
 
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    """Its time has come, or it was looked at by a clock that was far ahead."""
+    return or_(Subscription.look_at <= now, Subscription.looked_at > now + FAR_AHEAD)
+
+
 def _follow_one(service: Service, customer_id: str, now: datetime) -> bool:
+    this = select(Subscription).where(Subscription.customer_id == customer_id, _is_due(now))
     try:
         with write_in_turn(service.database) as session:
-            (tenant,) = locked(session, [customer_id])
-            subscription = session.get_one(Subscription, customer_id, with_for_update=True)
-            if subscription.look_at is None or subscription.look_at > now:
+            tenant = lock_free(session, customer_id)
+            if tenant is None:
+                return False  # another worker is here
+            subscription = session.scalar(this.with_for_update())
+            if subscription is None:
                 return False  # another worker was here
             customer = session.get_one(Customer, customer_id)
             follow(service, session, tenant, subscription, customer, now=now, is_bulk=True)
@@ -88,7 +98,8 @@ def _follow_one(service: Service, customer_id: str, now: datetime) -> bool:
             frames=frames(error),
         )
         with service.database.write() as session:
-            session.get_one(Subscription, customer_id).look_at = now + AFTER_FAILURE
+            failed = session.get_one(Subscription, customer_id)
+            failed.look_at, failed.looked_at = now + AFTER_FAILURE, now
         return False
     return True
 
@@ -110,7 +121,7 @@ def follow(
     """
     booking = booking_of(subscription, customer)
     stands = position(booking, service.product, now)
-    subscription.status = stands.moment.stage
+    subscription.status, subscription.looked_at = stands.moment.stage, now
     if tenant.generation == 0:  # its signup waits, or was declined
         subscription.look_at = now + NOT_THERE_YET
         return

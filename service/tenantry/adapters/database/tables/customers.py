@@ -63,6 +63,7 @@ class Subscription(Base):
     look_at: Mapped[datetime | None] = mapped_column(
         index=True, doc="when something is due next; NULL: nothing by time alone"
     )
+    looked_at: Mapped[datetime | None] = mapped_column(index=True, doc="when it was, last")
     billing_customer: Mapped[str | None] = mapped_column(
         String(255), index=True, doc="what the payment provider calls the customer"
     )

@@ -63,11 +63,12 @@ def widen_subscriptions() -> None:
         table.add_column(
             sa.Column("asked_state", sa.String(16), nullable=False, server_default="active")
         )
-        table.add_column(sa.Column("look_at", UtcDateTime(), nullable=True))
+        for name in ("look_at", "looked_at"):
+            table.add_column(sa.Column(name, UtcDateTime(), nullable=True))
         table.add_column(sa.Column("billing_customer", sa.String(255), nullable=True))
     op.execute("UPDATE subscriptions SET look_at = created_at")
-    op.create_index("ix_subscriptions_look_at", "subscriptions", ["look_at"])
-    op.create_index("ix_subscriptions_billing_customer", "subscriptions", ["billing_customer"])
+    for name in ("look_at", "looked_at", "billing_customer"):
+        op.create_index(f"ix_subscriptions_{name}", "subscriptions", [name])
 
 
 def create_billing_events() -> None:
