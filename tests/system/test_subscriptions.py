@@ -33,6 +33,7 @@ from tenantry.core.subscription import Event, EventKind, Stage
 from tenantry.flows.mailing.letters import write
 from tenantry.flows.reviewing.changes import request_change
 from tenantry.flows.reviewing.waiting import end, waiting
+from tenantry.flows.rows import locked
 from tenantry.flows.subscriptions import decisions, events
 from tenantry.flows.subscriptions.booking import BILLING, CUSTOMER
 from tenantry.flows.subscriptions.events import Told, tell
@@ -143,6 +144,15 @@ def test_what_a_clock_did_that_was_far_ahead_is_taken_back(world: World, custome
     pass_days(world, 16)
     assert world.tenant(customer).approved["state"] == State.READ_ONLY
     assert mails(world, customer, MailKind.TRIAL_ENDED) == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
+def test_whom_another_worker_follows_is_left_to_it(world: World, customer: str) -> None:
+    world.clock.time += timedelta(days=20)
+    with world.service.database.write() as session:
+        locked(session, [customer])
+        assert follow_due(world.service, now=world.clock()) == 0
+    assert follow_due(world.service, now=world.clock()) == 1
 
 
 @on_sqlite
