@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import requests
 
+from tenantry.adapters.product_folder import read_product_folder
 from tenantry.core import naming
 from tests.programs import require
 from tests.system.processes import wait_until
@@ -56,6 +58,7 @@ def test_the_walk_of_the_documentation(tmp_path: Path) -> None:
         assert f"{customer_id}  trialing" in desk.type(look)
         folder = naming.folder_of(customer_id)
         before = running.git("rev-list", "--count", "main", "--", folder)
+        check_payment_page(running, customer_id)
         desk.type(pay)
         told = desk.type(shown)
         assert int(running.git("rev-list", "--count", "main", "--", folder)) == int(before) + 1
@@ -75,3 +78,14 @@ def test_the_walk_of_the_documentation(tmp_path: Path) -> None:
         assert f"{customer_id}  cancelled" in decided
         assert f"{customer_id}  active" in decided.rpartition(f"{customer_id}  cancelled")[2]
         running.check()
+
+
+def check_payment_page(running: Demo, customer_id: str) -> None:
+    """Where the demo's links of plans lead to; pressing it: `tests/web/test_payment_page.py`."""
+    product = read_product_folder(running.stack.served_product).product
+    link = product.plans["professional"].payment_link
+    assert link is not None
+    page = requests.get(link.replace("{customer_id}", customer_id), timeout=30)
+    assert page.status_code == 200
+    assert "Pay for a month" in page.text
+    assert customer_id in page.text

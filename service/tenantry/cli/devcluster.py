@@ -7,11 +7,13 @@ from pathlib import Path
 import click
 
 from tenantry import logs
+from tenantry.adapters.product_folder import read_product_folder
 from tenantry.cli.devbreaks import break_, mend
 from tenantry.cli.stopping import Told
 from tenantry.core.errors import SettingsError
 from tenantry.devcluster import DevCluster, DevClusterSettings, clock
-from tenantry.devcluster.settings import ACCOUNTS
+from tenantry.devcluster.provider import Provider
+from tenantry.devcluster.settings import ACCOUNTS, Payments
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _TOKEN_REMEDY = f"one token (tenantry's), or lines of account and token: {', '.join(ACCOUNTS)}"
@@ -40,6 +42,13 @@ dev.add_command(mend)
     type=click.Path(dir_okay=False, path_type=Path),
     help="How far ahead the time is, as TENANTRY_CLOCK_FILE.  [default: the real time]",
 )
+@click.option("--payments-to", metavar="URL", help="Service to tell what is paid at /payments.")
+@click.option("--payments-secret-file", type=_FILE, help="Signs that: its billing secret.")
+@click.option(
+    "--product",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Whose plans are paid.",
+)
 @click.option("--audience", help="Product that licenses must be for. [default: any]")
 def cluster(
     repository: str,
@@ -51,6 +60,9 @@ def cluster(
     poll_seconds: float,
     time_scale: float,
     clock_file: Path | None,
+    payments_to: str | None,
+    payments_secret_file: Path | None,
+    product: Path | None,
     audience: str | None,
 ) -> None:
     """Stand in for Argo CD and a cluster, until SIGTERM or Ctrl-C."""
@@ -67,11 +79,21 @@ def cluster(
         poll_seconds=poll_seconds,
         time_scale=time_scale,
         audience=audience,
+        payments=_payments(payments_to, payments_secret_file, product),
     )
     told = Told()
     with DevCluster(settings) as running:
         click.echo(f"development stand-in for Argo CD and a cluster: {running.url}/")
         told.wait()
+
+
+def _payments(url: str | None, secret: Path | None, product: Path | None) -> Payments | None:
+    if not (url and secret and product):
+        if url or secret or product:
+            needed = "--payments-to, --payments-secret-file and --product"
+            raise click.UsageError(f"{needed} go together")
+        return None
+    return Payments(read_product_folder(product).product, Provider(url.rstrip("/"), secret))
 
 
 def read_tokens(file: Path) -> dict[str, str]:

@@ -33,7 +33,9 @@ def _is_line(text: str) -> str:
 
 
 Line = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_is_line)]
-Link = Annotated[str, Field(max_length=2000, pattern=r"^https://[^\s\"'<>]+$")]
+Link = Annotated[
+    str, Field(max_length=2000, pattern=r"^(https://|http://localhost[:/])[^\s\"'<>]+$")
+]
 
 
 class Part(BaseModel):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Response
+from flask import Response, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tenantry.devcluster.cluster import Cluster
@@ -84,14 +84,28 @@ def error_page(status: int, title: str, text: str, *, back: str = "") -> Respons
     return render("error.html", status, title=title, text=text, back=back)
 
 
-def render(template: str, status: int, *, forms: bool = False, **values: Any) -> Response:
-    """A page with the headers that every page has; `forms`: it may send some, here only."""
+def is_from_here() -> bool:
+    """Whether a form was sent from a page of this very origin."""
+    return (
+        request.headers.get("Origin") == request.host_url.rstrip("/")
+        and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
+    )
+
+
+def not_from_here(*, back: str = "") -> Response:
+    """The answer to a form that another site sent."""
+    text = "The request came from another site."
+    return error_page(403, "Not from this page", text, back=back)
+
+
+def render(template: str, status: int, *, forms: str = "", **values: Any) -> Response:
+    """A page with the headers that every page has; `forms`: where those in it may lead to."""
     html = _JINJA.get_template(template).render(notice=NOTICE, style=STYLE, **values)
     return Response(html, status, headers=_headers(forms), content_type="text/html; charset=utf-8")
 
 
-def _headers(forms: bool) -> dict[str, str]:
-    target = "'self'" if forms else "'none'"
+def _headers(forms: str) -> dict[str, str]:
+    target = forms or "'none'"
     return {
         "Content-Security-Policy": (
             f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'none'; "

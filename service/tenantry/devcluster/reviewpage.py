@@ -40,12 +40,12 @@ class ReviewPage:
         waiting, unnamed = self._local().waiting()
         refresh = 0 if waiting else self._refresh  # none while somebody reads
         return pages.render(
-            "reviews.html", 200, forms=True, reviews=waiting, unnamed=unnamed, refresh=refresh
+            "reviews.html", 200, forms="'self'", reviews=waiting, unnamed=unnamed, refresh=refresh
         )
 
     def _press(self, branch: str, action: str) -> AnyResponse:
-        if not _is_from_here():
-            return _error(403, "Not from this page", "The request came from another site.")
+        if not pages.is_from_here():
+            return pages.not_from_here(back=PLACE)
         head = request.form.get("head", "")
         if action == "decline":
             self._local().decline(branch, head)
@@ -57,13 +57,6 @@ class ReviewPage:
         if self._reviews is None:
             raise Refused("Reviews are shown of a repository that is on this machine.")
         return self._reviews
-
-
-def _is_from_here() -> bool:
-    return (
-        request.headers.get("Origin") == request.host_url.rstrip("/")
-        and request.headers.get("Sec-Fetch-Site", "same-origin") == "same-origin"
-    )
 
 
 def _error(status: int, title: str, text: str) -> Response:

@@ -28,6 +28,7 @@ from tenantry.devcluster.controller import Controller
 from tenantry.devcluster.gateway import answer_instance, host_of
 from tenantry.devcluster.gitview import GitView, local_path
 from tenantry.devcluster.manifests import Manifests
+from tenantry.devcluster.paymentpage import PaymentPage
 from tenantry.devcluster.registry import Registry
 from tenantry.devcluster.reviewpage import ReviewPage
 from tenantry.devcluster.reviews import Reviews
@@ -161,6 +162,9 @@ class DevCluster:
         app.register_blueprint(api.blueprint())
         app.register_blueprint(BreaksControl(self.breaks).blueprint())
         app.register_blueprint(ReviewPage(self._reviews(), PAGE_REFRESH).blueprint())
+        if (payments := self.settings.payments) is not None:
+            page = PaymentPage(payments.product, payments.provider)
+            app.register_blueprint(page.blueprint())
         app.add_url_rule("/", "page", self._page)
         app.register_error_handler(HTTPException, _http_error)
         return app

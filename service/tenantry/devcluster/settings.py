@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tenantry.core.product import Product
+from tenantry.devcluster.provider import Provider
+
 ACCOUNTS = ("tenantry", "reader", "nobody")
+
+
+@dataclass(frozen=True)
+class Payments:
+    """What is paid at the stand-in's page, and who tells the service of it."""
+
+    product: Product
+    provider: Provider
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,7 @@ class DevClusterSettings:
     time_scale: float = 0.1  # of retry backoffs and progress deadlines; 1.0: as in Argo CD
     project: str = "tenants"  # the AppProject that the accounts' rights are about
     audience: str | None = None  # the license's `aud` that the product insists on; None: any
+    payments: Payments | None = None  # None: nothing is paid here
     kustomize: str = "kustomize"
     kubeseal: str = "kubeseal"
     program_deadline: float = 60.0

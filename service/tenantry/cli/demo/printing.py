@@ -101,8 +101,8 @@ def show_places(console: Console, stack: Stack) -> None:
             f"Signups wait for a review: read and merge each at {stack.reviews_url}", style="bold"
         )
     console.print(
-        "The cluster is a stand-in for development, and no payment provider is behind the\n"
-        "links of the plans. A shell that reads the file of commands has `tenantry` with\n"
-        "this demo's settings. Ctrl-C stops everything.",
+        "The cluster is a stand-in for development, and so is the page where plans are paid.\n"
+        "A shell that reads the file of commands has `tenantry` with this demo's settings.\n"
+        "Ctrl-C stops everything.",
         style="dim",
     )

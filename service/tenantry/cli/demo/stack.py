@@ -23,7 +23,9 @@ import requests
 from tenantry.adapters import process
 from tenantry.adapters.git import create_bare
 from tenantry.adapters.http import make_session
+from tenantry.cli.demo.product import serve_product
 from tenantry.core.errors import ProgramError, SettingsError
+from tenantry.devcluster.provider import Provider
 from tenantry.flows import keys
 
 SESSION = make_session()
@@ -54,6 +56,16 @@ class Stack:
     @property
     def reviews_url(self) -> str:
         return f"{self.stand_in_url}/reviews"
+
+    @property
+    def served_product(self) -> Path:
+        """The product that the service has: the vendor's, paid at the stand-in."""
+        return self.data / "product"
+
+    @property
+    def provider(self) -> Provider:
+        """Tells the service what was paid."""
+        return Provider(self.signup_url, self.billing_secret)
 
     @property
     def repository(self) -> Path:
@@ -136,7 +148,9 @@ def _require_free_ports(stack: Stack) -> None:
 
 
 def prepare(stack: Stack) -> None:
-    """The folder, with an empty tenants repository, keys and tokens; what is there is kept."""
+    """The folder, with an empty tenants repository, keys and tokens, which are kept where they are
+    there, and the product; ProductError for what of it is not usable.
+    """
     for folder in (stack.data, stack.logs):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +158,7 @@ def prepare(stack: Stack) -> None:
             raise SettingsError(
                 f"{folder}: {error.strerror}", remedy="choose another folder with --data"
             ) from None
+    serve_product(stack.product, stack.served_product, stand_in_url=stack.stand_in_url)
     if not (stack.repository / "HEAD").exists():
         create_bare(stack.repository)
     keys.make_development_keys(stack.keys, algorithm="EdDSA")
@@ -183,6 +198,9 @@ def _commands(stack: Stack) -> Mapping[str, list[str]]:
             "--webhook-secret-file", str(stack.keys / "webhook.secret"),
             "--poll-seconds", "10",
             "--clock-file", str(stack.clock),
+            "--payments-to", stack.signup_url,
+            "--payments-secret-file", str(stack.billing_secret),
+            "--product", str(stack.served_product),
         ],
         "worker": [*tenantry, "worker"],
         "web": [*tenantry, "serve"],
@@ -194,7 +212,7 @@ def settings_of(stack: Stack) -> dict[str, Any]:
     stand_in = f"127.0.0.1:{stack.port + 1}"
     return {
         "data_dir": str(stack.data),
-        "product_dir": str(stack.product),
+        "product_dir": str(stack.served_product),
         "port": stack.port,
         "public_url": stack.signup_url,
         "watch_poll": 0.5,

@@ -4,24 +4,17 @@ signed message that it was paid for brings all of it back.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from tenantry.cli.demo.clock import Flight
 from tenantry.cli.demo.scene import Scene, Snapshot
-from tenantry.cli.demo.stack import SESSION, Stack
-from tenantry.core.errors import TenantryError
+from tenantry.cli.demo.stack import Stack
 from tenantry.core.product import Product
-
-TIMEOUT = 30.0  # seconds for one request
-PAID_FOR = timedelta(days=30)
+from tenantry.core.subscription import EventKind
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ def walk(
     for moment in scene.ahead():
         come(partial(scene.was_told, moment), f"the mail {moment.mail}", moment.at)
     plan = plan_to_pay(flight.service.product)
-    pay(stack, customer_id, plan, flight.now())
+    stack.provider.tell(EventKind.PAID, customer_id, flight.now(), plan)
     come(partial(scene.has_plan, plan), f"the plan {plan}, paid")
     return Walk(steps, scene.license())
 
@@ -65,29 +58,3 @@ def plan_to_pay(product: Product) -> str:
     plans = list(product.plans)
     following = plans[plans.index(product.trial.plan) + 1 :]
     return following[0] if following else product.trial.plan
-
-
-def pay(stack: Stack, customer_id: str, plan: str, now: datetime) -> None:
-    """Send what a payment provider sends; TenantryError where it is not taken."""
-    message = {
-        "id": f"demo-{secrets.token_hex(8)}",
-        "type": "paid",
-        "created": int(now.timestamp()),
-        "customer_id": customer_id,
-        "plan": plan,
-        "until": (now + PAID_FOR).isoformat(timespec="seconds"),
-    }
-    body = json.dumps(message).encode()
-    secret = stack.billing_secret.read_text().strip().encode()
-    signature = hmac.new(secret, body, hashlib.sha256).hexdigest()
-    answer = SESSION.post(
-        f"{stack.signup_url}/hooks/billing",
-        data=body,
-        headers={
-            "Content-Type": "application/json",
-            "X-Signature-256": f"sha256={signature}",
-        },
-        timeout=TIMEOUT,
-    )
-    if not answer.ok:
-        raise TenantryError(f"the payment was answered with {answer.status_code}: {answer.text}")
