@@ -170,6 +170,23 @@ def test_a_fault_is_shown_at_its_field(site: Site, size: ViewportSize) -> None:
     assert all("409" in each for each in site.complaints)  # the browser's own word for the status
 
 
+def test_back_from_a_signup_that_was_refused_once_sends_nothing(site: Site) -> None:
+    with site.page() as page:
+        sign_up(page)
+        page.wait_for_url("**/status/*")
+        sign_up(page)
+        expect(page.get_by_role("alert")).to_contain_text("already exists")
+        expect(page).to_have_url(f"{site.url}/")
+        page.get_by_label("Work email").fill("another@example.com")
+        page.get_by_label("Password", exact=True).fill("SecurePass123")
+        page.get_by_role("button", name="Create my instance").click()
+        page.wait_for_url("**/status/*")
+        page.go_back()
+        expect(page.get_by_role("heading", level=2)).to_have_text("Start your trial")
+        expect(page.get_by_role("alert")).to_have_count(0)
+    assert all("409" in each for each in site.complaints)
+
+
 def test_the_browser_itself_refuses_what_it_can(site: Site) -> None:
     with site.page() as page:
         page.goto("/")

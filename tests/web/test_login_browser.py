@@ -22,11 +22,11 @@ def test_login_account_logout(visitor: Visitor, browser: Browser, is_scripted: b
     with served(visitor.world, browser, java_script_enabled=is_scripted) as page:
         page.goto("/account")
         page.get_by_label("Email").fill(visitor.signed_up.email)
-        page.get_by_label("Password").fill("WrongPass123")
+        page.get_by_label("Password", exact=True).fill("WrongPass123")
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_have_text("The email or the password is wrong")
         expect(page.get_by_label("Email")).to_have_value(visitor.signed_up.email)
-        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         expect(page).to_have_title(f"Your account – {visitor.signed_up.company_name}")
         page.get_by_role("button", name="Log out").click()
@@ -45,6 +45,23 @@ def test_another_password_by_mail(visitor: Visitor, browser: Browser) -> None:
         page.get_by_label("New password").fill(ANOTHER)
         page.keyboard.press("Enter")
         expect(page).to_have_title(f"Your account – {visitor.signed_up.company_name}")
+
+
+def test_passwords_can_be_looked_at(visitor: Visitor, browser: Browser) -> None:
+    world, customer = visitor.world, visitor.signed_up
+    with world.service.database.write() as session:
+        locked_customer(session, customer.customer_id)
+        send_link(
+            world.service, session, customer.customer_id, TokenPurpose.RESET, now=world.clock()
+        )
+    with served(world, browser) as page:
+        for path in ("/login", f"/reset/{mailed(world, customer, 'reset')}"):
+            page.goto(path)
+            password = page.locator("#password")
+            page.get_by_role("button", name="Show password").click()
+            expect(password).to_have_attribute("type", "text")
+            page.get_by_role("button", name="Hide password").click()
+            expect(password).to_have_attribute("type", "password")
 
 
 def test_pages_fit_and_can_be_read(visitor: Visitor, browser: Browser) -> None:

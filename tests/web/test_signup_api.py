@@ -216,6 +216,11 @@ def test_another_method_is_refused(client: FlaskClient, method: str) -> None:
     assert answer.headers["Allow"] == "OPTIONS, POST"
 
 
+def test_a_browser_that_opens_the_address_is_led_to_the_form(client: FlaskClient) -> None:
+    answer = client.get(URL, headers=BROWSER)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+
+
 @pytest.mark.parametrize("accept", ["image/png", "text/csv, text/plain", "application/json;q=0"])
 def test_a_client_that_takes_no_json_is_told_before_anything_happens(
     client: FlaskClient, stage: Stage, accept: str
@@ -289,7 +294,8 @@ def test_a_browser_sees_the_form_again(
 def test_a_browsers_unknown_time_zone_can_be_corrected(client: FlaskClient) -> None:
     fields = {**GOOD, "time_zone": "Mars/Base"}
     page = client.post(URL, data=fields, headers=BROWSER).get_data(as_text=True)
-    assert 'name="time_zone" type="text"' in page
+    assert '<option value="" selected>Please choose</option>' in page
+    assert "<option>Europe/Berlin</option>" in page
     assert "Unknown time zone" in page
 
 

@@ -38,6 +38,7 @@ from tenantry.core.frames import frames
 from tenantry.web import bodies
 from tenantry.web.api.models import Problem
 from tenantry.web.context import current_service, request_id
+from tenantry.web.forms import instead_of
 from tenantry.web.negotiation import prefers_html
 
 log = structlog.get_logger()
@@ -265,6 +266,8 @@ def render_problem(problem: Problem) -> Response:
 
 
 def _answer_http(error: HTTPException) -> Response:
+    if isinstance(error, MethodNotAllowed):
+        error = instead_of(error)
     status = error.code or 500
     if status < 400:  # a redirect, such as to the path with a slash
         return Response(status=status, headers=[*error.get_headers()])

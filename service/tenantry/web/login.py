@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, current_app, g, request
@@ -17,12 +16,14 @@ from werkzeug.exceptions import HTTPException, Unauthorized
 from tenantry.core.errors import Forbidden
 from tenantry.flows.accounts.logins import LASTS, LoggedIn, find_login
 from tenantry.web.context import current_service
+from tenantry.web.cookies import drop_cookie, is_https, read_cookie, send_cookie
 from tenantry.web.negotiation import prefers_html
 from tenantry.web.operations import is_page
 
 __all__ = ["LoggedIn", "check_form", "current_login", "form_token", "require_login"]
 
 HOME = "/account"  # where a login leads
+_COOKIE = "tenantry"
 _FIELD = "form"
 _PURPOSE = "form"
 _OWN_PATH = re.compile(r"/(?!/)[!-\[\]-~]*")  # visible ASCII, no backslash; //host is another's
@@ -51,7 +52,7 @@ def current_login() -> LoggedIn | None:
     """The running request's session; None where it has none that lives."""
     if "login" not in g:
         service = current_service()
-        token = request.cookies.get(_cookie())
+        token = read_cookie(_COOKIE)
         g.login = find_login(service, token, now=service.now()) if token else None
     login: LoggedIn | None = g.login
     return login
@@ -90,34 +91,14 @@ def check_form(fields: Mapping[str, object]) -> None:
         raise Forbidden
 
 
-def set_cookie(answer: Response, token: str) -> None:
+def enter_session(answer: Response, token: str) -> None:
     """Hands the session's token to the browser."""
-    _send_cookie(answer, token, LASTS)
+    send_cookie(answer, _COOKIE, token, LASTS)
 
 
-def drop_cookie(answer: Response) -> None:
+def leave_session(answer: Response) -> None:
     """Has the browser forget the token."""
-    _send_cookie(answer, "", timedelta(0))
-
-
-def _send_cookie(answer: Response, token: str, lasts: timedelta) -> None:
-    answer.set_cookie(
-        _cookie(),
-        token,
-        max_age=lasts,
-        path="/",
-        secure=_is_https(),
-        httponly=True,
-        samesite="Lax",
-    )
-
-
-def _cookie() -> str:
-    return "__Host-tenantry" if _is_https() else "tenantry"
-
-
-def _is_https() -> bool:
-    return current_service().public_url.startswith("https:")
+    drop_cookie(answer, _COOKIE)
 
 
 def _refuse_other_origins() -> None:
@@ -136,7 +117,7 @@ def _is_own_origin() -> bool:
     if origin is None:
         return True
     if origin == "null":
-        return not _is_https()
+        return not is_https()
     try:
         host = urlsplit(origin).netloc
     except ValueError:  # such as http://[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, render_template
 
 from tenantry.core.days import time_zones
 from tenantry.core.errors import InvalidInput
@@ -16,9 +16,10 @@ from tenantry.flows.accounts.overview import Overview, read_license, read_overvi
 from tenantry.web.api.models import Problem
 from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service
-from tenantry.web.login import HOME, LoggedIn, check_form, require_login
+from tenantry.web.login import LoggedIn, check_form, require_login
 from tenantry.web.operations import page
-from tenantry.web.pages.answers import go, require_problem, show, show_again, typed_again
+from tenantry.web.pages.answers import require_problem, show, show_again, typed_again
+from tenantry.web.pages.notes import go_home, read_note, said_once
 from tenantry.web.pages.words import (
     ANSWERING,
     STAGES,
@@ -34,19 +35,11 @@ blueprint = Blueprint("account_page", __name__)
 
 _SESSION = re.compile("[0-9a-f]{64}")
 
-_DONE = {
-    "cancelled": "Your subscription is cancelled.",
-    "kept": "Your subscription goes on.",
-    "time-zone": "Your time zone is saved.",
-    "sessions": "The session is ended.",
-    "password": "Your password is set, and all other sessions are ended.",
-}
-
 
 @blueprint.get("/account")
 @page
 def show_account() -> Response:
-    return show(_render(require_login()))
+    return said_once(show(_render(require_login(), note=read_note())))
 
 
 @blueprint.get("/account/license")
@@ -72,7 +65,7 @@ def ask_to_cancel() -> Response:
     service, login = current_service(), require_login()
     view = read_overview(service, login.customer_id)
     if not view.can_cancel:
-        return _back()
+        return go_home()
     told = tell_phases(view.if_cancelled, view.booking.time_zone, service.now())
     return show(render_template("account_cancel.html", view=view, told=list(told)))
 
@@ -81,27 +74,26 @@ def ask_to_cancel() -> Response:
 @page
 def cancel() -> Response:
     login, _ = _sent()
-    return _back("cancelled" if choices.cancel(current_service(), login.customer_id) else None)
+    return go_home("cancelled" if choices.cancel(current_service(), login.customer_id) else None)
 
 
 @blueprint.post("/account/resume")
 @page
 def resume() -> Response:
     login, _ = _sent()
-    return _back("kept" if choices.resume(current_service(), login.customer_id) else None)
+    return go_home("kept" if choices.resume(current_service(), login.customer_id) else None)
 
 
 @blueprint.post("/account/time-zone")
 @page
 def change_time_zone() -> Response:
     login, fields = _sent()
-    zone = fields.get("time_zone")
     try:
-        choices.change_time_zone(current_service(), login.customer_id, zone)
+        choices.change_time_zone(current_service(), login.customer_id, fields.get("time_zone"))
     except InvalidInput as error:
         problem = require_problem(error)
-        return show_again(_render(login, problem, typed_again(zone)), problem, error)
-    return _back("time-zone")
+        return show_again(_render(login, problem), problem, error)
+    return go_home("time-zone")
 
 
 @blueprint.post("/account/sessions/end")
@@ -113,7 +105,7 @@ def end_session() -> Response:
         end_other_logins(service, login)
     elif _SESSION.fullmatch(session := typed_again(fields["session"])):
         end_login(service, login.customer_id, session)
-    return _back("sessions")
+    return go_home("sessions")
 
 
 def _sent() -> tuple[LoggedIn, dict[str, object]]:
@@ -123,17 +115,13 @@ def _sent() -> tuple[LoggedIn, dict[str, object]]:
     return login, dict(fields)
 
 
-def _back(done: str | None = None) -> Response:
-    return go(f"{HOME}?done={done}" if done else HOME)
-
-
 def _tell(view: Overview, now: datetime) -> list[str]:
     if view.status.waits:
         return [tell_wait(view.booking)]
     return list(tell_stage(view.stage, view.booking, view.phases, now))
 
 
-def _render(login: LoggedIn, problem: Problem | None = None, zone: str | None = None) -> str:
+def _render(login: LoggedIn, problem: Problem | None = None, *, note: str | None = None) -> str:
     service = current_service()
     now = service.now()
     view = read_overview(service, login.customer_id)
@@ -147,10 +135,9 @@ def _render(login: LoggedIn, problem: Problem | None = None, zone: str | None = 
         told=_tell(view, now),
         plan=plan_title(view.booking.plan),
         tell_change=tell_change,
-        zone=view.booking.time_zone if zone is None else zone,
         zones=time_zones(),
         logins=list_logins(service, login.customer_id, now=now),
         this=login.token_hash,
         problem=problem,
-        done=_DONE.get(request.args.get("done", "")),
+        note=note,
     )

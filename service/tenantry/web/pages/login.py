@@ -11,7 +11,7 @@ from tenantry.web.agents import in_words
 from tenantry.web.api.models import Problem
 from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service, requesting_network
-from tenantry.web.login import check_form, current_login, drop_cookie, own_path, set_cookie
+from tenantry.web.login import check_form, current_login, enter_session, leave_session, own_path
 from tenantry.web.operations import page
 from tenantry.web.pages.answers import go, require_problem, show, show_again, typed_again
 
@@ -44,7 +44,7 @@ def enter() -> Response:
         problem = require_problem(error)
         return show_again(_render(back, fields.get("email"), problem), problem, error)
     answer = go(back)
-    set_cookie(answer, token)
+    enter_session(answer, token)
     return answer
 
 
@@ -56,7 +56,7 @@ def leave() -> Response:
         check_form(read_fields())
         end_login(current_service(), login.customer_id, login.token_hash)
     answer = go("/login")
-    drop_cookie(answer)
+    leave_session(answer)
     return answer
 
 

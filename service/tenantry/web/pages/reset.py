@@ -12,9 +12,10 @@ from tenantry.web.agents import in_words
 from tenantry.web.api.models import Problem
 from tenantry.web.bodies import read_fields
 from tenantry.web.context import current_service, requesting_network
-from tenantry.web.login import HOME, set_cookie
+from tenantry.web.login import enter_session
 from tenantry.web.operations import page
-from tenantry.web.pages.answers import go, require_problem, show, show_again, typed_again
+from tenantry.web.pages.answers import require_problem, show, show_again, typed_again
+from tenantry.web.pages.notes import go_home
 
 blueprint = Blueprint("reset_page", __name__)
 
@@ -64,8 +65,8 @@ def reset(token: str) -> Response:
     except RateLimited as error:
         problem = require_problem(error)
         return show_again(_ask(problem=problem), problem, error)
-    answer = go(f"{HOME}?done=password")
-    set_cookie(answer, session)
+    answer = go_home("password")
+    enter_session(answer, session)
     return answer
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from flask import Blueprint, render_template
 
+from tenantry.core.days import time_zones
 from tenantry.flows.accounts.waiting import asked_of_all
 from tenantry.web.api.models import Problem
 from tenantry.web.context import current_service
@@ -34,6 +35,7 @@ def render_form(fields: Mapping[str, object], problem: Problem | None = None) ->
         values={name: _text(fields.get(name)) for name in _KEPT},
         problem=problem,
         key=(FIELD, key_to_show(fields)),
+        zones=time_zones(),
         is_open=are_signups_open(),
         rules=service.password_rules,
         trial=product.trial,
