@@ -98,8 +98,8 @@ class Settings(BaseSettings):
     smtp_ca_file: Path | None = Field(
         None, description="CA certificates to trust for the mail server, instead of the system's"
     )
-    smtp_timeout: Seconds = Field(
-        30.0, le=45, description="seconds for each of a server's answers: a dozen for a letter"
+    smtp_timeout: Annotated[float, Field(gt=0, le=45)] = Field(
+        30.0, description="seconds for each of a server's answers: a dozen for a letter"
     )
     min_password_length: int = Field(8, ge=8, le=64, description="shortest password at signup")
     signup_limit_email: str | None = Field(
@@ -164,6 +164,11 @@ class Settings(BaseSettings):
         "not heard",
     )
     watch_idle: Seconds = Field(15.0, description="seconds between lists otherwise")
+    watch_silence: Annotated[float, Field(gt=0, le=31_536_000)] = Field(
+        60.0,
+        description="seconds without an answer of Argo CD after which people are told that what is "
+        "shown was seen last before; more than lists are apart",
+    )
     watch_requests: int = Field(
         8, ge=1, le=64, description="requests to a cell's Argo CD and instances under way at once"
     )

@@ -28,7 +28,7 @@ from tenantry.core.errors import ChangeRefused, NotFound
 from tenantry.core.model import State
 from tenantry.core.review import ChangeKind
 from tenantry.core.signup import parse_signup
-from tenantry.core.subscription import Event, EventKind
+from tenantry.core.subscription import Event, EventKind, Stage
 from tenantry.flows import erasing
 from tenantry.flows.accounts import releasing
 from tenantry.flows.erasing import erase
@@ -176,6 +176,24 @@ def test_what_stays_goes_on_working_and_the_address_is_free(world: World) -> Non
     again = sign_up(world)
     assert again != customer_id
     assert again in world.publish().tenants
+
+
+@on_sqlite
+def test_an_erased_customer_is_not_followed_whatever_the_clock_said(world: World) -> None:
+    customer_id, right = at_rest(world), world.clock.time
+    world.clock.time += timedelta(days=30)
+    with world.service.database.write() as session:  # as a change to its tenant does
+        session.get_one(Subscription, customer_id).look_at = world.clock.time
+    follow_due(world.service, now=world.clock())
+    erase(world.service, customer_id, actor="operator")
+    world.clock.time = right
+    assert follow_due(world.service, now=world.clock()) == 0
+    with world.service.database.write() as session:
+        session.get_one(Subscription, customer_id).look_at = right
+    assert follow_due(world.service, now=world.clock()) == 0
+    with world.service.database.read() as session:
+        row = session.get_one(Subscription, customer_id)
+        assert (row.status, row.look_at, row.looked_at) == (Stage.CANCELLED, None, None)
 
 
 @on_sqlite

@@ -12,9 +12,9 @@ from sqlalchemy import event, select, update
 from tenantry.adapters.customer_list import Line
 from tenantry.adapters.database.tables import Customer, Deployment
 from tenantry.flows.estimate import AT_LEAST, say
-from tenantry.flows.figures import SYNTHETIC_DOMAIN, Figures, Times, figures, outcomes
+from tenantry.flows.figures import SYNTHETIC_DOMAIN, Figures, Times, figures
 from tenantry.flows.fleet.importing import import_lines
-from tenantry.flows.histograms import BOUNDS, SETTLED, Counts, Group, read_histograms
+from tenantry.flows.totals import BOUNDS, SETTLED, Counts, Totals, read_totals
 from tests.system.world import World, make_world
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -70,24 +70,23 @@ def near(found: Times, expected: Times) -> bool:
     return all(abs(a - b) < 0.01 for a, b in pairs)
 
 
-def test_histograms_and_outcomes_agree_with_the_figures(fleet: World) -> None:
-    with fleet.service.database.read() as session:
-        assert [tuple(row) for row in outcomes(session)] == [("first", "success", False, NUMBER)]
-    found = histograms(fleet, START)
+def test_totals_agree_with_the_figures(fleet: World) -> None:
+    found = totals(fleet, START)
+    assert found.outcomes == {("first", False, "success"): NUMBER}
     assert (total(found).times, total(found).seconds) == pytest.approx((NUMBER, 2520))
     assert upto(total(found), 10, 20, 60, 120, 1800) == (0, 1, 5, 10, NUMBER)
-    seen = found["first", False, "seen"]
+    seen = found.steps["first", False, "seen"]
     assert (seen.times, seen.seconds) == pytest.approx((NUMBER, 420))
     assert upto(seen, 1, 2, 10, 20, 60) == (0, 1, 5, 10, NUMBER)
 
 
-def histograms(world: World, now: datetime) -> dict[Group, Counts]:
+def totals(world: World, now: datetime) -> Totals:
     with world.service.database.read() as session:
-        return read_histograms(world.service.database, session, now)
+        return read_totals(world.service.database, session, now)
 
 
-def total(found: Mapping[Group, Counts]) -> Counts:
-    return found["first", False, "total"]
+def total(found: Totals) -> Counts:
+    return found.steps["first", False, "total"]
 
 
 def upto(counts: Counts, *bounds: int) -> tuple[int, ...]:
@@ -97,7 +96,7 @@ def upto(counts: Counts, *bounds: int) -> tuple[int, ...]:
 def test_what_has_settled_is_counted_once_a_day_and_what_is_new_at_once(fleet: World) -> None:
     """Neither twice nor never, whichever side of the border it is on."""
     later = START + SETTLED + timedelta(days=2)
-    assert histograms(fleet, START) == histograms(fleet, later)
+    assert totals(fleet, START) == totals(fleet, later)
     with fleet.service.database.write() as session:
         session.execute(update(Deployment).values(ready_at=START + timedelta(seconds=1)))
     customer = fleet.sign_up().customer_id
@@ -105,8 +104,10 @@ def test_what_has_settled_is_counted_once_a_day_and_what_is_new_at_once(fleet: W
     with fleet.service.database.write() as session:
         own = update(Deployment).where(Deployment.customer_id == customer)
         session.execute(own.values(wanted_at=later, ready_at=later + timedelta(seconds=1)))
-    assert upto(total(histograms(fleet, later)), 1, 60) == (1, 6)
-    assert total(histograms(fleet, later + timedelta(days=1))).upto == (NUMBER + 1,) * len(BOUNDS)
+    found = totals(fleet, later)
+    assert upto(total(found), 1, 60) == (1, 6)
+    assert found.outcomes == {("first", False, "success"): NUMBER + 1}
+    assert total(totals(fleet, later + timedelta(days=1))).upto == (NUMBER + 1,) * len(BOUNDS)
 
 
 def test_what_failed_or_is_under_way_is_counted_and_not_timed(fleet: World) -> None:

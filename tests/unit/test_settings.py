@@ -102,6 +102,7 @@ def test_wrong_database_url_is_named_and_not_quoted(tmp_path: Path, url: str) ->
         ("TENANTRY_PUBLISH_PAUSE", "0"),
         ("TENANTRY_PUBLISH_BATCH", "0"),
         ("TENANTRY_LOG_FORMAT", "xml"),
+        ("TENANTRY_SMTP_TIMEOUT", "46"),
         ("TENANTRY_PUBLIC_URL", "signup.example.com"),
         ("TENANTRY_PUBLIC_URL", "ftp://signup.example.com"),
         ("TENANTRY_PUBLIC_URL", "https://"),

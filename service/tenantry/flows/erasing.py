@@ -126,7 +126,8 @@ def _empty(customer: Customer, now: datetime) -> None:
 def _end_subscription(session: Session, customer_id: str) -> None:
     """Nothing follows from it any more, and no payment finds it."""
     subscription = session.get_one(Subscription, customer_id, with_for_update=True)
-    subscription.status, subscription.look_at = Stage.CANCELLED, None
+    subscription.status = Stage.CANCELLED
+    subscription.look_at = subscription.looked_at = None
     subscription.billing_customer = None
     events.forget(session, customer_id)
 

@@ -99,9 +99,10 @@ def measured(session: Session, *chosen: Any) -> Subquery:
     return together.subquery()
 
 
-def outcomes(session: Session) -> Sequence[Row[Any]]:
+def outcomes(session: Session, *chosen: Any) -> Sequence[Row[Any]]:
     """For each kind, synthetic or not, and outcome: how many deployments."""
-    return session.execute(_outcomes(is_synthetic().label("synthetic"))).all()
+    synthetic = is_synthetic().label("synthetic")
+    return session.execute(_outcomes(synthetic).where(*chosen)).all()
 
 
 def _step(

@@ -38,8 +38,8 @@ def locked(session: Session, customer_ids: Iterable[str]) -> Sequence[Tenant]:
     return session.scalars(in_order(select(Tenant), customer_ids)).all()
 
 
-def lock_free(session: Session, customer_id: str) -> Tenant | None:
-    """The customer's tenant, locked; None where somebody else has it locked."""
+def locked_if_free(session: Session, customer_id: str) -> Tenant | None:
+    """The customer's tenant, locked; None where somebody else has it locked, or there is none."""
     rows = select(Tenant).where(Tenant.customer_id == customer_id)
     return session.scalar(rows.with_for_update(skip_locked=True))
 

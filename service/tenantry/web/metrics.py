@@ -4,8 +4,7 @@ tell the same, and a restart forgets nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -15,12 +14,10 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from sqlalchemy import Row
 
-from tenantry.flows.figures import outcomes
 from tenantry.flows.gauges import Gauges, read_gauges
-from tenantry.flows.histograms import BOUNDS, Counts, Group, read_histograms
 from tenantry.flows.service import Service
+from tenantry.flows.totals import BOUNDS, Counts, Group, read_totals
 
 
 def write_metrics(service: Service) -> bytes:
@@ -41,11 +38,11 @@ class _OfDatabase(Collector):
     def collect(self) -> Iterator[Metric]:
         now, database = self.service.now(), self.service.database
         with database.read() as session:
-            steps, ends = read_histograms(database, session, now), outcomes(session)
+            totals = read_totals(database, session, now)
             cells = [each.name for each in self.service.cells.values() if each.argocd]
             gauges = read_gauges(session, now, cells)
-        yield _durations(steps)
-        yield _outcomes(ends)
+        yield _durations(totals.steps)
+        yield _outcomes(totals.outcomes)
         yield from _standing(gauges)
         yield from _subscribed(gauges)
         yield from _watches(gauges)
@@ -68,14 +65,14 @@ def _buckets(counts: Counts) -> list[tuple[str, float]]:
     return [*upto, ("+Inf", counts.times)]
 
 
-def _outcomes(ends: Sequence[Row[Any]]) -> Metric:
+def _outcomes(ends: Mapping[Group, int]) -> Metric:
     family = GaugeMetricFamily(
         "tenantry_deployments",
         "Deployments by outcome.",
         labels=("kind", "synthetic", "outcome"),
     )
-    for row in ends:
-        family.add_metric([row.kind, _truth(row.synthetic), row.outcome], row.times)
+    for (kind, synthetic, outcome), times in ends.items():
+        family.add_metric([kind, _truth(synthetic), outcome], times)
     return family
 
 

@@ -211,7 +211,8 @@ def _refuse(service: Service, refusal: _Refusal) -> None:
         if row.sent_at is not None or row.withheld_at is not None:
             return
         is_for_support = row.kind in FOR_SUPPORT
-        row.claimed_until = None
+        if row.claimed_until == refusal.claim.until:
+            row.claimed_until = None
         if not is_for_support and refusal.to != customer.email:
             row.retry_at = None  # the address was corrected meanwhile
             return

@@ -34,7 +34,7 @@ from tenantry.flows import outbox
 from tenantry.flows.reviewing.changes import change_tenant
 from tenantry.flows.reviewing.ending import withdraw
 from tenantry.flows.reviewing.waiting import waiting, waits
-from tenantry.flows.rows import lock_free
+from tenantry.flows.rows import locked_if_free
 from tenantry.flows.service import Cell, Service
 from tenantry.flows.subscriptions.booking import booking_of, told_of, trial_of
 from tenantry.flows.subscriptions.followed import Followed
@@ -80,13 +80,16 @@ def _follow_one(service: Service, customer_id: str, now: datetime) -> bool:
     this = select(Subscription).where(Subscription.customer_id == customer_id, _is_due(now))
     try:
         with write_in_turn(service.database) as session:
-            tenant = lock_free(session, customer_id)
+            tenant = locked_if_free(session, customer_id)
             if tenant is None:
                 return False  # another worker is here
             subscription = session.scalar(this.with_for_update())
             if subscription is None:
                 return False  # another worker was here
             customer = session.get_one(Customer, customer_id)
+            if customer.erased_at is not None:
+                subscription.look_at = subscription.looked_at = None
+                return False
             follow(service, session, tenant, subscription, customer, now=now, is_bulk=True)
     except DatabaseUnavailable:
         raise

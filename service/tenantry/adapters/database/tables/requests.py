@@ -40,7 +40,7 @@ class RateLimit(Base):
     )
 
 
-_IS_UNSENT = text("sent_at IS NULL AND withheld_at IS NULL AND refused_at IS NULL")
+_CAN_BE_TRIED = text("sent_at IS NULL AND withheld_at IS NULL AND refused_at IS NULL")
 
 
 class Outbox(Base):
@@ -51,7 +51,12 @@ class Outbox(Base):
     __tablename__ = "outbox"
     __table_args__ = (
         UniqueConstraint("customer_id", "kind", "period"),
-        Index("ix_outbox_unsent", "retry_at", sqlite_where=_IS_UNSENT, postgresql_where=_IS_UNSENT),
+        Index(
+            "ix_outbox_unsent",
+            "retry_at",
+            sqlite_where=_CAN_BE_TRIED,
+            postgresql_where=_CAN_BE_TRIED,
+        ),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)

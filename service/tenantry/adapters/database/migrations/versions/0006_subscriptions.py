@@ -20,7 +20,7 @@ EVENTS = "kind IN ('paid', 'payment_failed', 'plan', 'cancelled', 'resumed', 'li
 # No row says how long the grace of an earlier license is. Taken for too short, a key is forgotten
 # that instances still verify with; longer than a product's few days does no harm.
 LONGEST_GRACE = timedelta(days=30)
-IS_UNSENT = sa.text("sent_at IS NULL AND withheld_at IS NULL AND refused_at IS NULL")
+CAN_BE_TRIED = sa.text("sent_at IS NULL AND withheld_at IS NULL AND refused_at IS NULL")
 IS_MOVING = sa.text("ready_at IS NULL AND outcome IS NULL")
 
 
@@ -39,8 +39,8 @@ def upgrade() -> None:
         "ix_outbox_unsent",
         "outbox",
         ["retry_at"],
-        sqlite_where=IS_UNSENT,
-        postgresql_where=IS_UNSENT,
+        sqlite_where=CAN_BE_TRIED,
+        postgresql_where=CAN_BE_TRIED,
     )
     op.create_index("ix_deployments_wanted_at", "deployments", ["wanted_at"])
     op.create_index(
