@@ -19,6 +19,7 @@ from tenantry.adapters.vault import Vault
 from tenantry.core import naming
 from tenantry.core.errors import EmailTaken, NotFound
 from tenantry.core.model import Status
+from tenantry.core.review import Policy
 from tenantry.core.signup import Rules, SignupRequest
 from tenantry.flows.flags import Switch
 from tenantry.flows.signups.signup import Attempt, SignedUp
@@ -80,6 +81,7 @@ class Stage:
             password_rules=Rules(),
             confirm_email=False,
             approve_signups=False,
+            new_tenants_cell=SimpleNamespace(policy=Policy()),
             keyring=SimpleNamespace(jwks=lambda: {"keys": [{"kty": "OKP", "kid": "k1"}]}),
             ready=lambda: self.findings,
             trusted_proxies=0,

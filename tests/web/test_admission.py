@@ -46,13 +46,29 @@ def clock() -> Clock:
     return Clock()
 
 
-WAITS = {
-    ("confirm_email",): "once your address is confirmed",
-    ("approve_signups",): "once we have looked at your signup",
-    ("confirm_email", "approve_signups"): (
-        "once your address is confirmed and we have looked at your signup"
+CONFIRM, APPROVE = {"confirm_email": True}, {"approve_signups": True}
+REVIEW: dict[str, Any] = {"cells": {"main": {"review_signup": "review"}}}
+REVIEW_ALL: dict[str, Any] = {"cells": {"main": {"review_everything": True}}}
+# what is set; when the instance is set up, and when its trial begins
+WAITS: list[tuple[dict[str, Any], str, str]] = [
+    (CONFIRM, "your address is confirmed", "when your address is confirmed"),
+    (APPROVE, "we have looked at your signup", "when we have looked at your signup"),
+    (
+        CONFIRM | APPROVE,
+        "your address is confirmed and we have looked at your signup",
+        "when your address is confirmed and we have looked at your signup",
     ),
-}
+    (REVIEW, "its configuration is reviewed", "today"),
+    (REVIEW_ALL, "its configuration is reviewed", "today"),
+    (
+        CONFIRM | APPROVE | REVIEW,
+        (
+            "your address is confirmed, we have looked at your signup "
+            "and its configuration is reviewed"
+        ),
+        "when your address is confirmed and we have looked at your signup",
+    ),
+]
 
 
 @pytest.fixture
@@ -388,20 +404,22 @@ def test_a_database_that_is_away_is_told_without_detail(
     assert capfd.readouterr().out.count("disk I/O error") == 4
 
 
-@pytest.mark.parametrize("asked", WAITS)
-def test_a_signup_that_waits_says_for_what(make_app: Any, asked: tuple[str, ...]) -> None:
-    client = make_app(**dict.fromkeys(asked, True)).test_client()
+@pytest.mark.parametrize(("asked", "until", "begins"), WAITS)
+def test_a_signup_that_waits_says_for_what(
+    make_app: Any, asked: dict[str, Any], until: str, begins: str
+) -> None:
+    client = make_app(**asked).test_client()
     page = client.get("/", headers=BROWSER).get_data(as_text=True)
-    assert f"step by step, {WAITS[asked]}." in page
-    assert "from today" not in page
+    assert f"step by step, once {until}." in page
+    assert f" to try it, from {begins}</li>" in page
     assert "2-3 minutes" not in page
     first, again = (client.post(URL, json=GOOD, headers=KEY) for _ in range(2))
     assert (first.status_code, again.data) == (201, first.data)
     body = first.get_json()
-    assert (
-        body["message"] == f"Account created successfully! Your instance is set up {WAITS[asked]}."
-    )
+    told = f"Account created successfully! Your instance is set up once {until}."
+    assert body["message"] == told
     assert body["deployment"]["status"] == "provisioning"
+    assert body["deployment"]["estimated_time"] == f"2-3 minutes once {until}"
     steps = body["next_steps"]
     link = "Open the link in the mail that we sent to you, and confirm your address"
     assert (steps[0] == link) is ("confirm_email" in asked)

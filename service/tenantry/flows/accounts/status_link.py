@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
@@ -10,7 +12,11 @@ from tenantry.adapters.vault import token_digest
 from tenantry.core.mail import MailKind
 from tenantry.flows.outbox import IS_UNSENT
 from tenantry.flows.service import Service
-from tenantry.flows.signups.customer import new_status_token
+
+
+def new_status_token() -> str:
+    """What the link of a status page ends with: as good as a password for what it shows."""
+    return secrets.token_urlsafe(24)
 
 
 def renew_status_link(service: Service, session: Session, customer: Customer) -> None:

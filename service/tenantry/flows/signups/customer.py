@@ -15,13 +15,15 @@ from tenantry.adapters.database.tables import Customer, Subscription
 from tenantry.adapters.vault import token_digest
 from tenantry.core import naming
 from tenantry.core.days import day_ends
+from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, TokenPurpose
 from tenantry.core.signup import Person
 from tenantry.core.subscription import Booking, position
 from tenantry.core.terms import license_term
 from tenantry.flows import outbox
 from tenantry.flows.accounts.links import send_link
-from tenantry.flows.accounts.waiting import CONFIRMATION, asked_of_all, waits_for
+from tenantry.flows.accounts.status_link import new_status_token
+from tenantry.flows.accounts.waiting import CONFIRMATION, stands_before, waits_for
 from tenantry.flows.estimate import estimated_time
 from tenantry.flows.licensing.issuing import Issued, issue_license
 from tenantry.flows.service import Service
@@ -64,13 +66,8 @@ def create_customer(
     return answer(
         service.product, customer, subscription, tenant, issued,
         status_token=status_token, estimated_time=estimated_time(service, session, now),
-        waits_for=asked_of_all(service) if waits else (),
+        waits_for=stands_before(service) if may_wait else (),
     )  # fmt: skip
-
-
-def new_status_token() -> str:
-    """What the link of a status page ends with: as good as a password for what it shows."""
-    return secrets.token_urlsafe(24)
 
 
 def _customer(
@@ -141,7 +138,7 @@ def _write(
     """The mail that is due at once. None as the token: never any about the instance."""
     if status_token:
         wrapped = service.vault.wrap(status_token)
-        outbox.put(session, customer_id=customer_id, kind="welcome", wrapped=wrapped, now=now)
+        outbox.put(session, customer_id=customer_id, kind=MailKind.WELCOME, wrapped=wrapped, now=now)
     else:
         outbox.withhold(session, customer_id=customer_id, now=now)
     if waits == CONFIRMATION:

@@ -45,7 +45,10 @@ class SubscriptionPart(Answer):
 
 class DeploymentPart(Answer):
     status: Literal["provisioning"] = "provisioning"
-    estimated_time: str = Field(examples=["2-3 minutes"])
+    estimated_time: str = Field(
+        description="From now on, or from when what is waited for is there: then it says so.",
+        examples=["2-3 minutes"],
+    )
     instance_url: str = Field(description="Answers once the deployment is ready.")
     status_url: str = Field(description="The customer's live status page; a secret link.")
 
@@ -56,13 +59,12 @@ class LicensePart(Answer):
     max_devices: int | None = Field(description="null: no limit.")
 
 
-CREATED = "Account created successfully!"
-
-
 class SignupAnswer(Answer):
     """A new customer, whose instance is on its way, or waits for what the message says."""
 
-    message: str = Field(examples=[f"{CREATED} Your instance is being deployed."])
+    message: str = Field(
+        examples=["Account created successfully! Your instance is being deployed."]
+    )
     customer: CustomerPart
     subscription: SubscriptionPart
     deployment: DeploymentPart

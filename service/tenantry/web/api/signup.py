@@ -11,7 +11,6 @@ from tenantry.core.signup import SignupRequest, parse_signup
 from tenantry.flows.signups.signup import Attempt, SignedUp, signup
 from tenantry.web import idempotency
 from tenantry.web.api.models import (
-    CREATED,
     CustomerPart,
     DeploymentPart,
     LicensePart,
@@ -24,7 +23,7 @@ from tenantry.web.errors import problem_of, say_when
 from tenantry.web.negotiation import prefers_html, require_json
 from tenantry.web.operations import Header, Operation, operation
 from tenantry.web.pages.signup import render_form
-from tenantry.web.pages.words import steps_before, when_set_up
+from tenantry.web.pages.words import steps_before, tell_duration, tell_signup
 
 blueprint = Blueprint("signup", __name__)
 
@@ -106,9 +105,8 @@ def _show_form_again(fields: Mapping[str, object], error: TenantryError) -> Resp
 
 def answer_of(done: SignedUp, *, status_url: str) -> SignupAnswer:
     """What R4 promises, and the link that R7 adds."""
-    once = when_set_up(done.waits_for)
     return SignupAnswer(
-        message=f"{CREATED} Your instance is {f'set up {once}' if once else 'being deployed'}.",
+        message=tell_signup(done.waits_for),
         customer=CustomerPart(
             customer_id=done.customer_id, email=done.email, company_name=done.company_name
         ),
@@ -116,7 +114,7 @@ def answer_of(done: SignedUp, *, status_url: str) -> SignupAnswer:
             plan=done.plan, status=done.subscription_status, trial_ends_at=done.trial_ends_at
         ),
         deployment=DeploymentPart(
-            estimated_time=done.estimated_time,
+            estimated_time=tell_duration(done.estimated_time, done.waits_for),
             instance_url=done.instance_url,
             status_url=status_url,
         ),
@@ -125,5 +123,5 @@ def answer_of(done: SignedUp, *, status_url: str) -> SignupAnswer:
             expires_at=done.license_expires_at,
             max_devices=done.max_devices,
         ),
-        next_steps=steps_before(done.waits_for) if once else list(done.next_steps),
+        next_steps=steps_before(done.waits_for) if done.waits_for else list(done.next_steps),
     )

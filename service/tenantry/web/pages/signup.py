@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from flask import Blueprint, render_template
 
 from tenantry.core.days import time_zones
-from tenantry.flows.accounts.waiting import asked_of_all
+from tenantry.flows.accounts.waiting import asked_of_all, stands_before
 from tenantry.web.api.models import Problem
 from tenantry.web.context import current_service
 from tenantry.web.idempotency import FIELD, key_to_show
 from tenantry.web.operations import page
-from tenantry.web.pages.words import when_set_up
+from tenantry.web.pages.words import trial_begins, when_set_up
 from tenantry.web.switches import are_signups_open
 
 blueprint = Blueprint("signup_page", __name__)
@@ -40,7 +40,8 @@ def render_form(fields: Mapping[str, object], problem: Problem | None = None) ->
         rules=service.password_rules,
         trial=product.trial,
         plan=product.plans[product.trial.plan].title,
-        once=when_set_up(asked_of_all(service)),
+        once=when_set_up(stands_before(service)),
+        trial_begins=trial_begins(asked_of_all(service)),
     )
 
 

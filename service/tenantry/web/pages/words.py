@@ -10,7 +10,7 @@ from tenantry.core.model import State, Status
 from tenantry.core.outlook import Phase
 from tenantry.core.review import ChangeKind
 from tenantry.core.subscription import Booking, Stage
-from tenantry.flows.accounts.waiting import APPROVAL, CONFIRMATION
+from tenantry.flows.accounts.waiting import APPROVAL, CONFIRMATION, REVIEW
 from tenantry.flows.status import Change
 from tenantry.web.context import current_service
 
@@ -56,18 +56,43 @@ _FIRST = {
         "Open the link in the mail that we sent to you, and confirm your address",
     ),
     APPROVAL: ("we have looked at your signup", "Wait until we have looked at your signup"),
+    REVIEW: (
+        "its configuration is reviewed",
+        "Wait until the configuration of your instance is reviewed",
+    ),
 }
 
 
 def when_set_up(waits_for: Sequence[str]) -> str:
     """When an instance is set up that has to wait for this; empty: at once."""
-    return "once " + " and ".join(_FIRST[each][0] for each in waits_for) if waits_for else ""
+    return f"once {_all_of(waits_for)}" if waits_for else ""
+
+
+def trial_begins(waits_for: Sequence[str]) -> str:
+    """From when on the trial of a new account counts that has to wait for this."""
+    return f"when {_all_of(waits_for)}" if waits_for else "today"
+
+
+def tell_signup(waits_for: Sequence[str]) -> str:
+    """What comes of a signup whose instance has to wait for this."""
+    becomes = f"set up {when_set_up(waits_for)}" if waits_for else "being deployed"
+    return f"Account created successfully! Your instance is {becomes}."
+
+
+def tell_duration(estimated_time: str, waits_for: Sequence[str]) -> str:
+    """How long it takes to set up an instance that has to wait for this first."""
+    return f"{estimated_time} {when_set_up(waits_for)}".rstrip()
 
 
 def steps_before(waits_for: Sequence[str]) -> list[str]:
     """What comes first for a new customer whose instance has to wait for this."""
     steps = [_FIRST[each][1] for each in waits_for]
     return [*steps, "Then watch your instance being set up, at your status page"]
+
+
+def _all_of(waits_for: Sequence[str]) -> str:
+    *first, last = (_FIRST[each][0] for each in waits_for)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def plan_title(plan: str) -> str:
