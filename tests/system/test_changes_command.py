@@ -80,7 +80,7 @@ def test_what_goes_out_at_once_says_so_and_waits_for_nobody(desk: Desk, customer
     said = desk.run("tenants", "state", customer, "suspended")
     assert said.startswith(f"{customer}: state suspended goes out at once, as generation 2;")
     assert desk.generation(customer) == 2
-    assert desk.run("changes", "list") == ""
+    assert desk.run("changes", "list") == "no changes to list\n"
     (over,) = desk.told("changes", "list", "--all")
     assert (over["kind"], over["outcome"], over["decided_by"]) == ("state", "applied", "operator")
 
@@ -110,7 +110,7 @@ def test_a_program_reads_the_same(desk: Desk, customer: str) -> None:
 def test_what_waits_can_be_declined_once(desk: Desk, customer: str) -> None:
     desk.run("tenants", "plan", customer, "professional")
     assert desk.run("changes", "decline", customer) == f"{customer}: 1 declined\n"
-    assert desk.run("changes", "list") == ""
+    assert desk.run("changes", "list") == "no changes to list\n"
     assert [each["outcome"] for each in desk.told("changes", "list", "--all")] == ["declined"]
     assert isinstance(desk.try_to("changes", "decline", customer).exception, ChangeRefused)
     desk.run("tenants", "plan", customer, "professional")

@@ -24,6 +24,8 @@ def test_customers_who_wait_are_listed_approved_and_declined(
         done = CliRunner().invoke(command.customers, arguments)
         return done.exit_code, done.stdout, done.stderr
 
+    assert run("list") == (0, "", "no customers to list\n")
+    assert run("list", "--json") == (0, "", "")
     world.sign_up()
     world.service = replace(world.service, approve_signups=True)
     wanted, unwanted = world.sign_up(), world.sign_up()

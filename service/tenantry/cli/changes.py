@@ -11,6 +11,7 @@ from dataclasses import asdict
 import click
 
 from tenantry.cli.bulk import cell_of, choose_cells, opened
+from tenantry.cli.listing import list_each
 from tenantry.cli.options import cell_option, json_lines_option, json_option
 from tenantry.cli.terminal import echo
 from tenantry.core.model import State
@@ -42,10 +43,14 @@ def list_command(
 ) -> None:
     """List changes that wait for a review, one a line, newest first."""
     with opened() as service:
-        for cell in choose_cells(service, cell_name):
-            found = list_changes(service, cell, open_only=not everything, customer_id=customer_id)
-            for each in found:
-                echo(json.dumps(each.as_json()) if as_json else each.as_text())
+        found = (
+            each
+            for cell in choose_cells(service, cell_name)
+            for each in list_changes(
+                service, cell, open_only=not everything, customer_id=customer_id
+            )
+        )
+        list_each(found, "changes", as_json=as_json)
 
 
 @changes.command("decline")

@@ -9,6 +9,7 @@ import click
 
 from tenantry.cli.bulk import opened
 from tenantry.cli.erase import erase_command
+from tenantry.cli.listing import list_each
 from tenantry.cli.options import json_lines_option, json_option
 from tenantry.cli.terminal import echo
 from tenantry.core.errors import ChangeRefused, NotFound
@@ -36,8 +37,7 @@ def list_command(waiting: bool, as_json: bool) -> None:
     reason code of what they wait for.
     """
     with opened() as service:
-        for each in list_accounts(service, waiting=waiting):
-            echo(json.dumps(each.as_json()) if as_json else each.as_text())
+        list_each(list_accounts(service, waiting=waiting), "customers", as_json=as_json)
 
 
 @customers.command()

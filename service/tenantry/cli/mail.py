@@ -12,6 +12,7 @@ from tenantry import settings, wiring
 from tenantry.adapters.mail import Letter
 from tenantry.adapters.product_folder import read_product_folder
 from tenantry.cli.bulk import opened
+from tenantry.cli.listing import list_each
 from tenantry.cli.options import json_lines_option, json_option, product_option
 from tenantry.cli.terminal import echo
 from tenantry.core.mail import MailKind
@@ -33,8 +34,7 @@ def mail_command() -> None:
 def list_command(refused: bool, as_json: bool) -> None:
     """List mail that was not sent, one a line, oldest first."""
     with opened() as service:
-        for each in correcting.list_unsent(service, refused=refused):
-            echo(json.dumps(each.as_json()) if as_json else each.as_text())
+        list_each(correcting.list_unsent(service, refused=refused), "mail", as_json=as_json)
 
 
 @mail_command.command()

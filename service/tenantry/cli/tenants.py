@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,9 +12,9 @@ import click
 from tenantry.adapters.customer_list import count_lines, read_customers
 from tenantry.cli import changes, subscriptions
 from tenantry.cli.bulk import Run, choose_cells, ids_argument, opened, wait_option
+from tenantry.cli.listing import list_each
 from tenantry.cli.options import cell_option, json_lines_option, json_option
 from tenantry.cli.progress import bar, stoppable
-from tenantry.cli.terminal import echo
 from tenantry.core.model import Status
 from tenantry.core.subscription import Stage
 from tenantry.flows.fleet import bulk
@@ -69,9 +68,12 @@ for command in (
 def list_command(cell_name: str | None, as_json: bool, **wanted: Any) -> None:
     """List tenants, one a line, by customer id."""
     with opened() as service:
-        for cell in choose_cells(service, cell_name):
-            for each in fleet.list_tenants(service, cell, **wanted):
-                echo(json.dumps(each.as_json()) if as_json else each.as_text())
+        found = (
+            each
+            for cell in choose_cells(service, cell_name)
+            for each in fleet.list_tenants(service, cell, **wanted)
+        )
+        list_each(found, "tenants", as_json=as_json)
 
 
 @tenants.command()
