@@ -6,14 +6,18 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
+from structlog.testing import capture_logs
 
 from tenantry.adapters.argocd import ArgoCD
 from tenantry.adapters.database.tables import Deployment, Watch
+from tenantry.settings import read_secret
 from tenantry.web.app import create_app
 from tests.migrated import on_sqlite
 from tests.system.console import Operator
@@ -107,6 +111,16 @@ def test_with_a_token_only_it_opens(world: World) -> None:
         answer = client.get("/metrics", headers=headers, environ_base=far)
         assert answer.status_code == status, given
     assert client.get("/metrics").status_code == 404
+
+
+def test_a_token_that_cannot_be_read_is_told_the_operator(world: World) -> None:
+    client = client_of(world, partial(read_secret, Path("/nope")))
+    with capture_logs() as entries:
+        answer = client.get("/metrics", headers={"Authorization": "Bearer x"})
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "unavailable")
+    assert [each["detail"] for each in entries if each["event"] == "metrics.no_token"] == [
+        "/nope: No such file or directory"
+    ]
 
 
 def test_stats_are_told_for_people_and_programs(world: World) -> None:

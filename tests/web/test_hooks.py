@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import delete
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from tenantry import settings, wiring
@@ -224,6 +225,18 @@ def test_cells_that_share_a_secret_are_all_looked_at(service: Service) -> None:
     shared = replace(service, cells={"hub": one, "hub-two": two})
     send(create_app(shared).test_client(), "github", proof("github", CELLS["hub"][1]))
     assert set(hints(shared)) == {"hub", "hub-two"}
+
+
+def test_a_secret_that_cannot_be_read_is_in_nobody_elses_way(service: Service) -> None:
+    cannot = partial(settings.read_secret, Path("/nope"))
+    cells = service.cells | {"hub": replace(service.cells["hub"], webhook_secret=cannot)}
+    client = create_app(replace(service, cells=cells)).test_client()
+    with capture_logs() as entries:
+        assert send(client, "github", proof("github", CELLS["hub-two"][1])).status_code == 204
+        assert hints(service) == {"hub-two": START}
+        assert_refused(send(client, "github", proof("github", CELLS["hub"][1])), 503, "unavailable")
+    unread = [(each["cell"], each["detail"]) for each in entries if "no_secret" in each["event"]]
+    assert unread == [("hub", "/nope: No such file or directory")] * 2
 
 
 @pytest.mark.parametrize("kind", ["bitbucket", "GitHub", "none", "github/"])

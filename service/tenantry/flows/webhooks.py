@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+import structlog
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.session import insert_new
 from tenantry.adapters.database.tables import Repository, Watch
+from tenantry.core.errors import SettingsError
 from tenantry.core.webhook import ARGOCD, is_genuine
 from tenantry.flows.service import Cell, Service
+
+log = structlog.get_logger()
 
 # A click, or a sync, makes several messages, and anybody may replay one that was overheard: hints
 # are never closer than this.
@@ -29,12 +33,20 @@ def listening(service: Service, kind: str) -> list[Cell]:
 
 
 def meant(cells: Sequence[Cell], kind: str, headers: Mapping[str, str], body: bytes) -> list[Cell]:
-    """Those of the cells whose secret the message proves to know; mostly one or none."""
-    return [
-        cell
-        for cell in cells
-        if (secret := _secret(cell, kind)) and is_genuine(kind, headers, body, secret())
-    ]
+    """Those of the cells whose secret the message proves to know; mostly one or none. A cell whose
+    secret cannot be read is passed over; SettingsError where that leaves none.
+    """
+    found, unread = [], None
+    for cell in cells:
+        try:
+            if (secret := _secret(cell, kind)) and is_genuine(kind, headers, body, secret()):
+                found.append(cell)
+        except SettingsError as error:
+            log.error("hook.no_secret", cell=cell.name, detail=error.message)
+            unread = error
+    if unread and not found:
+        raise unread
+    return found
 
 
 def _secret(cell: Cell, kind: str) -> Callable[[], str] | None:

@@ -5,12 +5,15 @@ licenses.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from ipaddress import ip_address
 
+import structlog
 from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
+from werkzeug.exceptions import ServiceUnavailable
 
-from tenantry.core.errors import NotFound
+from tenantry.core.errors import NotFound, SettingsError
 from tenantry.flows.licensing.revocations import public_list
 from tenantry.web.api.models import Health, KeySet, Metrics, Readiness, RevocationList
 from tenantry.web.context import current_service
@@ -18,6 +21,8 @@ from tenantry.web.headers import cache_publicly
 from tenantry.web.metrics import write_metrics
 from tenantry.web.operations import Operation, operation
 from tenantry.web.switches import moved_switches
+
+log = structlog.get_logger()
 
 blueprint = Blueprint("ops", __name__)
 
@@ -103,8 +108,16 @@ def _is_operator() -> bool:
     if token is None:  # a proxy on this machine may not say that it asks for others
         return not service.public_url.startswith("https:") and _is_local()
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    is_same = hmac.compare_digest(given.strip().encode(), token().encode())
+    is_same = hmac.compare_digest(given.strip().encode(), _read(token).encode())
     return scheme.lower() == "bearer" and is_same
+
+
+def _read(token: Callable[[], str]) -> str:
+    try:
+        return token()
+    except SettingsError as error:
+        log.error("metrics.no_token", detail=error.message)
+        raise ServiceUnavailable from None
 
 
 def _is_local() -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import ServiceUnavailable, Unauthorized
 
-from tenantry.core.errors import NotFound
+from tenantry.core.errors import NotFound, SettingsError
 from tenantry.flows import webhooks
 from tenantry.web.bodies import HOOK_LIMIT, read_body
 from tenantry.web.context import current_service
@@ -40,14 +40,17 @@ def take_hint(kind: str) -> Response:
     The body may be anything up to 1 MiB: it is verified and not read further. It makes the service
     look at its reviews, or at Argo CD, at once, where it would else do so some seconds later;
     sending a message again does no more than that. Without a secret in the settings there is
-    nothing here (404).
+    nothing here (404); after 503, send it again.
     """
     service = current_service()
     cells = webhooks.listening(service, kind)
     if not cells:
         raise NotFound
     body = read_body(HOOK_LIMIT)
-    meant = webhooks.meant(cells, kind, dict(request.headers), body)
+    try:
+        meant = webhooks.meant(cells, kind, dict(request.headers), body)
+    except SettingsError:
+        raise ServiceUnavailable from None
     if not meant:
         raise Unauthorized
     for cell in meant:
