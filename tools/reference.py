@@ -26,7 +26,8 @@ SETTINGS_INTRO = """
 
 Every setting is an environment variable. Nothing else is read: there is no configuration file.
 `tenantry doctor` looks at what they lead to and says what to mend. A value of the wrong form stops
-the command that reads it, with the variable's name.
+the command that reads it, with the variable's name. An empty value of a setting without a default,
+unless it is JSON, is as if it were not set.
 
 Secrets are given as files, so that none stands in an environment. A database URL may be given
 either way. Where a default is relative to the data folder, the folder is `TENANTRY_DATA_DIR`.

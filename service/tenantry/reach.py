@@ -7,6 +7,7 @@ from __future__ import annotations
 from tenantry import wiring
 from tenantry.core.errors import SettingsError
 from tenantry.core.product import Product
+from tenantry.core.public_url import is_https
 from tenantry.settings import Settings
 from tenantry.wiring.cells import reader
 
@@ -14,7 +15,7 @@ from tenantry.wiring.cells import reader
 def customers(settings: Settings) -> str:
     """Where customers go, and what is mailed to them leads to."""
     url = settings.public_url
-    if settings.is_production and not url.startswith("https://"):
+    if settings.is_production and not is_https(url):
         raise SettingsError(
             f"customers are led to {url}, and send their passwords for all to read",
             remedy="set TENANTRY_PUBLIC_URL to the https:// address of the proxy in front",
@@ -28,7 +29,7 @@ def metrics(settings: Settings) -> str:
     if read is not None:
         read()
         return "who has the token reads /metrics"
-    readers = "nobody reads" if settings.public_url.startswith("https://") else "this machine reads"
+    readers = "nobody reads" if is_https(settings.public_url) else "this machine reads"
     return f"{readers} /metrics: TENANTRY_METRICS_TOKEN_FILE is not set"
 
 

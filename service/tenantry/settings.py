@@ -10,7 +10,6 @@ from __future__ import annotations
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     Field,
@@ -24,10 +23,11 @@ from pydantic_settings import SettingsError as NotParsed
 
 from tenantry import assets
 from tenantry.adapters.mail import is_address
-from tenantry.cell_settings import CellSettings, Seconds
+from tenantry.cell_settings import CellSettings, Seconds, none_if_empty
 from tenantry.core.billing import Scheme
 from tenantry.core.errors import SettingsError
 from tenantry.core.limits import Limits, parse_limit
+from tenantry.core.public_url import parse_public_url
 from tenantry.environment import not_json
 
 __all__ = ["TOOLS", "CellSettings", "Settings", "load", "read_secret"]
@@ -244,6 +244,11 @@ class Settings(BaseSettings):
         """The folder of mail that was 'sent' in development."""
         return self.mail_dir or self.data_dir / "mail"
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_set(cls, value: object, info: ValidationInfo) -> object:
+        return none_if_empty(cls, info.field_name, value)
+
     @field_validator("clock_file")
     @classmethod
     def _is_no_production(cls, file: Path | None, info: ValidationInfo) -> Path | None:
@@ -254,10 +259,7 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _joins_with_paths(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("is no address of a page, such as https://signup.example.com")
-        return url.rstrip("/")
+        return parse_public_url(url)
 
     @field_validator("mail_from")
     @classmethod

@@ -11,6 +11,7 @@ import pytest
 
 from tenantry import settings, wiring
 from tenantry.core.errors import SettingsError
+from tenantry.core.public_url import is_https
 from tenantry.environment import unknown_variables
 from tenantry.settings import load, read_secret
 from tests.ports import free_port
@@ -106,6 +107,10 @@ def test_wrong_database_url_is_named_and_not_quoted(tmp_path: Path, url: str) ->
         ("TENANTRY_PUBLIC_URL", "signup.example.com"),
         ("TENANTRY_PUBLIC_URL", "ftp://signup.example.com"),
         ("TENANTRY_PUBLIC_URL", "https://"),
+        ("TENANTRY_PUBLIC_URL", "https://:8443"),
+        ("TENANTRY_PUBLIC_URL", "https://signup.example.com/?from=mail"),
+        ("TENANTRY_PUBLIC_URL", "https://signup.example.com#form"),
+        ("TENANTRY_PUBLIC_URL", ""),
         ("TENANTRY_MAIL_FROM", "bad"),
         ("TENANTRY_MAIL_FROM", "Acme <bad>"),
         ("TENANTRY_SUPPORT_MAIL", "foo"),
@@ -134,6 +139,25 @@ def test_wrong_value_is_named_with_its_variable(
     environment.setenv(name, value)
     with pytest.raises(SettingsError, match=rf"^{name}\w*: .*docs/settings\.md"):
         load()
+
+
+def test_the_public_url_is_https_however_it_is_written() -> None:
+    for url in ("https://signup.example.com/", "HTTPS://signup.example.com"):
+        found = load(public_url=url).public_url
+        assert (found, is_https(found)) == ("https://signup.example.com", True)
+    assert not is_https(load(public_url="http://https.example.com").public_url)
+
+
+def test_what_is_empty_and_may_be_missing_is_not_set(environment: pytest.MonkeyPatch) -> None:
+    without = load()
+    for form, prefix in ((settings.Settings, ""), (settings.CellSettings, "CELLS__MAIN__")):
+        for name, field in form.model_fields.items():
+            if field.default is None:
+                environment.setenv(f"TENANTRY_{prefix}{name}".upper(), "")
+    assert {"TENANTRY_SUPPORT_MAIL", "TENANTRY_CELLS__MAIN__ARGOCD_URL"} <= os.environ.keys()
+    assert load() == without
+    environment.setenv("TENANTRY_CELLS__MAIN__CLUSTER_ISSUER", "")
+    assert load().cells["main"].cluster_issuer == ""
 
 
 def test_every_wrong_value_is_named_at_once(environment: pytest.MonkeyPatch) -> None:

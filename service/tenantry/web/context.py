@@ -7,6 +7,7 @@ import uuid
 import structlog
 from flask import Flask, current_app, g, has_request_context, request
 
+from tenantry.core import public_url
 from tenantry.core.addresses import client_network
 from tenantry.flows.service import Service
 
@@ -25,6 +26,11 @@ def current_service() -> Service:
     """The service of the running request."""
     service: Service = current_app.extensions[_KEY]
     return service
+
+
+def is_https() -> bool:
+    """Whether browsers reach us by TLS."""
+    return public_url.is_https(current_service().public_url)
 
 
 def requesting_network() -> str:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from flask import Response, request
 
-from tenantry.web.context import current_service
+from tenantry.web.context import is_https
 
 
 def read_cookie(name: str) -> str | None:
@@ -30,11 +30,6 @@ def send_cookie(answer: Response, name: str, value: str, lasts: timedelta) -> No
 def drop_cookie(answer: Response, name: str) -> None:
     """Has the browser forget it."""
     send_cookie(answer, name, "", timedelta(0))
-
-
-def is_https() -> bool:
-    """Whether browsers reach us by TLS."""
-    return current_service().public_url.startswith("https:")
 
 
 def _full(name: str) -> str:

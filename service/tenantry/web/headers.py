@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from tenantry.web.context import current_service, request_id
+from tenantry.web.context import is_https, request_id
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -41,7 +41,7 @@ def cache_publicly(response: Response, seconds: int) -> Response:
 def _add_headers(response: Response) -> Response:
     response.headers.update(_ALWAYS)
     response.headers["X-Request-Id"] = request_id()
-    if current_service().public_url.startswith("https:"):
+    if is_https():
         response.headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
     if request.endpoint == "static" and response.status_code < 400:
         _cache_static(response)

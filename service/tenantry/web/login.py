@@ -15,8 +15,8 @@ from werkzeug.exceptions import HTTPException, Unauthorized
 
 from tenantry.core.errors import Forbidden
 from tenantry.flows.accounts.logins import LASTS, LoggedIn, find_login
-from tenantry.web.context import current_service
-from tenantry.web.cookies import drop_cookie, is_https, read_cookie, send_cookie
+from tenantry.web.context import current_service, is_https
+from tenantry.web.cookies import drop_cookie, read_cookie, send_cookie
 from tenantry.web.negotiation import prefers_html
 from tenantry.web.operations import is_page
 
