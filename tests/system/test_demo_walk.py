@@ -5,16 +5,19 @@ waits for.
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tenantry import assets, settings, wiring
 from tenantry.adapters.clock import ShiftedClock
@@ -25,14 +28,19 @@ from tenantry.adapters.database.tables import (
     Outbox,
     Subscription,
     Tenant,
+    Watch,
 )
+from tenantry.adapters.passwords import hash_password
 from tenantry.cli.demo import clock
-from tenantry.cli.demo.clock import LONGEST_STEP, Flight, is_quiet
+from tenantry.cli.demo.clock import FASTEST, LONGEST_STEP, Flight, is_quiet
 from tenantry.cli.demo.stack import Stack, settings_of
 from tenantry.cli.demo.walk import plan_to_pay
 from tenantry.core import naming
 from tenantry.core.errors import ProgramError, TenantryError
 from tenantry.core.model import Status
+from tenantry.flows.service import Service
+from tenantry.flows.sight import blind_cells
+from tenantry.flows.signups import signup
 from tests.invariants import check_invariants
 from tests.ports import free_port_and_next
 from tests.programs import require
@@ -143,6 +151,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("town")
     world = make_world(folder, f"sqlite:///{folder}/tenantry.db")
     world.sign_up()
+    with world.service.database.write() as session:
+        session.add(Watch(cell=world.cell.name))
     yield world
     world.service.database.close()
 
@@ -152,7 +162,8 @@ def world(town: World) -> World:
     """The same, with nothing on its way."""
     now = town.clock()
     calm = {"generation": 1, "published_generation": 1, "status": Status.READY}
-    set_all(town, Tenant, **calm, unsettled_since=None, set_aside=None)
+    set_all(town, Tenant, **calm, unsettled_since=None, unknown_since=None, set_aside=None)
+    set_all(town, Watch, failing_since=None)
     set_all(town, Deployment, published_at=now, ready_at=now)
     set_all(town, Customer, email_refused_at=None)
     set_all(town, Outbox, sent_at=now, withheld_at=None, refused_at=None)
@@ -188,6 +199,8 @@ def ahead(stack: Stack) -> timedelta:
         (Tenant, {"generation": 7}),
         (Tenant, {"status": Status.PROVISIONING}),
         (Tenant, {"unsettled_since": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (Tenant, {"unknown_since": datetime(2026, 1, 1, tzinfo=UTC)}),
+        (Watch, {"failing_since": datetime(2026, 1, 1, tzinfo=UTC)}),
         (Deployment, {"ready_at": None}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value.__name__,
@@ -231,6 +244,66 @@ def test_time_flies_in_small_steps_until_it_has_come(world: World, stack: Stack)
     flying = flight(world, stack, speed=1e6)
     flying.until(lambda: next(looks), "the third look")
     assert abs(ahead(stack) - 2 * LONGEST_STEP) < timedelta(hours=1)
+
+
+def test_time_jumps_while_nobody_writes(
+    world: World, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes between the first look and the jump, such as a signup, has time wait."""
+    looks = iter([True, False])
+
+    def look(service: Service) -> bool:
+        is_first = next(looks)
+        assert may_write(world) is is_first
+        return is_first
+
+    monkeypatch.setattr(clock, "is_quiet", look)
+    assert not flight(world, stack, speed=1e6).fly()
+    assert not stack.clock.exists()
+    assert next(looks, None) is None
+
+
+def may_write(world: World) -> bool:
+    """Whether another connection has the database's write lock at once."""
+    other = sqlite3.connect(world.folder / "tenantry.db", timeout=0, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        other.close()
+    return True
+
+
+def test_customer_begins_when_it_is_stored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time that flies while a password is hashed is none of its deployment's."""
+    came = world.clock()
+
+    def hash_slowly(password: str) -> str:
+        world.wait(minutes=60)
+        return hash_password(password)
+
+    monkeypatch.setattr(signup, "hash_password", hash_slowly)
+    customer_id = world.sign_up().customer_id
+    with world.service.database.read() as session:
+        customer = session.get_one(Customer, customer_id)
+        wanted = select(Deployment.wanted_at).where(Deployment.customer_id == customer_id)
+        assert session.scalar(wanted) == customer.created_at > came + timedelta(hours=1)
+
+
+@pytest.mark.parametrize("speed", [0.3, FASTEST])
+def test_instances_are_seen_while_time_flies(world: World, tmp_path: Path, speed: float) -> None:
+    """What was seen ten real seconds ago is not old; with the usual silence it is."""
+    flying = Stack(tmp_path, 4000, tmp_path, days_a_second=speed)
+    cell = replace(world.service.new_tenants_cell, argocd=mock.sentinel.argocd)
+    service, now = replace(world.service, cells={cell.name: cell}), world.clock()
+    patience = wiring._patience(settings.load(**settings_of(flying)))
+    with service.database.write() as session:
+        seen_at = now - timedelta(seconds=10) - timedelta(days=speed) * 10
+        session.merge(Watch(cell=cell.name, seen_at=seen_at))
+    with service.database.read() as session:
+        assert blind_cells(service, session, now)
+        assert not blind_cells(replace(service, patience=patience), session, now)
 
 
 @pytest.mark.parametrize(("days", "seconds"), [(None, -100), (-5, -100), (10, -96)])

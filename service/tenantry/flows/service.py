@@ -77,6 +77,7 @@ class Patience:
     rules: StandingRules
     list_moving: timedelta  # between lists while tenants are on the way and no stream is heard
     list_idle: timedelta  # otherwise
+    silence: timedelta  # without an answer, after which what was seen counts as old
     probe_every: timedelta  # of an instance that is ready
     at_once: int  # requests under way
     failed_kept: timedelta | None  # of a first deployment, before it is suspended; None: never

@@ -14,7 +14,6 @@ from tenantry.core.model import Status
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.service import Service
 
-SILENCE = timedelta(seconds=60)  # without an answer, after which what was seen counts as old
 PATIENCE = timedelta(seconds=10)  # before it is told: what passes at once unsettles for nothing
 
 
@@ -23,9 +22,9 @@ def blind_cells(service: Service, session: Session, now: datetime) -> dict[str, 
     has looked at yet, is none of them.
     """
     watched = [cell.name for cell in service.cells.values() if cell.argocd]
-    found: dict[str, datetime] = {}
+    silence, found = service.patience.silence, dict[str, datetime]()
     for watch in session.scalars(select(Watch).where(Watch.cell.in_(watched))):
-        is_silent = watch.seen_at is not None and now - watch.seen_at > SILENCE
+        is_silent = watch.seen_at is not None and now - watch.seen_at > silence
         since = _earliest(watch.failing_since, watch.seen_at if is_silent else None)
         if since:
             found[watch.cell] = since

@@ -127,6 +127,7 @@ def _patience(settings: Settings) -> Patience:
         ),
         list_moving=timedelta(seconds=settings.watch_poll),
         list_idle=timedelta(seconds=settings.watch_idle),
+        silence=timedelta(seconds=settings.watch_silence),
         probe_every=timedelta(seconds=settings.probe_poll),
         at_once=settings.watch_requests,
         failed_kept=timedelta(seconds=settings.failed_keep) if is_suspended else None,

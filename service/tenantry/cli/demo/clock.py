@@ -1,5 +1,6 @@
 """The demo's clock: days pass in seconds, and real ones wherever something is on its way, so that
-nothing technical is late because of it.
+nothing technical is late because of it. Time jumps while nobody writes: what begins and ends in one
+transaction takes none of it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from sqlalchemy import Select, or_, select
 
 from tenantry.adapters.clock import ShiftedClock
-from tenantry.adapters.database.tables import Outbox, Subscription, Tenant
+from tenantry.adapters.database.tables import Outbox, Subscription, Tenant, Watch
 from tenantry.cli.demo.stack import Stack
 from tenantry.core.errors import TenantryError
 from tenantry.core.model import SETTLED
@@ -24,6 +25,7 @@ from tenantry.flows.watching.watched import read_moving
 LOOK_EVERY = 0.05  # seconds
 FASTEST = 5.0  # days a second
 LONGEST_STEP = timedelta(hours=6)  # so that each thing comes close to its time
+JUMP_AFTER = 1.0  # seconds at most: a request is seldom in the middle of a few large steps
 LONGEST_WAIT = 60.0  # seconds for what is due
 
 
@@ -38,7 +40,7 @@ class Flight:
         self.service = service
         self._clock = ShiftedClock(stack.clock)
         self._speed = timedelta(days=speed)
-        self._looked_at = time.monotonic()
+        self._quiet_since = time.monotonic()
         self._check = check
 
     def now(self) -> datetime:
@@ -63,26 +65,35 @@ class Flight:
         """
         self._check()
         time.sleep(LOOK_EVERY)
-        passed = self._real_time()
         if not is_quiet(self.service):
+            self._quiet_since = time.monotonic()
             return False
         if has_come():
             return True
-        self._clock.advance(min(self._speed * passed, LONGEST_STEP))
+        self._jump()
         return False
+
+    def _jump(self) -> None:
+        """Be as much later as it has been quiet for, once that is long enough."""
+        now = time.monotonic()
+        passed = self._speed * (now - self._quiet_since)
+        if passed < min(LONGEST_STEP / 2, self._speed * JUMP_AFTER):
+            return
+        with self.service.database.write() as session:
+            session.connection()  # from here on, nobody else writes
+            if is_quiet(self.service):
+                self._clock.advance(min(passed, LONGEST_STEP))
+        self._quiet_since = now
 
     def _seconds_to(self, due_at: datetime) -> float:
         """That a flight there takes, and as many again, since a busy machine is slower."""
         return 2 * max(0.0, (due_at - self.now()) / self._speed)
 
-    def _real_time(self) -> float:
-        """Seconds since this was asked last."""
-        before, self._looked_at = self._looked_at, time.monotonic()
-        return self._looked_at - before
-
 
 def is_quiet(service: Service) -> bool:
-    """Whether no subscription, no mail and no tenant is behind the present time."""
+    """Whether no subscription, no mail and no tenant is behind the present time, and all can be
+    seen.
+    """
     if any(read_moving(service, cell) for cell in service.cells.values()):
         return False
     with service.database.read() as session:
@@ -97,6 +108,12 @@ def _waiting(now: datetime) -> tuple[Select[Any], ...]:
         select(Subscription.customer_id).where(Subscription.look_at <= now),
         select(Outbox.id).where(*outbox.IS_WAITING),
         select(Tenant.customer_id).where(
-            or_(IS_DUE, Tenant.status.not_in(SETTLED), Tenant.unsettled_since.is_not(None))
+            or_(
+                IS_DUE,
+                Tenant.status.not_in(SETTLED),
+                Tenant.unsettled_since.is_not(None),
+                Tenant.unknown_since.is_not(None),
+            )
         ),
+        select(Watch.cell).where(Watch.failing_since.is_not(None)),
     )

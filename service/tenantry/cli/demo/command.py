@@ -78,7 +78,13 @@ def demo(
     console = Console(stderr=as_json, highlight=False)
     place = data or Path(f".demo-{product.resolve().name}" if product else ".demo")
     folder = product or assets.path("tenant_templates")
-    stack = Stack(place.absolute(), port, folder.absolute(), is_reviewed=review)
+    stack = Stack(
+        place.absolute(),
+        port,
+        folder.absolute(),
+        is_reviewed=review,
+        days_a_second=clock_speed or 0.0,
+    )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     console.print("Starting web, worker and the stand-in for Argo CD and cluster …", style="dim")

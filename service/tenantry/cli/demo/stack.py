@@ -31,6 +31,7 @@ from tenantry.flows import keys
 SESSION = make_session()
 STARTS_WITHIN = 60.0  # seconds
 STOPS_WITHIN = 15.0  # seconds
+SILENCE = 60.0  # seconds, and so many real ones while time flies, before nothing is seen
 ACCOUNTS = ("tenantry", "reader", "nobody")
 # for products whose images are private; the stand-in pulls none
 _NO_REGISTRY = {"auths": {"registry.localhost": {"auth": "ZGVtbzpkZW1v"}}}
@@ -44,6 +45,7 @@ class Stack:
     port: int
     product: Path  # the vendor's folder
     is_reviewed: bool = False  # every change waits for a person who merges it
+    days_a_second: float = 0.0  # that the time of the demo is faster by
 
     @property
     def signup_url(self) -> str:
@@ -217,6 +219,7 @@ def settings_of(stack: Stack) -> dict[str, Any]:
         "public_url": stack.signup_url,
         "watch_poll": 0.5,
         "watch_idle": 2,
+        "watch_silence": SILENCE * (1 + 86_400 * stack.days_a_second),
         "review_poll": 0.5,
         "mail_poll": 0.2,
         "lifecycle_poll": 0.2,

@@ -30,7 +30,8 @@ def signup(
     service: Service, request: SignupRequest, *, now: datetime, attempt: Attempt | None = None
 ) -> SignedUp:
     """Store the customer and all that is to be done for it. `attempt` says how the request came
-    in; without it nothing is limited or remembered.
+    in, which was `now`; without it nothing is limited or remembered. All that the customer has
+    begins when it is stored.
 
     Raises EmailTaken where the e-mail is known, also when two requests race, and what `admit`
     raises. A request that failed leaves its key free, unless DatabaseUnavailable hides that it
@@ -40,19 +41,19 @@ def signup(
     if isinstance(admitted, SignedUp):
         return admitted
     try:
-        return _store(service, request, admitted, now)
+        return _store(service, request, admitted)
     except Exception:
         if admitted:
             repeats.release(service, admitted)
         raise
 
 
-def _store(
-    service: Service, request: SignupRequest, claim: Claim | None, now: datetime
-) -> SignedUp:
+def _store(service: Service, request: SignupRequest, claim: Claim | None) -> SignedUp:
     password_hash = hash_password(request.password.reveal())
     try:
         with service.database.write() as session:
+            session.connection()  # where writers wait for each other, they do here
+            now = service.now()
             if claim:
                 repeats.hold(session, claim)
             signed_up = create_customer(
