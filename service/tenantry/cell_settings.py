@@ -90,7 +90,8 @@ class CellSettings(BaseModel):
     volumes_grow: bool = Field(
         True,
         description="a larger plan brings its larger volumes; false where the cluster's default "
-        "storage class does not allow expansion: volumes keep their sizes",
+        "storage class does not allow expansion: volumes keep their sizes. Once it does, set it "
+        "back to true, then `tenants plan CUSTOMER PLAN` with the plan a tenant has",
     )
     sealing_certificate: Path | None = Field(
         None, description="PEM file with the sealed-secrets controller's certificate"

@@ -99,20 +99,14 @@ def lay_on(
     changes: Iterable[tuple[ChangeKind, Mapping[str, Any]]],
     product: Product,
     *,
-    volumes_grow: bool = True,
+    volumes_grow: bool,
 ) -> TenantSpec:
     """The spec with changes laid on; a plan brings its sizes, where volumes grow, and none shrinks.
-    A key of `secret_versions` that a change does not name stays. ChangeRefused for a plan that is
-    no more.
+    ChangeRefused for a plan that is no more.
     """
     wanted = spec.model_dump()
     for kind, fields in changes:
-        given = {name: value for name, value in fields.items() if name in FIELDS[kind]}
-        given["secret_versions"] = {
-            **wanted["secret_versions"],
-            **given.get("secret_versions", {}),
-        }
-        wanted |= given
+        wanted = _lay(wanted, kind, fields)
         if kind == ChangeKind.PLAN:
             if wanted["plan"] not in product.plans:
                 raise ChangeRefused(f"the product has no plan {wanted['plan']} any more")
@@ -120,3 +114,15 @@ def lay_on(
             has = wanted["volumes"]
             wanted["volumes"] = grow(has, sizes) if volumes_grow else {**sizes, **has}
     return TenantSpec.model_validate(wanted)
+
+
+def lay_license(spec: TenantSpec, fields: Mapping[str, Any]) -> TenantSpec:
+    """The spec with the fields of a license laid on."""
+    return TenantSpec.model_validate(_lay(spec.model_dump(), ChangeKind.LICENSE, fields))
+
+
+def _lay(wanted: Mapping[str, Any], kind: ChangeKind, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A key of `secret_versions` that a change does not name stays."""
+    given = {name: value for name, value in fields.items() if name in FIELDS[kind]}
+    secrets = {**wanted["secret_versions"], **given.get("secret_versions", {})}
+    return {**wanted, **given, "secret_versions": secrets}

@@ -25,7 +25,7 @@ from tenantry.core.days import day_ends
 from tenantry.core.errors import ChangeRefused
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, Status, TenantSpec
-from tenantry.core.review import ChangeKind, Mode, lay_on
+from tenantry.core.review import ChangeKind, Mode, lay_license
 from tenantry.core.subscription import add_up
 from tenantry.core.terms import license_term
 from tenantry.flows import outbox, status
@@ -145,8 +145,7 @@ def _begin_trial(
         return
     action, plan = LicenseAction.RENEWED, tenant.approved["plan"]
     fields = issue_again(service, session, tenant, plan=plan, action=action, actor=actor, now=now)
-    spec = TenantSpec.model_validate(tenant.approved)
-    spec = lay_on(spec, [(ChangeKind.LICENSE, fields)], service.product)
+    spec = lay_license(TenantSpec.model_validate(tenant.approved), fields)
     tenant.approved = spec.model_dump(mode="json")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from tenantry.adapters.database.tables import Change, Subscription, Tenant
 from tenantry.core.mail import MailKind
 from tenantry.core.model import LicenseAction, TenantSpec
-from tenantry.core.review import ChangeKind, Outcome, lay_on
+from tenantry.core.review import ChangeKind, Outcome, lay_license, lay_on
 from tenantry.flows import outbox
 from tenantry.flows.generation import raise_generation, renew_branch
 from tenantry.flows.licensing.issuing import issue_again
@@ -76,7 +76,7 @@ def move(
         fields = issue_again(
             service, session, tenant, plan=spec.plan, action=action, actor=by, now=now
         )
-        spec = lay_on(spec, [(ChangeKind.LICENSE, fields)], service.product)
+        spec = lay_license(spec, fields)
         withdraw(session, tenant, ChangeKind.LICENSE, by=by, now=now)  # it is of the plan before
         customer_id, period = tenant.customer_id, spec.license_id.replace("-", "")
         outbox.put(

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Change, Customer, Tenant
 from tenantry.core.errors import ChangeRefused
-from tenantry.core.model import LicenseAction, State
-from tenantry.core.review import ChangeKind, Mode, Outcome, kind_of_state
+from tenantry.core.model import LicenseAction, State, TenantSpec
+from tenantry.core.review import ChangeKind, Mode, Outcome, kind_of_state, lay_on
 from tenantry.flows.accounts.waiting import is_waiting
 from tenantry.flows.audit_rows import audited
 from tenantry.flows.licensing.issuing import issue_again
@@ -82,7 +82,7 @@ def change_tenant(
         fields = given
         if kind == ChangeKind.LICENSE and not given:
             fields = _renewed(service, session, tenant, actor, now)
-        _check(service, tenant, kind, fields)
+        _check(service, cell, tenant, kind, fields)
         end_waiting(session, tenant, [kind], Outcome.WITHDRAWN, actor, now)
         mode = cell.policy.mode(kind, is_paid=is_paid)
         change = _add(session, cell, tenant, kind, fields, mode=mode, actor=actor, now=now)
@@ -128,14 +128,28 @@ def _renewed(
     return issue_again(service, session, tenant, plan=plan, action=action, actor=actor, now=now)
 
 
-def _check(service: Service, tenant: Tenant, kind: ChangeKind, fields: Mapping[str, Any]) -> None:
+def _check(
+    service: Service, cell: Cell, tenant: Tenant, kind: ChangeKind, fields: Mapping[str, Any]
+) -> None:
     if "plan" in fields:
         service.product.require_plan(fields["plan"])
     if "state" in fields:
         _require_state(kind, fields["state"])
-    if kind != ChangeKind.SIGNUP and all(tenant.approved[name] == v for name, v in fields.items()):
+    if kind != ChangeKind.SIGNUP and _has(service, cell, tenant, kind, fields):
         told = ", ".join(f"{name} {value}" for name, value in fields.items())
         raise ChangeRefused(f"{tenant.customer_id} has {told} already")
+
+
+def _has(
+    service: Service, cell: Cell, tenant: Tenant, kind: ChangeKind, fields: Mapping[str, Any]
+) -> bool:
+    """Whether the change would change nothing. The plan that a tenant has may still bring its
+    sizes, where volumes did not grow when it came.
+    """
+    if any(tenant.approved[name] != value for name, value in fields.items()):
+        return False
+    spec = TenantSpec.model_validate(tenant.approved)
+    return lay_on(spec, [(kind, fields)], service.product, volumes_grow=cell.volumes_grow) == spec
 
 
 def _require_state(kind: ChangeKind, state: str) -> None:
