@@ -99,6 +99,64 @@ class Text:
 
 
 QUOTA = "is forbidden: exceeded quota: tenant, requested: limits.cpu=2, used: limits.cpu=1, limited"
+CLAIM = 'PersistentVolumeClaim "data" is invalid: spec: Forbidden: spec is immutable after creation'
+# what the API server appends to that: the change, in the two forms that it had so far
+GO_SIZE = """\
+  core.PersistentVolumeClaimSpec{
+  \tAccessModes: {"ReadWriteOnce"},
+  \tSelector:    nil,
+  \tResources: core.ResourceRequirements{
+  \t\tLimits: nil,
+- \t\tRequests: core.ResourceList{
+- \t\t\ts"storage": {i: resource.int64Amount{value: 11811160064}, s: "11Gi"},
+- \t\t},
++ \t\tRequests: core.ResourceList{
++ \t\t\ts"storage": {i: resource.int64Amount{value: 16106127360}, s: "15Gi"},
++ \t\t},
+  \t},
+  \tVolumeName:       "",
+  \tStorageClassName: &"standard",
+  \t... // 3 identical fields
+  }"""
+GO_CLASS = """\
+  core.PersistentVolumeClaimSpec{
+  \t... // 2 identical fields
+  \tResources:        {Requests: {s"storage": {i: {...}, s: "10Gi", Format: "BinarySI"}}},
+  \tVolumeName:       "pvc-5fdd7133-df46-4142-b94d-e04dea4f0605",
+-\xa0\tStorageClassName: &"standard",
++\xa0\tStorageClassName: nil,
+  \tVolumeMode:       &"Filesystem",
+  }"""
+JSON_SIZE = """\
+@@ -5,7 +5,7 @@
+  "Resources": {
+   "Limits": null,
+   "Requests": {
+-   "storage": "11Gi"
++   "storage": "15Gi"
+   }
+  },
+  "VolumeName": "",
+"""
+JSON_CLASS = """\
+@@ -10,7 +10,7 @@
+  },
+  "VolumeName": "",
+- "StorageClassName": "standard",
++ "StorageClassName": "fast",
+  "VolumeMode": "Filesystem",
+  "DataSource": null,
+"""
+JSON_MODES = """\
+@@ -1,6 +1,6 @@
+ {
+  "AccessModes": [
+-  "ReadWriteMany"
++  "ReadWriteOnce"
+  ],
+  "Selector": null,
+  "Resources": {
+"""
 TEXTS = [
     Text("sync_window", "syncing", "Sync operation blocked by sync window", "Argo CD sync.go"),
     Text("sync_window", "sync_failed", "Cannot sync: Blocked by sync window", "Argo CD server"),
@@ -125,16 +183,32 @@ TEXTS = [
     Text(
         "volume_cannot_grow",
         "sync_failed",
-        'PersistentVolumeClaim "data" is invalid: spec: Forbidden: spec is immutable after creation'
-        " except resources.requests for bound claims",
+        f"{CLAIM} except resources.requests for bound claims",
         "API server until 1.30, ValidatePersistentVolumeClaimUpdate",
     ),
+    *(
+        Text(
+            cause,
+            "sync_retrying",
+            f"{CLAIM} except resources.requests and volumeAttributesClassName for bound claims"
+            f"\n{diff}",
+            "API server, ValidatePersistentVolumeClaimUpdate",
+        )
+        for cause, diff in (
+            ("volume_cannot_grow", GO_SIZE),
+            ("volume_cannot_grow", JSON_SIZE),
+            ("immutable_field", GO_CLASS),
+            ("immutable_field", " ".join(GO_CLASS.split())),
+            ("immutable_field", JSON_CLASS),
+            ("immutable_field", JSON_MODES),
+        )
+    ),
     Text(
-        "volume_cannot_grow",
-        "sync_retrying",
-        'PersistentVolumeClaim "data" is invalid: spec: Forbidden: spec is immutable after creation'
-        " except resources.requests and volumeAttributesClassName for bound claims",
-        "API server, ValidatePersistentVolumeClaimUpdate",
+        "immutable_field",
+        "sync_failed",
+        'PersistentVolume "pv" is invalid: spec.persistentvolumesource: Forbidden: '
+        "spec.persistentvolumesource is immutable after creation",
+        "API server, ValidatePersistentVolumeUpdate",
     ),
     Text(
         "volume_cannot_grow",

@@ -48,6 +48,15 @@ _ALL = BUILD | SYNC | HEALTH
 RULES = (
     _rule("sync_window", SYNC, r"[Bb]locked by sync window", None),
     _rule("namespace_terminating", _ALL, r"because it is being terminated", None),
+    # of a claim the API server says what may change, whatever did; what did it shows below that, as
+    # Go prints it or, of late, as JSON
+    _rule(
+        "immutable_field",
+        SYNC,
+        r"(?s)for bound claims\b.*\s[-+]\s+\"?(StorageClassName|AccessModes|VolumeName|VolumeMode"
+        r"|Selector|DataSource|ReadWrite|ReadOnly)",
+        None,
+    ),
     _rule(
         "volume_cannot_grow",
         SYNC,
@@ -58,7 +67,7 @@ RULES = (
     _rule(
         "immutable_field",
         SYNC,
-        r"field is immutable"
+        r"field is immutable|immutable after creation"
         r"|updates to \w+ spec for fields other than",
         None,
     ),
