@@ -401,7 +401,11 @@ def test_limit_range_lets_the_plan_in(built: Built) -> None:
 
 
 @pytest.mark.parametrize("folder", [TEMPLATES, *EXAMPLES], ids=lambda folder: folder.name)
-@pytest.mark.parametrize("state", [State.ACTIVE, State.READ_ONLY], ids=str)
-def test_every_plan_can_be_changed_to_every_other(folder: Path, state: State) -> None:
-    built = {plan: Built(folder, plan, state).objects for plan in vendor(folder).product.plans}
+def test_every_plan_can_be_changed_to_every_other(folder: Path) -> None:
+    built = {
+        f"{plan}, {state}": Built(folder, plan, state).objects
+        for plan in vendor(folder).product.plans
+        for state in State
+        if state is not State.DELETING
+    }
     assert check_plans(built) == []

@@ -333,8 +333,8 @@ def test_plan_whose_quota_old_pods_would_fill_is_refused(small: World) -> None:
     with pytest.raises(PlatformRefused) as refusal:
         put(world, replace(with_files(world.service, **patch), product=product))
     (problem,) = refusal.value.problems
-    told = "from plan enterprise to plan starter: ResourceQuota/plan: spec.hard.requests.cpu"
-    assert problem.startswith(f"{told}: 11 → 1500m: 3.095 is needed while old pods")
+    told = "from plan enterprise to plan starter (and 3 more): ResourceQuota/plan: "
+    assert problem.startswith(f"{told}spec.hard.requests.cpu: 11 → 1500m: 3.095 is needed while")
     assert not world.git("for-each-ref")
 
 

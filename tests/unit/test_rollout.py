@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from tenantry.core.errors import PlatformRefused
+from tenantry.core.model import State
 from tenantry.core.objects.rollout import check_plans, find_stalls
+from tenantry.flows.platforms.building import require_changeable
 
 Body = dict[str, Any]
 ROLLS = {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
@@ -122,6 +125,29 @@ def test_solver_of_a_challenge_counts() -> None:
     assert stalls(old, new, 10) == ["spec.hard.requests.cpu"]
 
 
+def test_what_is_the_same_between_several_states_is_told_once() -> None:
+    small = [quota(requests_cpu=4), workload("api", 2, ROLLS)]
+    large = [quota(requests_cpu=16), workload("api", 8, ROLLS)]
+    states = {"small": small, "small, read-only": small, "large": large, "large, read-only": large}
+    (problem,) = check_plans(states)
+    assert problem.startswith("from plan large to plan small (and 3 more): ResourceQuota/plan")
+
+
+def test_plan_and_state_at_once_are_tried_too() -> None:
+    api, viewer = workload("api", 2, ROLLS), workload("viewer", 8, ROLLS)
+    built = {
+        ("small", State.ACTIVE): [quota(requests_cpu=4), api],
+        ("small", State.READ_ONLY): [quota(requests_cpu=14), api],
+        ("large", State.ACTIVE): [quota(requests_cpu=16), api],
+        ("large", State.READ_ONLY): [quota(requests_cpu=16), api, viewer],
+        ("small", State.DELETING): [quota(requests_cpu=0), api],
+    }
+    with pytest.raises(PlatformRefused) as refusal:
+        require_changeable(built)
+    (problem,) = refusal.value.problems
+    assert problem.startswith("from plan large, read-only to plan small: ResourceQuota/plan")
+
+
 def test_plans_the_resource_and_the_way_out_are_told() -> None:
     plans = {
         "small": [quota(pods=9, requests_cpu=4), workload("api", 2, ROLLS)],
@@ -131,5 +157,6 @@ def test_plans_the_resource_and_the_way_out_are_told() -> None:
     assert problem == (
         "from plan large to plan small: ResourceQuota/plan: spec.hard.requests.cpu: 16 → 4: "
         "10 is needed while old pods of Deployment/api stay until others are ready "
-        "(let old pods go first (maxSurge: 0, maxUnavailable: 1), or raise the quota)"
+        "(raise the quota; or let old pods go first (maxSurge: 0, maxUnavailable: 1), "
+        "and nothing answers meanwhile)"
     )

@@ -44,12 +44,19 @@ class _Step:
 
 
 def check_plans(plans: Mapping[str, Objects]) -> list[str]:
-    """What keeps a tenant from changing from one plan to another, given the objects of each."""
-    return [
-        f"from plan {old} to plan {new}: {obstacle}"
-        for old, new in permutations(plans, 2)
-        for obstacle in find_stalls(plans[old], plans[new])
-    ]
+    """What keeps a tenant from changing from one plan to another, given the objects of each; a plan
+    may be there in several states. What is the same between several of them is told once.
+    """
+    ways: dict[str, list[str]] = {}
+    for old, new in permutations(plans, 2):
+        for obstacle in find_stalls(plans[old], plans[new]):
+            ways.setdefault(str(obstacle), []).append(f"from plan {old} to plan {new}")
+    return [f"{first_of(each)}: {obstacle}" for obstacle, each in ways.items()]
+
+
+def first_of(named: Sequence[str]) -> str:
+    """The first one, and how many more there are."""
+    return named[0] + (f" (and {len(named) - 1} more)" if len(named) > 1 else "")
 
 
 def find_stalls(old: Objects, new: Objects) -> Iterator[Obstacle]:
@@ -72,7 +79,8 @@ def find_stalls(old: Objects, new: Objects) -> Iterator[Obstacle]:
                     value,
                     f"{needed.normalize():f} is needed while old pods of {staying} stay until "
                     "others are ready",
-                    "let old pods go first (maxSurge: 0, maxUnavailable: 1), or raise the quota",
+                    "raise the quota; or let old pods go first (maxSurge: 0, maxUnavailable: 1), "
+                    "and nothing answers meanwhile",
                 )
 
 

@@ -23,6 +23,7 @@ from tenantry.flows.publishing.example import render_example
 from tenantry.flows.service import Cell, Service
 
 Objects = list[dict[str, Any]]
+Built = dict[tuple[str, State], Objects]  # by plan and state
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,14 @@ def build(service: Service, cell: Cell, platform: Platform, plan: str, state: St
         raise PlatformRefused([str(error)]) from error
 
 
-def require_changeable(plans: Mapping[str, Objects]) -> None:
-    """PlatformRefused where a tenant could not come from one of these plans to another one, given
-    the objects of each in one state.
+def require_changeable(built: Built) -> None:
+    """PlatformRefused where a tenant that is not being deleted could not be given another plan,
+    another state, or both at once, as a payment does that comes late.
     """
-    if problems := check_plans(plans):
+    named = {
+        plan if state is State.ACTIVE else f"{plan}, {state}": objects
+        for (plan, state), objects in built.items()
+        if state is not State.DELETING
+    }
+    if problems := check_plans(named):
         raise PlatformRefused(problems)

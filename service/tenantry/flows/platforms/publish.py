@@ -1,8 +1,8 @@
 """A new platform version, in one commit on main: checked, and compared with what tenants run.
 
 Owns: what may become a version. Its number is new, or stands for the same tree; every plan in every
-state builds; a tenant can change from each plan to each other one; and no tenant of any version in
-use would be kept from it by what cannot change. It moves no tenant.
+state builds; a tenant can change from each plan and state to each other one; and no tenant of any
+version in use would be kept from it by what cannot change. It moves no tenant.
 
 Concurrency: building takes long, so it is done before the publisher's lease is taken. Under the
 lease main is read again; where tenants run another version by then, all of it is done again.
@@ -16,18 +16,16 @@ from dataclasses import dataclass
 from tenantry.adapters.git import NOT_A_TREE
 from tenantry.core import naming
 from tenantry.core.errors import PlatformRefused, PushRejected, RepositoryError
-from tenantry.core.model import State
-from tenantry.core.objects.rollout import find_stalls
+from tenantry.core.objects.rollout import find_stalls, first_of
 from tenantry.core.objects.upgrade import find_obstacles
 from tenantry.flows import flags, platform_records
 from tenantry.flows.platform_records import Book
 from tenantry.flows.platforms import building, usage
-from tenantry.flows.platforms.building import Objects, Platform
+from tenantry.flows.platforms.building import Built, Platform
 from tenantry.flows.publishing import founding, history, ledger, turn
 from tenantry.flows.service import Cell, Service
 
 Progress = Callable[[int], object]  # is called with how many more tenants were built
-Built = dict[tuple[str, State], Objects]
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def publish(
         if not _is_done(service, main):
             if not built:
                 built = _build(service, cell, progress)
-                _require_changeable(built)
+                building.require_changeable(built)
             _require_reachable(service, cell, main, compared, built, progress)
             compared |= main.runs
         try:
@@ -130,19 +128,8 @@ def _build(service: Service, cell: Cell, progress: Progress) -> Built:
             for problem in refusal.problems:
                 problems.setdefault(problem, []).append(f"plan {plan}, state {state.value}")
         progress(1)
-    _refuse([f"{_show(classes)}: {problem}" for problem, classes in problems.items()])
+    _refuse([f"{first_of(classes)}: {problem}" for problem, classes in problems.items()])
     return built
-
-
-def _require_changeable(built: Built) -> None:
-    """PlatformRefused where a tenant, in whatever state, could not be given another plan."""
-    for state in State:
-        of_state = {plan: objects for (plan, its), objects in built.items() if its is state}
-        building.require_changeable(of_state)
-
-
-def _show(classes: Sequence[str]) -> str:
-    return classes[0] + (f" (and {len(classes) - 1} more)" if len(classes) > 1 else "")
 
 
 def _require_reachable(

@@ -36,7 +36,7 @@ def overview(
         return objects
 
     running = {plan: made_up(plan, State.ACTIVE) for plan in service.product.plans}
-    building.require_changeable(running)
+    building.require_changeable({(plan, State.ACTIVE): each for plan, each in running.items()})
     plans = {plan: compose(objects) for plan, objects in running.items()}
     trial = service.product.trial.plan
     states = {
