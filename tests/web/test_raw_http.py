@@ -235,6 +235,16 @@ def test_clients_that_take_no_answer_are_cut_off(port: int) -> None:
         assert is_served(port, within=30)
 
 
+def test_a_client_that_never_ends_is_cut_off_after_its_answer(port: int) -> None:
+    """Far more than that would pass before its time is up."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while client.recv(65_536):
+            pass
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            client.sendall(bytes(64 << 20))
+
+
 def test_clients_that_keep_their_end_open_cost_others_no_time(port: int) -> None:
     asked = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with ExitStack() as stack:

@@ -26,7 +26,9 @@ from tenantry.web.refusals import refuse
 # latter of each while every thread is taken
 READ_WITHIN, READ_WITHIN_FULL = 10.0, 2.0
 ANSWER_WITHIN, ANSWER_WITHIN_FULL = 30.0, 5.0
-_DRAINED = 65_536  # bytes at once
+# bytes that are read after an answer, at once and in all: a client that is still sending gets its
+# answer, and one that never ends takes no time from others
+_DRAINED_AT_ONCE, _DRAINED = 65_536, 1_048_576
 
 
 class PlainLogger(Logger):
@@ -75,15 +77,19 @@ class DeadlineWorker(gthread.ThreadWorker):
         try:
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.setblocking(False)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+            drain = partial(self._drain, conn, _DRAINED)
+            self.poller.register(conn.sock, selectors.EVENT_READ, drain)
         except (OSError, ValueError):  # it is closed
             self._close(conn)
         else:
             self.pending_conns.append(conn)  # which are closed when their time is up
 
-    def _drain(self, conn: gthread.TConn, connection: socket.socket) -> None:
+    def _drain(self, conn: gthread.TConn, left: int, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            if connection.recv(_DRAINED):
+            left -= len(received := connection.recv(_DRAINED_AT_ONCE))
+            if received and left > 0:
+                drain = partial(self._drain, conn, left)
+                self.poller.modify(connection, selectors.EVENT_READ, drain)
                 return
         self.poller.unregister(connection)
         self.pending_conns.remove(conn)
