@@ -79,7 +79,7 @@ def _tell(
         put_right(session, customer_id, links, others=others, now=now)
     for tenant in tenants if new else ():
         own = new if tenant.customer_id == customer_id else []
-        _take_up(service, session, tenant, known[tenant.customer_id], own, now)
+        _reckon_anew(service, session, tenant, known[tenant.customer_id], own, now)
     return new
 
 
@@ -157,7 +157,7 @@ def _solve(session: Session, event: Event) -> None:
     session.execute(riddle.values(wrapped=None))
 
 
-def _take_up(
+def _reckon_anew(
     service: Service,
     session: Session,
     tenant: Tenant,
