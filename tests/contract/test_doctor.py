@@ -588,8 +588,10 @@ def test_rows_that_need_a_person_are_found(tmp_path: Path) -> None:
         )  # fmt: skip
         before = now - timedelta(days=30)
         session.add(_event("evt", before, billing_customer="cus"))
-        session.add(_event("evt_1", before, customer_id=customer_id))
-        session.add(_event("evt_2", before, kind="other", customer_id=customer_id, wrapped=b"w"))
+        session.add(_event("evt_1", before, customer_id=customer_id, until=long_ago))
+        for kind in ("invoice.paid", "invoice.payment_succeeded"):  # of one payment
+            riddle = {"kind": "other", "type": kind, "subscription": "sub_1", "wrapped": b"w"}
+            session.add(_event(kind, before, customer_id=customer_id, **riddle))
         session.add(_license(customer_id, now))
         session.add(_tenant(customer_id, now))
     database.close()
@@ -609,6 +611,7 @@ def test_payments_that_somebody_spoke_of_are_no_finding(tmp_path: Path) -> None:
         {"past_due_since": now},
         {"cancelled_at": now},
         {"paid_until": now - timedelta(days=31)},  # and something was told since, of whomever
+        {"paid_until": now + timedelta(days=1)},  # by hand, after what the provider told of
     ]
     last = now - timedelta(days=30)
     usual = dict.fromkeys(("paid_until", "trial_ends_at", "created_at"), now)
@@ -621,10 +624,13 @@ def test_payments_that_somebody_spoke_of_are_no_finding(tmp_path: Path) -> None:
             own = {"customer_id": customer.customer_id, "plan": "p", "status": "past_due"}
             row: dict[str, Any] = {**own, **usual, **changes}
             session.add(Subscription(**row))
-            session.add(_event(f"evt_{number}", last, customer_id=customer.customer_id))
+            until = min(row["paid_until"], now)
+            own_event = _event(f"evt_{number}", last, customer_id=customer.customer_id, until=until)
+            session.add(own_event)
         is_other = {"kind": "other", "customer_id": "cust-0000000000"}
         session.add(_event("waits", last, type="invoice.created", wrapped=b"w", **is_other))
-        session.add(_event("emptied", last, **is_other))
+        session.add(_event("emptied", last, subscription="sub_1", **is_other))
+        session.add(_event("a setup fee", last, wrapped=b"w", **is_other))
         session.flush()
         remedies = {each.id: each.remedy for each in look(session, now)}
         assert remedies["billing.heard"] == remedies["billing.payments"] == ""

@@ -87,6 +87,8 @@ OWED = {"previous_attributes": {"status": "past_due"}}
 ADDED_ITEM = {"price": {"id": "price_of_an_addition"}, "current_period_end": SECONDS + 9 * MONTH}
 WITH_ADDED = BOOKED | {"items": {"data": [*BOOKED["items"]["data"], ADDED_ITEM]}}  # type: ignore[index]
 WAIVED = [PLAN_LARGE, replace(event(EventKind.PAID, until=END), receipt=None)]
+SOONER = {"cancel_at": SECONDS + 86_400}
+WAIVED_TO_ITS_END = replace(WAIVED[1], until=NOW + timedelta(days=1))
 RESUMED = event(EventKind.RESUMED)
 CANCELLED = event(EventKind.CANCELLED, until=END)
 
@@ -113,7 +115,8 @@ CANCELLED = event(EventKind.CANCELLED, until=END)
         ("customer.subscription.updated", BOOKED, WAS_ENDING, [PLAN_LARGE, RESUMED]),
         ("customer.subscription.updated", WITH_ADDED, OWED, WAIVED),
         ("customer.subscription.updated", BOOKED | {"status": "past_due"}, OWED, [PLAN_LARGE]),
-        ("customer.subscription.updated", ENDING, OWED, [PLAN_LARGE]),
+        ("customer.subscription.updated", ENDING, OWED, WAIVED),
+        ("customer.subscription.updated", ENDING | SOONER, OWED, [PLAN_LARGE, WAIVED_TO_ITS_END]),
         ("customer.subscription.updated", ENDING, {"previous_attributes": {}}, [PLAN_LARGE]),
         (
             "customer.subscription.updated",
@@ -163,7 +166,9 @@ def test_a_checkout_says_who_is_whom(status: str, plan: str | None) -> None:
         ("invoice.paid", invoice(LINE | {"period": {"end": 10**40}})),
         ("invoice.paid", invoice(LINE | {"period": {"end": True}})),
         ("invoice.paid", invoice(LINE | {"period": {"end": 1e9}})),
-        ("invoice.paid", {"customer": ["cus_1"], "lines": {"data": [LINE]}}),
+        ("invoice.paid", paid(LINE) | {"customer": ["cus_1"]}),
+        ("invoice.paid", paid(LINE, subscription=None)),
+        ("invoice.payment_failed", invoice(LINE, subscription=None)),
         ("invoice.payment_failed", invoice(LINE | {"price": None})),
         ("customer.subscription.deleted", BOOKED | {"items": 7}),
         ("checkout.session.completed", {"customer": "cus_1", "client_reference_id": None}),
@@ -175,6 +180,19 @@ def test_what_is_not_about_a_plan_is_kept(kind: str, thing: object) -> None:
         ("evt_1/other", EventKind.OTHER, NOW)
     ]
     assert said.reason
+
+
+@pytest.mark.parametrize(
+    ("more", "subscription"),
+    [({}, "sub_1"), (NEWER_PLACE, "sub_1"), ({"subscription": None}, None)],
+)
+def test_what_is_kept_names_its_subscription(
+    more: dict[str, Any], subscription: str | None
+) -> None:
+    (kept,) = stripe(
+        "invoice.paid", paid(LINE | {"price": {"id": "price_of_a_mug"}}, **more)
+    ).events
+    assert (kept.kind, kept.subscription) == (EventKind.OTHER, subscription)
 
 
 @pytest.mark.parametrize("kind", ["paid", "payment_failed", "plan", "cancelled", "resumed"])
@@ -353,6 +371,28 @@ def test_what_is_paid_for_time_before_the_end_takes_no_cancellation_back(of: str
         assert (stands.cancelled_at, stands.ends_at) == (None, None)
     booked = add_up(TRIAL, [told(EventKind.CANCELLED, 2, None, None), replace(first, until=day(9))])
     assert booked.cancelled_at is None  # a trial's
+
+
+def test_what_is_waived_after_a_cancellation_is_owed_no_more() -> None:
+    """Neither does it take the cancellation back; that, something else does."""
+    first = told(EventKind.PAID, -31, 0, "sub_1", "large")
+    failed = told(EventKind.PAYMENT_FAILED, -1, None, "sub_1")
+    cancelled = replace(CANCELLED, id="c", at=NOW - timedelta(hours=1))
+    waived = stripe("customer.subscription.updated", ENDING, **OWED).events
+    stands = add_up(TRIAL, [first, failed, cancelled, *waived])
+    assert (stands.past_due_since, stands.paid_until) == (None, END)
+    assert stands.cancelled_at == cancelled.at
+    resumed = add_up(
+        TRIAL, [first, failed, cancelled, *waived, told(RESUMED.kind, 1, None, "sub_1")]
+    )
+    assert resumed == replace(stands, cancelled_at=None, ends_at=None)
+
+
+def test_an_invoice_for_something_else_makes_nobody_else_the_payer() -> None:
+    first = told(EventKind.PAID, -5, 25, "sub_1", "small")
+    ended = told(EventKind.CANCELLED, 9, 9, "sub_1")
+    alone = stripe("invoice.paid", paid(LINE, subscription=None)).events
+    assert add_up(TRIAL, [first, *alone, ended]).cancelled_at == day(9)
 
 
 def test_an_old_invoice_that_is_paid_leaves_the_plan_that_was_booked_since() -> None:

@@ -103,14 +103,21 @@ def read(message: object, said: Callable[[object], Message], body: bytes, now: d
 
 def _kept(message: object, reason: str, body: bytes, now: datetime) -> Message:
     own_id = word(dig(message, "id")) or hashlib.sha256(body).hexdigest()
-    customer = word(name_of(dig(message, "data", "object", "customer")))
+    thing = dig(message, "data", "object")
     return Message(
         id=own_id,
         type=word(dig(message, "type")) or "unknown",
         at=now,
-        events=(Event(f"{own_id}/{EventKind.OTHER}", EventKind.OTHER, now),),
+        events=(
+            Event(
+                f"{own_id}/{EventKind.OTHER}",
+                EventKind.OTHER,
+                now,
+                subscription=subscription_of(thing),
+            ),
+        ),
         customer_id=word(dig(message, "customer_id")),
-        billing_customer=customer,
+        billing_customer=word(name_of(dig(thing, "customer"))),
         reason=reason,
     )
 
@@ -160,6 +167,14 @@ def word(value: object) -> str | None:
 def name_of(value: object) -> object:
     """The id of something that stands there in full, or as its id alone."""
     return dig(value, "id") if isinstance(value, dict) else value
+
+
+def subscription_of(thing: object) -> str | None:
+    """Stripe's id of the subscription that an invoice or a checkout is of; newer invoices have it
+    further in.
+    """
+    newer = dig(thing, "parent", "subscription_details", "subscription")
+    return word(name_of(dig(thing, "subscription") or newer))
 
 
 def moment(value: object) -> datetime | None:

@@ -21,6 +21,7 @@ from tenantry.core.billing import (
     name_of,
     required_moment,
     required_word,
+    subscription_of,
     word,
 )
 from tenantry.core.subscription import Event, EventKind
@@ -74,11 +75,9 @@ def _customer(thing: object) -> str:
 
 
 def _subscription(kind: str, thing: object) -> str | None:
-    """Stripe's id of the subscription that an event is of. Newer invoices have it further in."""
-    if kind.startswith("customer.subscription."):
-        return required_word(thing, "id")
-    newer = dig(thing, "parent", "subscription_details", "subscription")
-    return word(name_of(dig(thing, "subscription") or newer))
+    """Stripe's id of the subscription that an event is of."""
+    is_itself = kind.startswith("customer.subscription.")
+    return required_word(thing, "id") if is_itself else subscription_of(thing)
 
 
 def _receipt(thing: object) -> str | None:
@@ -98,7 +97,7 @@ def _checkout(data: object, plans: Plans) -> Iterator[Said]:
 
 def _paid(data: object, plans: Plans) -> Iterator[Said]:
     """Its plan is that of when it was made: it may have been open while the plan was changed."""
-    invoice, lines = dig(data, "object"), _charging(data)
+    invoice, lines = _invoice(data), _charging(data)
     ends = [moment(dig(line, "period", "end")) for line in _of_plan(lines, plans)]
     until = max(filter(None, ends), default=None)
     if until is None:
@@ -109,8 +108,16 @@ def _paid(data: object, plans: Plans) -> Iterator[Said]:
 
 
 def _failed(data: object, plans: Plans) -> Iterator[Said]:
-    _billed(dig(data, "object"), _charging(data), plans)
+    _billed(_invoice(data), _charging(data), plans)
     yield Said(EventKind.PAYMENT_FAILED)
+
+
+def _invoice(data: object) -> object:
+    """Of a subscription: one that somebody wrote for something else says nothing of what runs."""
+    invoice = dig(data, "object")
+    if subscription_of(invoice) is None:
+        raise NotUnderstood("it is of no subscription")
+    return invoice
 
 
 def _charging(data: object) -> list[object]:
@@ -124,15 +131,14 @@ def _updated(data: object, plans: Plans) -> Iterator[Said]:
     if dig(thing, "status") in _NOT_BOOKED:
         raise NotUnderstood("its subscription is not paid for, or over")
     yield Said(EventKind.PLAN, _booked(thing, plans))
-    ends, has_changed = _period_end(thing, plans), before is None or _names_end(before)
+    ends, over = _period_end(thing, plans), moment(dig(thing, "cancel_at"))
     if _is_ending(thing):
-        if has_changed:
-            yield Said(EventKind.CANCELLED, until=moment(dig(thing, "cancel_at")) or ends)
-        return
-    if _is_ending(before):
+        if before is None or _names_end(before):
+            yield Said(EventKind.CANCELLED, until=over or ends)
+    elif _is_ending(before):
         yield Said(EventKind.RESUMED)
-    if ends and _is_settled(thing, before):
-        yield Said(EventKind.PAID, until=ends)
+    if ends and _is_settled(thing, before):  # to no later than its end, which it takes not back
+        yield Said(EventKind.PAID, until=min(ends, over or ends))
 
 
 def _deleted(data: object, plans: Plans) -> Iterator[Said]:

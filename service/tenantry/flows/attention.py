@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import BillingEvent, Subscription
+from tenantry.adapters.database.tables import BillingEvent, Customer, Subscription
 from tenantry.core.subscription import EventKind, Stage
 from tenantry.flows import flags
 from tenantry.flows.gauges import (
+    count,
     count_ending,
     count_overdue,
     count_refused_addresses,
@@ -22,8 +23,7 @@ from tenantry.flows.gauges import (
 )
 from tenantry.flows.subscriptions.booking import BILLING
 
-# as Stripe calls them, and who signs plainly
-_PAYMENTS = ("invoice.paid", "invoice.payment_succeeded", "paid")
+_INVOICES = ("invoice.paid", "invoice.payment_succeeded")  # that were paid, as Stripe says it
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,9 @@ def look(session: Session, now: datetime) -> Iterator[Finding]:
         "look in the log for `billing.kept`; docs/billing.md says which customer is meant",
     )  # fmt: skip
     yield _judge(
-        "billing.payments", _count_unread(session), "payments of customers that say no known plan",
-        "name the price in product.yaml, and have the payment provider send them again",
+        "billing.payments", _count_unread(session), "customers who paid for no plan that is known",
+        "name the price in product.yaml, and have the payment provider send it again; the log "
+        "says why, at `billing.kept`",
     )  # fmt: skip
     yield _judge(
         "billing.heard", _count_unheard(session),
@@ -84,32 +85,37 @@ def _judge(finding_id: str, number: int, what: str, remedy: str) -> Finding:
 
 
 def _count_unread(session: Session) -> int:
-    """Of customers who are known, and not understood: their time runs out although they paid."""
-    return _count(
-        session,
+    """Their time runs out although they paid. Stripe's invoices for other things are none of a
+    subscription.
+    """
+    payers = select(BillingEvent.customer_id).where(
         BillingEvent.kind == EventKind.OTHER,
-        BillingEvent.type.in_(_PAYMENTS),
-        BillingEvent.customer_id.is_not(None),
+        or_(
+            BillingEvent.type.in_(_INVOICES) & BillingEvent.subscription.is_not(None),
+            BillingEvent.type == EventKind.PAID,
+        ),
         BillingEvent.wrapped.is_not(None),
     )
+    return count(session, Customer.customer_id.in_(payers))
 
 
 def _count_unheard(session: Session) -> int:
-    """A provider that can tell says of each either that it was paid, that it failed, or its end."""
+    """A provider that can tell says of each either that it was paid, that it failed, or its end;
+    of what somebody paid by hand it says nothing.
+    """
     by_provider = BillingEvent.actor == BILLING
-    payers = select(BillingEvent.customer_id).where(
-        by_provider, BillingEvent.kind == EventKind.PAID
+    paid = select(BillingEvent.id).where(
+        by_provider,
+        BillingEvent.kind == EventKind.PAID,
+        BillingEvent.customer_id == Subscription.customer_id,
+        BillingEvent.until == Subscription.paid_until,
     )
     last = select(func.max(BillingEvent.received_at)).where(by_provider).scalar_subquery()
-    return _count(
+    return count(
         session,
         Subscription.status.in_((Stage.PAST_DUE, Stage.READ_ONLY, Stage.SUSPENDED)),
         Subscription.past_due_since.is_(None),
         Subscription.cancelled_at.is_(None),
         Subscription.paid_until > last,
-        Subscription.customer_id.in_(payers),
+        paid.correlate(Subscription).exists(),
     )
-
-
-def _count(session: Session, *wanted: ColumnElement[bool]) -> int:
-    return session.scalar(select(func.count()).where(*wanted)) or 0

@@ -58,7 +58,7 @@ def read_gauges(session: Session, now: datetime, cells: Collection[str]) -> Gaug
         statuses=count_statuses(session),
         behind=waiting,
         set_aside=set_aside,
-        mail=_count_mail(session),
+        mail=count(session, *IS_WAITING),
         flaps=session.scalar(select(func.coalesce(func.sum(Tenant.flaps), 0))) or 0,
         watch_age={
             each.cell: max(0.0, (now - each.seen_at).total_seconds())
@@ -90,12 +90,12 @@ def _count_by(
 
 def count_refused_mail(session: Session) -> int:
     """Letters that a server refused for good, and that somebody can still send."""
-    return _count(session, *IS_UNSENT, Outbox.refused_at.is_not(None))
+    return count(session, *IS_UNSENT, Outbox.refused_at.is_not(None))
 
 
 def count_refused_addresses(session: Session) -> int:
     """Customers to whose address nothing is sent, since a server refused it."""
-    return _count(session, Customer.email_refused_at.is_not(None), Customer.erased_at.is_(None))
+    return count(session, Customer.email_refused_at.is_not(None), Customer.erased_at.is_(None))
 
 
 def count_unclear_billing(session: Session) -> dict[str, int]:
@@ -105,19 +105,19 @@ def count_unclear_billing(session: Session) -> dict[str, int]:
     nobody = BillingEvent.customer_id.is_(None)
     is_other = BillingEvent.kind == EventKind.OTHER
     return {
-        "nobody": _count(session, nobody, ~is_other, CAN_BE_SEEN),
-        "not_understood": _count(session, is_other, CAN_BE_SEEN),
+        "nobody": count(session, nobody, ~is_other, CAN_BE_SEEN),
+        "not_understood": count(session, is_other, CAN_BE_SEEN),
     }
 
 
 def count_overdue(session: Session, now: datetime) -> int:
     """Subscriptions that something has been due for too long, so no worker follows them."""
-    return _count(session, Subscription.look_at < now - OVERDUE_AFTER)
+    return count(session, Subscription.look_at < now - OVERDUE_AFTER)
 
 
 def count_ending(session: Session, now: datetime) -> int:
     """Paid licenses of active tenants that end soon, and should have been renewed."""
-    return _count(
+    return count(
         session,
         LicenseRow.customer_id == Tenant.customer_id,
         LicenseRow.license_id == Tenant.approved["license_id"].as_string(),
@@ -127,9 +127,6 @@ def count_ending(session: Session, now: datetime) -> int:
     )
 
 
-def _count(session: Session, *wanted: ColumnElement[bool]) -> int:
+def count(session: Session, *wanted: ColumnElement[bool]) -> int:
+    """How many rows are like that."""
     return session.scalar(select(func.count()).where(*wanted)) or 0
-
-
-def _count_mail(session: Session) -> int:
-    return session.scalar(select(func.count()).select_from(Outbox).where(*IS_WAITING)) or 0
