@@ -16,7 +16,7 @@ from tenantry.adapters.database.session import Database
 from tenantry.core import billing
 from tenantry.core.backoff import has_passed
 from tenantry.core.billing import Message, Scheme
-from tenantry.core.errors import InvalidInput
+from tenantry.core.errors import InvalidInput, SettingsError
 from tenantry.core.stripe import read_stripe
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import BILLING
@@ -26,25 +26,38 @@ log = structlog.get_logger()
 
 _READERS = {Scheme.STRIPE: read_stripe, Scheme.HMAC: billing.read_plain}
 
-
 TOLD_EVERY = timedelta(minutes=1)
-# when it was told that a message is not genuine; of this process
-_TOLD: WeakKeyDictionary[Database, datetime] = WeakKeyDictionary()
+# when each was told; of this process
+_TOLD: WeakKeyDictionary[Database, dict[str, datetime]] = WeakKeyDictionary()
 
 
 def is_genuine(service: Service, headers: Mapping[str, str], body: bytes) -> bool:
     """Whether the payment provider sent it; False where there is none. SettingsError where its
     secret cannot be read.
     """
-    provider, now = service.billing, service.now()
+    provider = service.billing
     if provider is None:
         return False
-    if billing.is_genuine(provider.scheme, headers, body, provider.secret(), now):
+    try:
+        secret = provider.secret()
+    except SettingsError as error:
+        if _is_due(service, "billing.no_secret"):
+            log.error("billing.no_secret", detail=error.message)
+        raise
+    if billing.is_genuine(provider.scheme, headers, body, secret, service.now()):
         return True
-    if has_passed(TOLD_EVERY, _TOLD.get(service.database), now):  # anybody may send anything
-        _TOLD[service.database] = now
+    if _is_due(service, "billing.refused"):
         log.warning("billing.refused", reason="signature")
     return False
+
+
+def _is_due(service: Service, event: str) -> bool:
+    """Whether it is time to tell of it again: anybody may send anything, however often."""
+    told, now = _TOLD.setdefault(service.database, {}), service.now()
+    if not has_passed(TOLD_EVERY, told.get(event), now):
+        return False
+    told[event] = now
+    return True
 
 
 def receive(service: Service, scheme: Scheme, body: bytes) -> None:
