@@ -348,6 +348,13 @@ def test_who_was_not_woken_in_time_is_woken_by_the_next_payment(
     assert states_asked_for(reviewed, customer) == [("lifecycle", State.ACTIVE)]
 
 
+def plans_asked_for(world: World, customer_id: str) -> list[str]:
+    """Of what waits."""
+    with world.service.database.read() as session:
+        waits = waiting(session, customer_id)
+        return [each.fields["plan"] for each in waits if each.kind == ChangeKind.PLAN]
+
+
 def states_asked_for(world: World, customer_id: str) -> list[tuple[str, str]]:
     """Of what waits."""
     with world.service.database.read() as session:
@@ -408,7 +415,7 @@ def test_a_payment_before_its_link_is_of_whom_the_link_names(
     before = stands(shared, newcomer)
     shared.wait(1)
     pay_for(second, "enterprise")
-    assert subscription(shared, newcomer).paid_since is not None
+    assert stands(shared, newcomer)[-4:] == ("enterprise", State.ACTIVE, "paid", "enterprise")
     assert subscription(shared, other).paid_since is None
     assert link(other, second)
     assert stands(shared, other)[-4:] == ("enterprise", State.ACTIVE, "paid", "enterprise")
@@ -419,6 +426,7 @@ def test_a_payment_before_its_link_is_of_whom_the_link_names(
     else:
         stage = subscription(shared, newcomer).status
         assert (stage, subscription(shared, newcomer).paid_since) == (Stage.TRIALING, None)
+        assert plans_asked_for(shared, newcomer) == ["starter"]  # nobody paid for that change
     assert not link(other, second)  # and again, it is known
     assert stands(shared, newcomer) == after
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -75,11 +75,13 @@ def _tell(
     tenants = locked(session, [customer_id, *others])
     known = {each.customer_id: told_of(session, each.customer_id) for each in tenants}
     new = [each for each in told if _keep(session, each, customer_id, now)]
+    had: dict[str, str] = {}
     if new and others:
-        put_right(session, customer_id, links, others=others, now=now)
+        had = put_right(session, customer_id, links, others=others, now=now)
     for tenant in tenants if new else ():
-        own = new if tenant.customer_id == customer_id else []
-        _reckon_anew(service, session, tenant, known[tenant.customer_id], own, now)
+        name = tenant.customer_id
+        own = new if name == customer_id else []
+        _reckon_anew(service, session, tenant, known[name], own, now, had=had.get(name))
     return new
 
 
@@ -164,8 +166,12 @@ def _reckon_anew(
     known: Sequence[Event],
     told: Sequence[Told],
     now: datetime,
+    *,
+    had: str | None,
 ) -> None:
-    """Let the subscription become what its events add up to now; `known`: what they were."""
+    """Let the subscription become what its events add up to now; `known`: what they were. `had`:
+    the plan that it goes back to where they name none.
+    """
     customer_id = tenant.customer_id
     subscription = session.get_one(Subscription, customer_id, with_for_update=True)
     customer = session.get_one(Customer, customer_id)
@@ -178,7 +184,7 @@ def _reckon_anew(
         return
     session.add_all(_audited(customer_id, each, now) for each in told)
     trial = trial_of(subscription, customer)
-    before, after = add_up(trial, known), add_up(trial, events)
+    before, after = add_up(trial, known), add_up(replace(trial, plan=had or trial.plan), events)
     keep(subscription, after)
     for event in events:
         if event.kind == EventKind.PAID and event.receipt and event not in known:

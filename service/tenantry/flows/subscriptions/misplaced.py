@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from tenantry.adapters.database.tables import BillingEvent
+from tenantry.adapters.database.tables import BillingEvent, Change
+from tenantry.core.review import ChangeKind
 from tenantry.core.subscription import EventKind
 from tenantry.flows.audit_rows import audited
 from tenantry.flows.subscriptions.booking import BILLING
+from tenantry.flows.subscriptions.following import ACTOR as LIFECYCLE
 
 log = structlog.get_logger()
 
@@ -45,15 +47,36 @@ def put_right(
     *,
     others: Sequence[str],
     now: datetime,
-) -> None:
-    """Lay it to the customer. The plan that another runs by it goes back to what was booked for
-    them; where nothing was, it stays for people to decide.
+) -> dict[str, str]:
+    """Lay it to the customer. Returns what plan each of the others had before it, where nobody but
+    it has asked for another since.
     """
+    had = {each: plan for each in others if (plan := _plan_before(session, each, subscriptions))}
     rows = update(BillingEvent).where(
         BillingEvent.subscription.in_(subscriptions), BillingEvent.customer_id.in_(others)
     )
     session.execute(rows.values(customer_id=customer_id))
     for other in others:
-        log.warning("billing.put_right", customer_id=other, of=customer_id)
-        row = audited("subscription.put_right", other, actor=BILLING, now=now, of=customer_id)
-        session.add(row)
+        details = {"of": customer_id, "plan": had.get(other)}
+        log.warning("billing.put_right", customer_id=other, **details)
+        session.add(audited("subscription.put_right", other, actor=BILLING, now=now, **details))
+    return had
+
+
+def _plan_before(session: Session, customer_id: str, subscriptions: Sequence[str]) -> str | None:
+    """As the first change of plan since it came found it; None where there is none, or where
+    somebody decided about the plan since.
+    """
+    came = select(func.min(BillingEvent.received_at)).where(
+        BillingEvent.customer_id == customer_id, BillingEvent.subscription.in_(subscriptions)
+    )
+    rows = select(Change).where(
+        Change.customer_id == customer_id,
+        Change.kind == ChangeKind.PLAN,
+        Change.created_at >= came.scalar_subquery(),
+    )
+    changes = session.scalars(rows.order_by(Change.id)).all()
+    if not changes or any(each.actor not in (BILLING, LIFECYCLE) for each in changes):
+        return None
+    plan: str = changes[0].before["plan"]
+    return plan
