@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from tenantry.adapters.customer_list import Line, read_customers
 from tenantry.adapters.database.tables import Audit, Customer, LicenseHistory, Outbox
 from tenantry.adapters.passwords import NO_PASSWORD, hash_password
+from tenantry.core.mail import MailKind
 from tenantry.flows import outbox
 from tenantry.flows.fleet import importing
 from tenantry.flows.fleet.importing import Taken, import_lines
@@ -70,7 +71,7 @@ def test_no_mail_about_its_instance_is_due_unless_it_is_asked_for(world: World) 
     written_to = take(world, lines(3), send_mail=True).generations
     with world.service.database.write() as session:
         for customer_id in (*quiet, *written_to):  # as the watcher does, once they are ready
-            outbox.put(session, customer_id=customer_id, kind="ready", now=world.clock())
+            outbox.put(session, customer_id=customer_id, kind=MailKind.READY, now=world.clock())
     assert send_due(world.service) == 2
     with world.service.database.read() as session:
         sent = session.execute(

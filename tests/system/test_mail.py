@@ -25,7 +25,7 @@ from tenantry.adapters.database.tables import (
 from tenantry.adapters.mail import Letter, MailFolder
 from tenantry.adapters.vault import Vault
 from tenantry.core.errors import MailError
-from tenantry.core.mail import NAMES
+from tenantry.core.mail import NAMES, MailKind
 from tenantry.flows import outbox
 from tenantry.flows.mailing import letters as letters_of
 from tenantry.flows.mailing import sending
@@ -44,7 +44,7 @@ def send(world: World) -> int:
     return send_due(world.service)
 
 
-def put(world: World, signed_up: SignedUp, kind: str, period: str = "") -> None:
+def put(world: World, signed_up: SignedUp, kind: MailKind, period: str = "") -> None:
     with world.service.database.write() as session:
         outbox.put(
             session,
@@ -160,9 +160,9 @@ def test_nothing_due_sends_nothing(world: World) -> None:
 def test_mail_of_one_kind_and_period_is_due_once(world: World) -> None:
     signed_up = world.sign_up()
     for _ in range(2):
-        put(world, signed_up, "ready")
-        put(world, signed_up, "ready", period="2027")
-        put(world, signed_up, "welcome")
+        put(world, signed_up, MailKind.READY)
+        put(world, signed_up, MailKind.READY, period="2027")
+        put(world, signed_up, MailKind.WELCOME)
     assert [(row.kind, row.period) for row in rows(world)] == [
         ("welcome", ""),
         ("ready", ""),
@@ -175,7 +175,7 @@ def test_ready_mail_leads_to_the_login_and_holds_no_secret(world: World) -> None
     """R28: the user name is the customer id, the first password is handed over elsewhere."""
     signed_up = world.sign_up()
     send(world)
-    put(world, signed_up, "ready")
+    put(world, signed_up, MailKind.READY)
     send(world)
     ready, _ = letters(world)
     assert ready["Subject"].endswith("instance is ready")
@@ -193,7 +193,7 @@ def test_ready_mail_of_a_product_without_a_first_administrator_names_no_login(
 ) -> None:
     product = world.service.product.model_copy(update={"bootstrap": None})
     world.service = replace(world.service, product=product)
-    put(world, world.sign_up(), "ready")
+    put(world, world.sign_up(), MailKind.READY)
     send(world)
     ready = next(each for each in letters(world) if each["Subject"].endswith("is ready"))
     assert len(Page(body(ready, "html")).links) == 1
@@ -383,7 +383,7 @@ def test_what_somebody_waits_for_goes_before_all_else(
     monkeypatch.setattr(sending, "AT_ONCE", 1)
     early = world.sign_up()
     assert send(world) == 1
-    put(world, early, "license_renewed")
+    put(world, early, MailKind.LICENSE_RENEWED)
     world.sign_up()
     assert send(world) == 1
     assert [row.kind for row in rows(world) if row.sent_at] == ["welcome", "welcome"]

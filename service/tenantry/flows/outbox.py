@@ -35,7 +35,7 @@ def put(
     session: Session,
     *,
     customer_id: str,
-    kind: str,
+    kind: MailKind,
     now: datetime,
     period: str = "",
     wrapped: bytes | None = None,

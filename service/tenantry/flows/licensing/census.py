@@ -38,8 +38,8 @@ class Census:
 
     keys: tuple[KeyUse, ...]
     tenants: int
-    lacking: int  # tenants whose Secret on main has other public keys than are published, or none
-    outdated: int  # the same, but for those that get them with their first commit
+    lacking: int  # main shows them without the keys that are published, or not at all
+    outdated: int  # main shows, or will show first, other keys: a retirement is not finished
     left: int  # tenants whose license the key that signs now has to issue anew
 
     def of(self, role: str) -> list[KeyUse]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Change, Tenant
 from tenantry.core.errors import ChangeRefused
+from tenantry.core.mail import MailKind
 from tenantry.core.model import Status
 from tenantry.core.review import ChangeKind, Outcome
 from tenantry.flows import outbox, status
@@ -64,7 +65,7 @@ def decline_changes(session: Session, tenant: Tenant, *, by: str, now: datetime)
     ended = end_waiting(session, tenant, list(ChangeKind), Outcome.DECLINED, by, now)
     if any(change.kind == ChangeKind.SIGNUP for change in ended):
         status.report(session, tenant, Status.AWAITING_REVIEW, "declined", detail=by, now=now)
-        outbox.put(session, customer_id=tenant.customer_id, kind="declined", now=now)
+        outbox.put(session, customer_id=tenant.customer_id, kind=MailKind.DECLINED, now=now)
     return len(ended)
 
 

@@ -138,7 +138,8 @@ def _write(
     """The mail that is due at once. None as the token: never any about the instance."""
     if status_token:
         wrapped = service.vault.wrap(status_token)
-        outbox.put(session, customer_id=customer_id, kind=MailKind.WELCOME, wrapped=wrapped, now=now)
+        kind = MailKind.WELCOME
+        outbox.put(session, customer_id=customer_id, kind=kind, wrapped=wrapped, now=now)
     else:
         outbox.withhold(session, customer_id=customer_id, now=now)
     if waits == CONFIRMATION:
