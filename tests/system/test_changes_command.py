@@ -131,7 +131,7 @@ def test_a_platform_that_main_does_not_have_is_refused(desk: Desk, customer: str
     refused = desk.try_to("tenants", "platform", customer, "v9").exception
     assert isinstance(refused, ChangeRefused)
     assert "cell main has no platform v9 (see `tenantry platform list`)" in str(refused)
-    assert desk.run("changes", "list", "--all") == ""
+    assert desk.run("changes", "list", "--all") == "no changes to list\n"
 
 
 def test_a_platform_that_it_runs_is_refused(desk: Desk, customer: str) -> None:
@@ -153,7 +153,7 @@ def test_a_platform_that_it_runs_is_refused(desk: Desk, customer: str) -> None:
 def test_a_tenant_that_is_none_is_named(desk: Desk, command: tuple[str, ...]) -> None:
     refused = desk.try_to(*command).exception
     assert isinstance(refused, NotFound)
-    assert f"there is no tenant {STRANGER}" in str(refused)
+    assert f"there is no customer {STRANGER}" in str(refused)
 
 
 @pytest.mark.parametrize("state", ["deleting", "gone"])

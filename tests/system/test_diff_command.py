@@ -80,4 +80,4 @@ def test_nothing_may_wait(world: World) -> None:
 def test_an_unknown_customer_is_refused() -> None:
     result = diff("cust-bcdfghjkmn")
     assert isinstance(result.exception, NotFound)
-    assert result.exception.message == "there is no tenant cust-bcdfghjkmn"
+    assert result.exception.message == "there is no customer cust-bcdfghjkmn"

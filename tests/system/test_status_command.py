@@ -43,7 +43,7 @@ def test_one_tenant_is_shown_with_its_events_and_a_stranger_is_none(world: World
     code, out, _ = operator.run("status", customer_id, "--json")
     assert (code, [each["status"] for each in json.loads(out)["events"]]) == (0, ["pending"])
     code, _, err = operator.run("status", "cust-bcdfghjkmn")
-    assert (code, "there is no tenant" in err) == (1, True)
+    assert (code, "there is no customer" in err) == (1, True)
 
 
 def test_watching_tells_lines_where_no_terminal_is_and_ends_on_ctrl_c(world: World) -> None:

@@ -19,10 +19,11 @@ from tenantry import settings, wiring
 from tenantry.cli.options import require_cell
 from tenantry.cli.progress import bar, stoppable
 from tenantry.cli.terminal import echo
-from tenantry.core.errors import NotFound, TenantryError
+from tenantry.core.errors import TenantryError
 from tenantry.flows.fleet import bulk
 from tenantry.flows.fleet.bulk import Marked
 from tenantry.flows.fleet.follow import follow
+from tenantry.flows.rows import no_customer
 from tenantry.flows.service import Cell, Service
 
 INTERRUPTED = 130
@@ -52,7 +53,7 @@ def cell_of(service: Service, customer_id: str) -> Cell:
     for cell in service.cells.values():
         if not bulk.unknown(service, [cell], [customer_id]):
             return cell
-    raise NotFound(f"there is no tenant {customer_id}", remedy="see `tenantry tenants list`")
+    raise no_customer(customer_id)
 
 
 def choose_cells(service: Service, name: str | None) -> list[Cell]:

@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import Deployment, Event, Tenant
-from tenantry.core.errors import NotFound
 from tenantry.core.model import SETTLED, Status
 from tenantry.flows.gauges import count_statuses
+from tenantry.flows.rows import no_customer
 from tenantry.flows.service import Service
 from tenantry.flows.sight import blind_cells, is_late, unknown_since
 
@@ -79,9 +79,7 @@ def read_tenant(service: Service, customer_id: str) -> tuple[Seen, tuple[Happene
         rows = select(Tenant, Deployment).join(Deployment, _is_latest())
         found = session.execute(rows.where(Tenant.customer_id == customer_id)).one_or_none()
         if found is None:
-            raise NotFound(
-                f"there is no tenant {customer_id}", remedy="see `tenantry tenants list`"
-            )
+            raise no_customer(customer_id)
         seen = _seen(service, *found, blind_cells(service, session, now), now)
         return seen, _events(session, customer_id)
 
