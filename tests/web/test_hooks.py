@@ -229,7 +229,7 @@ def test_cells_that_share_a_secret_are_all_looked_at(service: Service) -> None:
 
 def test_a_secret_that_cannot_be_read_is_in_nobody_elses_way(service: Service) -> None:
     cannot = partial(settings.read_secret, Path("/nope"))
-    cells = service.cells | {"hub": replace(service.cells["hub"], webhook_secret=cannot)}
+    cells = {**service.cells, "hub": replace(service.cells["hub"], webhook_secret=cannot)}
     client = create_app(replace(service, cells=cells)).test_client()
     with capture_logs() as entries:
         assert send(client, "github", proof("github", CELLS["hub-two"][1])).status_code == 204
