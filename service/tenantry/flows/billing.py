@@ -6,29 +6,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from functools import partial
-from weakref import WeakKeyDictionary
 
 import structlog
 
-from tenantry.adapters.database.session import Database
 from tenantry.core import billing
-from tenantry.core.backoff import has_passed
 from tenantry.core.billing import Message, Scheme
 from tenantry.core.errors import InvalidInput, SettingsError
 from tenantry.core.stripe import read_stripe
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import BILLING
 from tenantry.flows.subscriptions.events import Told, tell
+from tenantry.flows.telling import is_due
 
 log = structlog.get_logger()
 
 _READERS = {Scheme.STRIPE: read_stripe, Scheme.HMAC: billing.read_plain}
-
-TOLD_EVERY = timedelta(minutes=1)
-# when each was told; of this process
-_TOLD: WeakKeyDictionary[Database, dict[str, datetime]] = WeakKeyDictionary()
 
 
 def is_genuine(service: Service, headers: Mapping[str, str], body: bytes) -> bool:
@@ -41,23 +34,14 @@ def is_genuine(service: Service, headers: Mapping[str, str], body: bytes) -> boo
     try:
         secret = provider.secret()
     except SettingsError as error:
-        if _is_due(service, "billing.no_secret"):
+        if is_due(service, "billing.no_secret"):
             log.error("billing.no_secret", detail=error.message)
         raise
     if billing.is_genuine(provider.scheme, headers, body, secret, service.now()):
         return True
-    if _is_due(service, "billing.refused"):
+    if is_due(service, "billing.refused"):
         log.warning("billing.refused", reason="signature")
     return False
-
-
-def _is_due(service: Service, event: str) -> bool:
-    """Whether it is time to tell of it again: anybody may send anything, however often."""
-    told, now = _TOLD.setdefault(service.database, {}), service.now()
-    if not has_passed(TOLD_EVERY, told.get(event), now):
-        return False
-    told[event] = now
-    return True
 
 
 def receive(service: Service, scheme: Scheme, body: bytes) -> None:

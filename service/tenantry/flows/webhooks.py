@@ -17,6 +17,7 @@ from tenantry.adapters.database.tables import Repository, Watch
 from tenantry.core.errors import SettingsError
 from tenantry.core.webhook import ARGOCD, is_genuine
 from tenantry.flows.service import Cell, Service
+from tenantry.flows.telling import is_due
 
 log = structlog.get_logger()
 
@@ -32,7 +33,9 @@ def listening(service: Service, kind: str) -> list[Cell]:
     return [cell for cell in service.cells.values() if _secret(cell, kind)]
 
 
-def meant(cells: Sequence[Cell], kind: str, headers: Mapping[str, str], body: bytes) -> list[Cell]:
+def meant(
+    service: Service, cells: Sequence[Cell], kind: str, headers: Mapping[str, str], body: bytes
+) -> list[Cell]:
     """Those of the cells whose secret the message proves to know; mostly one or none. A cell whose
     secret cannot be read is passed over; SettingsError where that leaves none.
     """
@@ -42,7 +45,8 @@ def meant(cells: Sequence[Cell], kind: str, headers: Mapping[str, str], body: by
             if (secret := _secret(cell, kind)) and is_genuine(kind, headers, body, secret()):
                 found.append(cell)
         except SettingsError as error:
-            log.error("hook.no_secret", cell=cell.name, detail=error.message)
+            if is_due(service, f"hook.no_secret {kind} {cell.name}"):
+                log.error("hook.no_secret", cell=cell.name, detail=error.message)
             unread = error
     if unread and not found:
         raise unread

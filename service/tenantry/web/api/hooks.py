@@ -48,8 +48,8 @@ def take_hint(kind: str) -> Response:
         raise NotFound
     body = read_body(HOOK_LIMIT)
     try:
-        meant = webhooks.meant(cells, kind, dict(request.headers), body)
-    except SettingsError:
+        meant = webhooks.meant(service, cells, kind, dict(request.headers), body)
+    except SettingsError:  # in the log
         raise ServiceUnavailable from None
     if not meant:
         raise Unauthorized
