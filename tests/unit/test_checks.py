@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -18,6 +19,7 @@ from tenantry.core.objects.checks import ALLOWED_KINDS, Expected, check_objects
 from tenantry.core.objects.item import quantity
 from tenantry.core.objects.sealed import is_ciphertext
 from tests.overlays import DATA, ciphertext, product, spec
+from tools.work import ROOT
 
 EXPECTED = Expected.of(spec(), product())
 CLAIM = "PersistentVolumeClaim/postgres-data"
@@ -117,6 +119,10 @@ def _set(tree: Any, value: Any, *path: Any) -> None:
     for key in path[:-1]:
         tree = tree.setdefault(key, {}) if isinstance(tree, dict) else tree[key]
     tree[path[-1]] = value
+
+
+def _ask_elsewhere(*path: str) -> Change:
+    return lambda b: _set(b.container, "169.254.169.254", *path, "host")
 
 
 VIOLATIONS: dict[str, tuple[Change, str]] = {
@@ -438,6 +444,140 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         lambda b: _set(b.container, "2", "resources", "limits", "cpu"),
         "asks for more cpu than the LimitRange",
     ),
+    # what the API server would refuse
+    **{
+        f"{action} of {place[-1]} at another host": (
+            _ask_elsewhere(*place, action),
+            f"{place[-1]} asks another host, '169.254.169.254'",
+        )
+        for place in (("livenessProbe",), ("startupProbe",), ("lifecycle", "preStop"))
+        for action in ("httpGet", "tcpSocket")
+    },
+    "procMount": (
+        lambda b: _set(b.container, "Unmasked", "securityContext", "procMount"),
+        "procMount is not allowed",
+    ),
+    "sysctl": (
+        lambda b: _set(b.pod, [{"name": "kernel.msgmax"}], "securityContext", "sysctls"),
+        "the sysctl 'kernel.msgmax' is not allowed",
+    ),
+    "SELinux": (
+        lambda b: _set(b.container, {"type": "spc_t"}, "securityContext", "seLinuxOptions"),
+        "seLinuxOptions of its own",
+    ),
+    "no AppArmor": (
+        lambda b: _set(b.pod, {"type": "Unconfined"}, "securityContext", "appArmorProfile"),
+        "a pod without AppArmor",
+    ),
+    "process of a Windows host": (
+        lambda b: _set(b.pod, {"hostProcess": True}, "securityContext", "windowsOptions"),
+        "a process of the host",
+    ),
+    "pod as root, whatever its containers say": (
+        lambda b: (
+            b.pod["securityContext"].update(runAsUser=0),
+            b.container["securityContext"].update(runAsUser=1000),
+        ),
+        "its pod would be refused",
+    ),
+    "environment that is no text": (
+        lambda b: b.container["env"].append({"name": "DEBUG", "value": True}),
+        "Deployment/api: env: DEBUG is true, no text (quote it)",
+    ),
+    "label that is no text": (
+        lambda b: _set(b.api, 1.1, "spec", "template", "metadata", "labels", "version"),
+        "labels of its pods: version is 1.1, no text",
+    ),
+    "annotation that is no text": (
+        lambda b: _set(b.api, 9797, "metadata", "annotations", "prometheus.io/port"),
+        "annotations: prometheus.io/port is 9797, no text",
+    ),
+    "configuration that is no text": (
+        lambda b: b.add("ConfigMap", "x", data={"settings": {"a": 1}}),
+        "ConfigMap/x: data: settings is a tree, no text",
+    ),
+    "port that is none": (
+        lambda b: _set(b["Service/api"], {"a": "b"}, "spec", "ports", 0, "targetPort"),
+        "leads to port {'a': 'b'}",
+    ),
+    "amount that is none": (
+        lambda b: _set(b.container, "64MB", "resources", "requests", "memory"),
+        "container 'api': requests.memory: '64MB' is no quantity",
+    ),
+    "less memory than a byte": (
+        lambda b: _set(b.container, "100m", "resources", "requests", "memory"),
+        "container 'api': requests.memory: 100m is less than a byte",
+    ),
+    "version that is gone": (
+        lambda b: b.add("HorizontalPodAutoscaler", "x", "autoscaling/v2beta2"),
+        "is of version 'v2beta2', which clusters do not serve (say v1 or v2)",
+    ),
+    "old version": (
+        lambda b: b["Ingress/"].update(apiVersion="networking.k8s.io/v1beta1"),
+        "is of version 'v1beta1', which clusters do not serve (say v1)",
+    ),
+    "ServiceAccount that is not there": (
+        lambda b: b.pod.update(serviceAccountName="nobody"),
+        "runs as the ServiceAccount 'nobody', which is not there",
+    ),
+    "scaling of what is not there": (
+        lambda b: b.add("HorizontalPodAutoscaler", "x", "autoscaling/v2",
+                        spec={"scaleTargetRef": {"kind": "Deployment", "name": "nope"}}),
+        "HorizontalPodAutoscaler/x: scales Deployment/nope, which is not there",
+    ),
+    "scaling of what Git says": (
+        lambda b: b.add("HorizontalPodAutoscaler", "x", "autoscaling/v2",
+                        spec={"scaleTargetRef": {"kind": "Deployment", "name": "api"}}),
+        "scales Deployment/api, whose replicas Argo CD would set back",
+    ),
+    # what reaches beyond the tenant
+    "further host of an Ingress": (
+        lambda b: _set(b["Ingress/"], f"{EXPECTED.host}, other.example.com", "metadata",
+                       "annotations", "nginx.ingress.kubernetes.io/server-alias"),
+        "answers for the host 'other.example.com'",
+    ),
+    "DNS name of another host": (
+        lambda b: _set(b["Ingress/"], "other.example.com", "metadata", "annotations",
+                       "external-dns.alpha.kubernetes.io/hostname"),
+        "answers for the host 'other.example.com'",
+    ),
+    "certificate for another host": (
+        lambda b: b.add("Certificate", "x", "cert-manager.io/v1", spec={
+            "dnsNames": [EXPECTED.host, "other.example.com"]}),
+        "Certificate/x: is for 'other.example.com', not only for",
+    ),
+    "certificate with another common name": (
+        lambda b: b.add("Certificate", "x", "cert-manager.io/v1", spec={"commonName": "*.a.b"}),
+        "Certificate/x: is for '*.a.b', not only for",
+    ),
+    "certificate in place of the secrets": (
+        lambda b: b.add("Certificate", "x", "cert-manager.io/v1", spec={
+            "dnsNames": [EXPECTED.host], "secretName": "iotistic-secrets"}),
+        "writes into the Secret 'iotistic-secrets'",
+    ),
+    "token by way of a sealed secret": (
+        lambda b: b.add("SealedSecret", "x", "bitnami.com/v1alpha1", spec={
+            "template": {"type": "kubernetes.io/service-account-token"}}),
+        "SealedSecret/x: makes a token",
+    ),
+    # what was copied from a cluster
+    "finalizer": (
+        lambda b: _set(b.api, ["acme.example/keep"], "metadata", "finalizers"),
+        "Deployment/api: names metadata.finalizers",
+    ),
+    "address of a Service": (
+        lambda b: _set(b["Service/api"], "10.96.0.77", "spec", "clusterIP"),
+        "Service/api: names an address of a cluster",
+    ),
+    "one volume for all": (
+        lambda b: _set(b[CLAIM], "pv-1", "spec", "volumeName"),
+        f"{CLAIM}: names one volume",
+    ),
+    "claim from a template": (
+        lambda b: b.add("StatefulSet", "x", "apps/v1", spec={
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}}]}),
+        "StatefulSet/x: has volumeClaimTemplates",
+    ),
     # versions, protection, sizes
     "license does not restart": (
         lambda b: b.api["spec"]["template"]["metadata"].pop("annotations"),
@@ -558,6 +698,42 @@ def test_deletion_must_lift_the_protection() -> None:
     assert any("must not say Prune=false" in problem for problem in found)
 
 
+def test_the_level_baseline_lets_in_what_restricted_does_not() -> None:
+    def add(*names: str) -> list[str]:
+        _set(built.container, list(names), "securityContext", "capabilities", "add")
+        return problems(built)
+
+    built = Built()
+    assert add("CHOWN", "SETUID") == [
+        "Deployment/api: capabilities ['CHOWN', 'SETUID'] are not allowed"
+    ]
+    assert add("NET_BIND_SERVICE") == []
+    built["Namespace/"]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "baseline"
+    assert add("CHOWN", "SETUID") == []
+    assert add("CHOWN", "NET_ADMIN") == [
+        "Deployment/api: capabilities ['NET_ADMIN'] are not allowed"
+    ]
+    _set(built.container, [], "securityContext", "capabilities", "add")
+    _set(built.container, "Unconfined", "securityContext", "seccompProfile", "type")
+    assert problems(built) == ["Deployment/api: a pod without seccomp is not allowed"]
+
+
+def test_what_no_workload_lays_down_an_autoscaler_may() -> None:
+    built = Built()
+    target = {"kind": "Deployment", "name": "api"}
+    scaler = {"scaleTargetRef": target, "maxReplicas": 2}
+    built.add("HorizontalPodAutoscaler", "x", "autoscaling/v2", spec=scaler)
+    built.api["spec"].pop("replicas")
+    assert problems(built) == []
+
+
+def test_a_certificate_of_its_own_host_is_the_tenant_s_affair() -> None:
+    built = Built()
+    named = {"dnsNames": [EXPECTED.host], "secretName": f"{EXPECTED.customer_id}-tls"}
+    built.add("Certificate", "x", "cert-manager.io/v1", spec=named)
+    assert problems(built) == []
+
+
 def test_an_optional_reference_may_lead_nowhere() -> None:
     built = Built()
     reference = {"name": "nope", "key": "x", "optional": True}
@@ -570,6 +746,13 @@ def test_misshapen_objects_are_problems_and_no_crash() -> None:
     for body in built.objects:
         body["spec"] = ["not", "a", "mapping"]
     assert problems(built)
+
+
+def test_vendors_are_told_which_kinds_are_allowed() -> None:
+    page = (ROOT / "docs/your-product.md").read_text()
+    _, _, told = page.partition("of these kinds: ")
+    listed = set(re.findall(r"[A-Z]\w+", told.partition("Render a Helm chart")[0]))
+    assert {kind for _, kind in ALLOWED_KINDS} - {"SealedSecret"} == listed  # of the overlay
 
 
 def test_kinds_that_are_allowed_do_not_hold_secrets_or_rights() -> None:

@@ -2,7 +2,8 @@
 
 `check_objects` looks at everything that Kustomize made of one overlay. Beside it lies what objects
 ask of each other (`references`), whether pods would be let in (`admission`), who may talk to whom
-(`isolation`), and what may run in which state (`states`).
+(`isolation`), what may run in which state (`states`), what is no text or amount (`spelling`), and
+what was copied from a cluster (`traces`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from tenantry.core.model import State, TenantSpec
 from tenantry.core.objects import admission, isolation, references, sealed, states
 from tenantry.core.objects.item import Item, find, items, quantity, tree
 from tenantry.core.objects.needs import secret_keys_read
+from tenantry.core.objects.spelling import check_spelling
+from tenantry.core.objects.traces import check_traces
 from tenantry.core.problem import Problem
 from tenantry.core.product import Product
 from tenantry.core.secret import Source
@@ -46,6 +49,9 @@ ALLOWED_KINDS = frozenset(
         ("policy", "PodDisruptionBudget"),
     }
 )
+_KINDS = f"allowed: {', '.join(sorted(kind for _, kind in ALLOWED_KINDS))}"
+# what is served of a group, where it is not just v1
+_VERSIONS = {"autoscaling": {"v1", "v2"}, "bitnami.com": {"v1alpha1"}}
 LICENSE_VERSION = "tenantry.dev/license-version"
 SECRETS_VERSION = "tenantry.dev/secrets-version"
 MOST_PER_OBJECT = 1024 * 1024  # bytes; the API server's own limit
@@ -94,6 +100,8 @@ def check_objects(
         *_check_namespaces(built, expected.name),
         *_check_hooks(built),
         *_check_sizes(built),
+        *check_spelling(built),
+        *check_traces(built),
         *sealed.check_sealed(built, product),
         *references.check_references(built, host=expected.host, customer_id=expected.customer_id),
         *admission.check_admission(built),
@@ -123,9 +131,11 @@ def _check_kinds(objects: list[Item]) -> Iterator[Problem]:
         if (item.group, item.kind) == ("", "Secret"):
             yield Problem(item.where, "is a plain Secret", "seal it: a SealedSecret")
         elif (item.group, item.kind) not in ALLOWED_KINDS | {("", "Namespace")}:
-            yield Problem(
-                item.where, "is of a kind that tenants may not have", "see the AppProject"
-            )
+            yield Problem(item.where, "is of a kind that tenants may not have", _KINDS)
+        elif item.version not in _VERSIONS.get(item.group, {"v1"}):
+            served = " or ".join(sorted(_VERSIONS.get(item.group, {"v1"})))
+            message = f"is of version {item.version!r}, which clusters do not serve"
+            yield Problem(item.where, message, f"say {served}")
 
 
 def _check_hooks(objects: list[Item]) -> Iterator[Problem]:

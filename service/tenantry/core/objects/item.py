@@ -72,6 +72,11 @@ class Item:
         return group if slash else ""
 
     @property
+    def version(self) -> str:
+        """The API's version without its group, such as `v1`."""
+        return str(self.body.get("apiVersion", "")).rpartition("/")[2]
+
+    @property
     def name(self) -> str:
         return str(tree(self.body, "metadata").get("name", ""))
 
@@ -164,7 +169,7 @@ def container_ports(item: Item) -> tuple[set[int], set[str]]:
 def has_port(item: Item, port: Any) -> bool:
     """Whether a workload's containers have the port, given by number or name."""
     numbers, names = container_ports(item)
-    return port in numbers if isinstance(port, int) else port in names
+    return port in numbers if isinstance(port, int) else str(port) in names
 
 
 def _goes_on(init_container: Tree) -> bool:

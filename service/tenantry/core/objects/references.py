@@ -5,6 +5,7 @@ Kubernetes takes objects whose references lead nowhere; the tenant then hangs wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ from tenantry.core.objects.item import (
 from tenantry.core.objects.needs import Reference, claims_used, config_keys_read, secret_keys_read
 from tenantry.core.problem import Problem
 
+# annotations of an Ingress with further hosts: ingress-nginx's own, and DNS names of external-dns
+_MORE_HOSTS = ("/server-alias", "external-dns.alpha.kubernetes.io/hostname")
+_NAMES = ("dnsNames", "emailAddresses", "ipAddresses", "uris")  # of a Certificate
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
@@ -30,9 +34,12 @@ def check_references(objects: Sequence[Item], *, host: str, customer_id: str) ->
     return [
         *_check_keys(objects),
         *_check_volumes(objects),
+        *_check_accounts(objects),
+        *_check_scaled(objects),
         *_check_services(objects),
         *_check_probes(objects),
         *_check_ingresses(objects, host, customer_id),
+        *_check_certificates(objects, host, customer_id),
     ]
 
 
@@ -62,18 +69,40 @@ def _check_read(
 def _check_volumes(objects: Sequence[Item]) -> Iterator[Problem]:
     claims = {item.name for item in find(objects, "PersistentVolumeClaim")}
     for item in objects:
-        templates = items(item.spec, "volumeClaimTemplates")
-        own = {str(tree(claim, "metadata").get("name")) for claim in templates}
+        if items(item.spec, "volumeClaimTemplates"):
+            message = "has volumeClaimTemplates, whose volumes cannot grow and nothing protects"
+            yield Problem(item.where, message, "use a PersistentVolumeClaim of its own")
+            continue
         for name in claims_used(item):
-            if name not in claims | own:
+            if name not in claims:
                 yield Problem(item.where, f"mounts the claim {name!r}, which is not there")
-        volumes = own | {str(volume.get("name")) for volume in item.volumes}
+        volumes = {str(volume.get("name")) for volume in item.volumes}
         for container in item.all_containers:
             for mount in items(container, "volumeMounts"):
-                if mount.get("name") not in volumes:
+                if str(mount.get("name")) not in volumes:
                     yield Problem(
                         item.where, f"mounts the volume {mount.get('name')!r}, which it has not"
                     )
+
+
+def _check_accounts(objects: Sequence[Item]) -> Iterator[Problem]:
+    known = {"default", *(item.name for item in find(objects, "ServiceAccount"))}
+    for item in objects:
+        name = str(item.pod.get("serviceAccountName", "default"))
+        if name not in known:
+            yield Problem(item.where, f"runs as the ServiceAccount {name!r}, which is not there")
+
+
+def _check_scaled(objects: Sequence[Item]) -> Iterator[Problem]:
+    workloads = {(item.kind, item.name): item for item in objects if item.template}
+    for item in find(objects, "HorizontalPodAutoscaler"):
+        target = tree(item.spec, "scaleTargetRef")
+        kind, name = str(target.get("kind")), str(target.get("name"))
+        if (kind, name) not in workloads:
+            yield Problem(item.where, f"scales {kind}/{name}, which is not there")
+        elif "replicas" in workloads[kind, name].spec:
+            message = f"scales {kind}/{name}, whose replicas Argo CD would set back"
+            yield Problem(item.where, message, "leave its replicas out")
 
 
 def _check_services(objects: Sequence[Item]) -> Iterator[Problem]:
@@ -120,6 +149,7 @@ def _check_ingresses(objects: Sequence[Item], host: str, customer_id: str) -> It
         rules = items(item.spec, "rules")
         hosts = [rule.get("host") for rule in rules]
         hosts += [name for tls in items(item.spec, "tls") for name in texts(tls.get("hosts"))]
+        hosts += [name for text in _more_hosts(item) for name in re.split(r"[\s,]+", text)]
         for found in sorted({str(name) for name in hosts if name != host}):
             yield Problem(item.where, f"answers for the host {found!r}, not only for {host!r}")
         if not hosts:
@@ -131,6 +161,22 @@ def _check_ingresses(objects: Sequence[Item], host: str, customer_id: str) -> It
             if annotation.endswith("-snippet"):
                 yield Problem(item.where, f"{annotation} can reconfigure the whole controller")
         yield from _check_backends(item, objects)
+
+
+def _more_hosts(ingress: Item) -> list[str]:
+    return [
+        str(text).strip() for key, text in ingress.annotations.items() if key.endswith(_MORE_HOSTS)
+    ]
+
+
+def _check_certificates(objects: Sequence[Item], host: str, customer_id: str) -> Iterator[Problem]:
+    for item in find(objects, "Certificate"):
+        names = [name for key in _NAMES for name in texts(item.spec.get(key))]
+        names += [str(item.spec["commonName"])] if item.spec.get("commonName") else []
+        for found in sorted(set(names) - {host}):
+            yield Problem(item.where, f"is for {found!r}, not only for {host!r}")
+        if item.spec.get("secretName") != f"{customer_id}-tls":
+            yield Problem(item.where, f"writes into the Secret {item.spec.get('secretName')!r}")
 
 
 def _check_backends(ingress: Item, objects: Sequence[Item]) -> Iterator[Problem]:

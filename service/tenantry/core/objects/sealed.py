@@ -14,6 +14,7 @@ from tenantry.core.product import Product
 
 # bytes of an RSA block: keys of 2048, 3072, 4096 and 8192 bits
 _RSA_BLOCKS = {256, 384, 512, 1024}
+_OF_ACCOUNT = "kubernetes.io/service-account-token"  # a type of Secret that Kubernetes fills
 _TAG = 16  # bytes of AES-GCM's tag, the least that follows the RSA block
 
 
@@ -44,6 +45,8 @@ def check_sealed(objects: Sequence[Item], product: Product) -> Iterator[Problem]
     for item in sealed:
         yield from _check_scope(item)
         yield from _check_values(item)
+        if tree(item.spec, "template").get("type") == _OF_ACCOUNT:
+            yield Problem(item.where, "makes a token for the cluster's API", "use another type")
         if item.name in wanted:
             yield from _check_content(item, *wanted[item.name])
 
