@@ -123,6 +123,11 @@ def test_a_component_that_brings_an_image_gets_its_version_too(patch: str) -> No
          "base/kustomization.yaml", None, "write a key a line"),
         ({"base__kustomization": "- a\n"}, "base/kustomization.yaml", None, "is no kustomization"),
         ({"base__web": "kind: ["}, "base/web.yaml", 2, "is not YAML"),
+        ({"base__web": WEB + "metadata: {namespace: prod}\n"},
+         "base/web.yaml", 10, "names the namespace 'prod'"),
+        ({"base__web": "kind: x\nmetadata: {name: {{ .Release.Name }}}\n"}, "base/web.yaml", 2,
+         "a template, such as Helm's, is rendered before"),
+        ({"base__web": "kind: x\n<<: {a: b}\n"}, "base/web.yaml", 2, "write out what it merges"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place(
@@ -141,6 +146,12 @@ def test_a_mistake_is_told_with_its_place(
 def test_what_nobody_meant_to_publish_is_refused(path: str) -> None:
     with pytest.raises(ProductError, match="does not belong here"):
         complete({**platform(), path: b""}, product(), folder="platform/v1")
+
+
+@pytest.mark.parametrize("name", ["kustomization.yml", "Kustomization"])
+def test_a_kustomization_has_one_name(name: str) -> None:
+    with pytest.raises(ProductError, match=rf"db/{name}: has another name \(kustomization\.yaml"):
+        complete({**platform(), f"base/db/{name}": b""}, product(), folder="platform/v1")
 
 
 def test_a_file_that_no_config_map_could_hold_is_refused() -> None:

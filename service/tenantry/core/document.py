@@ -74,7 +74,8 @@ def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable
     seen: set[str] = set()
     for key, _ in node.value:
         if reason := _refuse_key(key, seen):
-            message = f"key {key.value!r} {reason}"
+            shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "{…}"
+            message = f"key {shown} {reason}"
             raise yaml.constructor.ConstructorError(None, None, message, key.start_mark)
         seen.add(key.value)
     return {str(k): v for k, v in loader.construct_mapping(node, deep=True).items()}
@@ -187,4 +188,8 @@ def _hint(problem: str) -> str:
         return "keep one of the two"
     if "could not determine a constructor" in problem:
         return "tags (!name) are not used here"
+    if "merges mappings" in problem:
+        return "write out what it merges"
+    if "is not text" in problem:
+        return "quote it; a template, such as Helm's, is rendered before it comes here"
     return "quote texts that hold ': ', '{' or '#', and indent with spaces"

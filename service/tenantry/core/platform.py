@@ -21,6 +21,7 @@ from tenantry.core.product import Product
 from tenantry.core.sources import MOST_PER_FILE
 
 KUSTOMIZATION = "kustomization.yaml"
+_OTHER_NAMES = ("kustomization.yml", "Kustomization")  # that Kustomize takes as well
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _PLAIN = re.compile(rf"{_NAME}(/{_NAME})*")
 
@@ -62,6 +63,8 @@ def _check_files(files: Files, folder: str) -> None:
         if not _PLAIN.fullmatch(path):
             hint = "a name has letters, digits, '.', '-' and '_', and a letter or digit first"
             raise ProductError("does not belong here", file=f"{folder}/{path!a}", hint=hint)
+        if posixpath.basename(path) in _OTHER_NAMES:
+            raise ProductError("has another name", file=f"{folder}/{path}", hint=KUSTOMIZATION)
         if len(content) >= MOST_PER_FILE:
             message = f"has {len(content)} bytes"
             hint = "1 MiB at most; put it into an image"
@@ -84,6 +87,7 @@ def _images_used(path: str, files: Files, product: Product, folder: str) -> set[
     """Short names of the images that the manifests of one kustomization use."""
     used = set()
     for manifest in _manifests(path, files, folder):
+        _check_namespace(manifest)
         for image in _images_in(manifest.tree):
             if image not in product.images:
                 raise ProductError(
@@ -126,6 +130,19 @@ def _manifests(path: str, files: Files, folder: str) -> Iterator[_Manifest]:
     for text in (patch.get("patch", "") for patch in patches):
         for each in load_all(text, file):
             yield _Manifest(each, file, getattr(text, "line", 0))
+
+
+def _check_namespace(manifest: _Manifest) -> None:
+    """No patch of a plan or state would find the object, since those name none."""
+    metadata = manifest.tree.get("metadata") if isinstance(manifest.tree, Mapping) else None
+    found = metadata.get("namespace") if isinstance(metadata, Mapping) else None
+    if found is not None:
+        raise ProductError(
+            f"names the namespace {str(found)!r}",
+            file=manifest.file,
+            line=manifest.starts + getattr(found, "line", 0),
+            hint="leave it out: each tenant's objects get the tenant's",
+        )
 
 
 def _images_in(tree: Any) -> Iterator[str]:
