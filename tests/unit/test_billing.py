@@ -344,6 +344,16 @@ def test_what_happens_to_a_card_is_nothing_to_who_pays_otherwise() -> None:
     assert add_up(TRIAL, [BY_CARD, BY_HAND, cancelled, OF_CARD[3]]).cancelled_at == day(55)
 
 
+@pytest.mark.parametrize("of", ["sub_1", None])
+def test_a_payment_that_fails_books_no_plan(of: str | None) -> None:
+    tried = told(EventKind.PAYMENT_FAILED, 8, None, of, "large")
+    assert add_up(TRIAL, [BY_CARD, tried]).plan == "small"
+    by_hand = told(EventKind.PAID, 5, 35, None, "small")
+    assert add_up(TRIAL, [by_hand, tried, told(EventKind.PAID, 9, 39, of)]).plan == "small"
+    failed = plain(type="payment_failed", plan="large").events
+    assert add_up(TRIAL, failed) == replace(TRIAL, past_due_since=NOW)
+
+
 def test_a_try_that_was_never_paid_cancels_no_trial() -> None:
     assert add_up(TRIAL, [told(EventKind.CANCELLED, 2, 2, "sub_1")]) == TRIAL
 

@@ -285,6 +285,17 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         lambda b: _set(b.rule, 80, "http", "paths", 0, "backend", "service", "port", "number"),
         "which has no such port",
     ),
+    "pods that no controller may reach": (
+        lambda b: b["Deployment/nginx"]["spec"]["template"]["metadata"]["labels"].pop(
+            "tenantry.dev/from-ingress"
+        ),
+        "leads to port 'http' of Deployment/nginx, where no NetworkPolicy lets anybody in",
+    ),
+    "port that no controller may reach": (
+        lambda b: _set(b["NetworkPolicy/from-ingress"], [{"port": 99}], "spec", "ingress", 0,
+                       "ports"),
+        "leads to port 'http' of Deployment/nginx, where no NetworkPolicy lets anybody in",
+    ),
     "controller snippet": (
         lambda b: _set(
             b["Ingress/"], "return 200;", "metadata", "annotations",
@@ -540,6 +551,11 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         lambda b: _set(b["Ingress/"], "other.example.com", "metadata", "annotations",
                        "external-dns.alpha.kubernetes.io/hostname"),
         "answers for the host 'other.example.com'",
+    ),
+    "Secret of another tenant": (
+        lambda b: _set(b["Ingress/"], "customer-zzzzzzzzzz/users", "metadata", "annotations",
+                       "nginx.ingress.kubernetes.io/auth-secret"),
+        "auth-secret names a Secret of another namespace",
     ),
     "certificate for another host": (
         lambda b: b.add("Certificate", "x", "cert-manager.io/v1", spec={

@@ -150,7 +150,7 @@ def test_what_nobody_meant_to_publish_is_refused(path: str) -> None:
 
 @pytest.mark.parametrize("name", ["kustomization.yml", "Kustomization"])
 def test_a_kustomization_has_one_name(name: str) -> None:
-    with pytest.raises(ProductError, match=rf"db/{name}: has another name \(kustomization\.yaml"):
+    with pytest.raises(ProductError, match=rf"db/{name}: has another name \(call it kustomization"):
         complete({**platform(), f"base/db/{name}": b""}, product(), folder="platform/v1")
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from tenantry import settings, wiring
+from tenantry.adapters.smtp import LONGEST_ANSWER
 from tenantry.core.errors import SettingsError
 from tenantry.core.public_url import is_https
 from tenantry.environment import unknown_variables
+from tenantry.flows.mailing.sending import CLAIMED_FOR
 from tenantry.settings import load, read_secret
 from tests.ports import free_port
 from tools.reference import settings_page
@@ -104,6 +106,7 @@ def test_wrong_database_url_is_named_and_not_quoted(tmp_path: Path, url: str) ->
         ("TENANTRY_PUBLISH_BATCH", "0"),
         ("TENANTRY_LOG_FORMAT", "xml"),
         ("TENANTRY_SMTP_TIMEOUT", "46"),
+        ("TENANTRY_WATCH_SILENCE", "15"),
         ("TENANTRY_PUBLIC_URL", "signup.example.com"),
         ("TENANTRY_PUBLIC_URL", "ftp://signup.example.com"),
         ("TENANTRY_PUBLIC_URL", "https://"),
@@ -139,6 +142,22 @@ def test_wrong_value_is_named_with_its_variable(
     environment.setenv(name, value)
     with pytest.raises(SettingsError, match=rf"^{name}\w*: .*docs/settings\.md"):
         load()
+
+
+@pytest.mark.parametrize("name", ["WATCH_IDLE", "WATCH_POLL"])
+def test_silence_outlasts_lists_though_only_they_are_set(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    environment.setenv(f"TENANTRY_{name}", "60")
+    with pytest.raises(SettingsError, match=rf"^TENANTRY_WATCH_SILENCE: .*60 s.*TENANTRY_{name}"):
+        load()
+    environment.setenv(f"TENANTRY_{name}", "59.9")
+    assert load().watch_silence == 60
+
+
+def test_a_letter_is_over_before_another_worker_takes_it() -> None:
+    answers = 13  # the most that a letter takes, with encryption and login
+    assert answers * LONGEST_ANSWER < CLAIMED_FOR.total_seconds()
 
 
 def test_the_public_url_is_https_however_it_is_written() -> None:

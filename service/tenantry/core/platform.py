@@ -64,7 +64,9 @@ def _check_files(files: Files, folder: str) -> None:
             hint = "a name has letters, digits, '.', '-' and '_', and a letter or digit first"
             raise ProductError("does not belong here", file=f"{folder}/{path!a}", hint=hint)
         if posixpath.basename(path) in _OTHER_NAMES:
-            raise ProductError("has another name", file=f"{folder}/{path}", hint=KUSTOMIZATION)
+            raise ProductError(
+                "has another name", file=f"{folder}/{path}", hint=f"call it {KUSTOMIZATION}"
+            )
         if len(content) >= MOST_PER_FILE:
             message = f"has {len(content)} bytes"
             hint = "1 MiB at most; put it into an image"

@@ -78,6 +78,17 @@ def may_reach(policies: Sequence[Item], source: Endpoint, target: Endpoint, port
     )
 
 
+def lets_somebody_in(policies: Sequence[Item], pod: Pod, port: int | str) -> bool:
+    """Whether a rule opens the pod's port, given by number or name, to anybody at all."""
+    wanted = Port(port) if isinstance(port, int) else pod.named_ports.get(str(port))
+    return wanted is not None and any(
+        _opens(rule, pod, wanted)
+        for policy in policies
+        if closes(policy, Way.INGRESS, pod)
+        for rule in Way.INGRESS.rules(policy)
+    )
+
+
 def closes(policy: Item, way: Way, pod: Pod) -> bool:
     """Whether the policy selects the pod and is about this way."""
     return (

@@ -21,6 +21,7 @@ from tenantry.core.objects.item import (
     tree,
 )
 from tenantry.core.objects.needs import Reference, claims_used, config_keys_read, secret_keys_read
+from tenantry.core.objects.network import Pod, lets_somebody_in
 from tenantry.core.problem import Problem
 
 # annotations of an Ingress with further hosts: ingress-nginx's own, and DNS names of external-dns
@@ -157,10 +158,14 @@ def _check_ingresses(objects: Sequence[Item], host: str, customer_id: str) -> It
         for tls in items(item.spec, "tls"):
             if tls.get("secretName") not in (None, f"{customer_id}-tls"):
                 yield Problem(item.where, f"uses the certificate {tls.get('secretName')!r}")
-        for annotation in item.annotations:
+        for annotation, value in item.annotations.items():
             if annotation.endswith("-snippet"):
                 yield Problem(item.where, f"{annotation} can reconfigure the whole controller")
+            namespace, slash, _ = str(value).partition("/")
+            if annotation.endswith("-secret") and slash and namespace != item.namespace:
+                yield Problem(item.where, f"{annotation} names a Secret of another namespace")
         yield from _check_backends(item, objects)
+        yield from _check_reached(item, objects)
 
 
 def _more_hosts(ingress: Item) -> list[str]:
@@ -188,6 +193,29 @@ def _check_backends(ingress: Item, objects: Sequence[Item]) -> Iterator[Problem]
             )
 
 
+def _check_reached(ingress: Item, objects: Sequence[Item]) -> Iterator[Problem]:
+    """Who forgets the policy, or its label on the pods, has an instance that never answers."""
+    policies = list(find(objects, "NetworkPolicy"))
+    closed = {
+        f"leads to port {port!r} of {workload.where}, where no NetworkPolicy lets anybody in"
+        for workload, port in _led_to(ingress, objects)
+        if not lets_somebody_in(policies, Pod.of(workload, {}), port)
+    }
+    for message in sorted(closed):
+        yield Problem(ingress.where, message, "one that selects these pods, and names the port")
+
+
+def _led_to(ingress: Item, objects: Sequence[Item]) -> Iterator[tuple[Item, Any]]:
+    """Workloads behind an Ingress, and the port of each that answers."""
+    for backend in backends(ingress):
+        port = tree(backend, "port")
+        for service in _find_services(objects, backend.get("name")):
+            pods = [item for item in objects if _selects(service, item)]
+            for declared in _find_ports(service, port.get("number", port.get("name"))):
+                target = declared.get("targetPort", declared.get("port"))
+                yield from ((workload, target) for workload in pods)
+
+
 def backends(ingress: Item) -> list[Tree]:
     """The Services that an Ingress leads to; empty mappings where it names none."""
     named = [tree(path, "backend") for path in paths(ingress)]
@@ -196,9 +224,17 @@ def backends(ingress: Item) -> list[Tree]:
 
 
 def _has_service(objects: Sequence[Item], name: Any, port: Any) -> bool:
-    return any(
-        port in (declared.get("port"), declared.get("name"))
-        for service in find(objects, "Service")
-        if service.name == name
+    return any(_find_ports(service, port) for service in _find_services(objects, name))
+
+
+def _find_services(objects: Sequence[Item], name: Any) -> list[Item]:
+    return [service for service in find(objects, "Service") if service.name == name]
+
+
+def _find_ports(service: Item, port: Any) -> list[Tree]:
+    """The ports of a Service by that number or name."""
+    return [
+        declared
         for declared in items(service.spec, "ports")
-    )
+        if port in (declared.get("port"), declared.get("name"))
+    ]
