@@ -4,36 +4,20 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    HttpUrl,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, HttpUrl, field_validator
 
 from tenantry.core.review import ChangeKind, Mode, Policy
 from tenantry.core.shards import is_count
+from tenantry.settings_base import SettingsBase
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
-def none_if_empty(settings: type[BaseModel], name: str | None, value: object) -> object:
-    """The value; None for an empty one of a setting that may be missing: compose files and charts
-    pass on what was not set as empty.
-    """
-    is_optional = name and type(None) in get_args(settings.model_fields[name].annotation)
-    return None if is_optional and value == "" else value
-
-
-class CellSettings(BaseModel):
+class CellSettings(SettingsBase):
     """One tenants repository with the Argo CD, sealing certificate and domain that belong to it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     repository_url: str = Field("", description="Git URL or path of the tenants repository")
     git_username: str = Field(
@@ -172,11 +156,6 @@ class CellSettings(BaseModel):
     probe_connect_to: str | None = Field(
         None, description="host:port to reach instances at, instead of what DNS says"
     )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_set(cls, value: object, info: ValidationInfo) -> object:
-        return none_if_empty(cls, info.field_name, value)
 
     @field_validator("shards")
     @classmethod

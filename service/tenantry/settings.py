@@ -23,12 +23,14 @@ from pydantic_settings import SettingsError as NotParsed
 
 from tenantry import assets
 from tenantry.adapters.mail import is_address
-from tenantry.cell_settings import CellSettings, Seconds, none_if_empty
+from tenantry.adapters.smtp import LONGEST_ANSWER
+from tenantry.cell_settings import CellSettings, Seconds
 from tenantry.core.billing import Scheme
 from tenantry.core.errors import SettingsError
 from tenantry.core.limits import Limits, parse_limit
 from tenantry.core.public_url import parse_public_url
 from tenantry.environment import not_json
+from tenantry.settings_base import SettingsBase
 
 __all__ = ["TOOLS", "CellSettings", "Settings", "load", "read_secret"]
 
@@ -44,16 +46,10 @@ _PRODUCTION_LOGIN_LIMITS = ("10/hour", "50/hour")  # per e-mail, per address
 _NO_LIMITS = ("none", "none", "none")
 
 
-class Settings(BaseSettings):
+class Settings(SettingsBase, BaseSettings):
     """All settings. Defaults are the embedded ones, fit for development on one machine."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TENANTRY_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="TENANTRY_", env_nested_delimiter="__")
 
     environment: Literal["development", "production"] = Field(
         "development", description="production refuses to start with missing or development keys"
@@ -98,7 +94,7 @@ class Settings(BaseSettings):
     smtp_ca_file: Path | None = Field(
         None, description="CA certificates to trust for the mail server, instead of the system's"
     )
-    smtp_timeout: Annotated[float, Field(gt=0, le=45)] = Field(
+    smtp_timeout: Annotated[float, Field(gt=0, le=LONGEST_ANSWER)] = Field(
         30.0, description="seconds for each of a server's answers: a dozen for a letter"
     )
     min_password_length: int = Field(8, ge=8, le=64, description="shortest password at signup")
@@ -166,6 +162,7 @@ class Settings(BaseSettings):
     watch_idle: Seconds = Field(15.0, description="seconds between lists otherwise")
     watch_silence: Annotated[float, Field(gt=0, le=31_536_000)] = Field(
         60.0,
+        validate_default=True,
         description="seconds without an answer of Argo CD after which people are told that what is "
         "shown was seen last before; more than lists are apart",
     )
@@ -244,17 +241,23 @@ class Settings(BaseSettings):
         """The folder of mail that was 'sent' in development."""
         return self.mail_dir or self.data_dir / "mail"
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_set(cls, value: object, info: ValidationInfo) -> object:
-        return none_if_empty(cls, info.field_name, value)
-
     @field_validator("clock_file")
     @classmethod
     def _is_no_production(cls, file: Path | None, info: ValidationInfo) -> Path | None:
         if file and info.data.get("environment") == "production":
             raise ValueError("production has the real time: do not set it")
         return file
+
+    @field_validator("watch_silence")
+    @classmethod
+    def _outlasts_lists(cls, silence: float, info: ValidationInfo) -> float:
+        apart = max(info.data.get(name, 0) for name in ("watch_idle", "watch_poll"))
+        if silence <= apart:
+            raise ValueError(
+                f"has to be more than the {apart:g} s that lists are apart: raise it, or lower "
+                "TENANTRY_WATCH_IDLE or TENANTRY_WATCH_POLL"
+            )
+        return silence
 
     @field_validator("public_url")
     @classmethod

@@ -31,6 +31,10 @@ from tenantry.core.errors import (
 Security = Literal["starttls", "tls", "none"]
 PORTS: dict[Security, int] = {"starttls": 587, "tls": 465, "none": 25}
 
+# Seconds. A letter takes thirteen answers, and another worker may send it once its claim is over
+# (flows.mailing.sending.CLAIMED_FOR).
+LONGEST_ANSWER = 45
+
 _LONGEST = 300  # characters of what a server says
 _ADDRESS = re.compile(r"<?[^\s<>]+@[^\s<>]+>?")
 _ENHANCED = re.compile(r"\d{3} ([245]\.\d{1,3}\.\d{1,3})\b")

@@ -36,7 +36,7 @@ from tenantry.flows.service import Service
 log = structlog.get_logger()
 AT_ONCE = 20  # so that what somebody waits for never stands behind many others
 AT_MOST_REFUSED = 3  # addresses, before a server that takes nothing is doubted instead
-CLAIMED_FOR = timedelta(minutes=10)  # longer than a server's thirteen answers may take
+CLAIMED_FOR = timedelta(minutes=10)  # longer than thirteen times adapters.smtp.LONGEST_ANSWER
 OF_MAIL = Backoff(first=timedelta(minutes=1), longest=timedelta(hours=1))
 CLOCKS_APART = timedelta(minutes=5)  # at most: two workers', or a look and its claim
 _OF_CLAIM = Backoff(first=CLAIMED_FOR, longest=CLAIMED_FOR + CLOCKS_APART)
