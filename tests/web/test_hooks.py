@@ -240,6 +240,17 @@ def test_a_secret_that_cannot_be_read_is_in_nobody_elses_way(service: Service) -
     assert unread == [("hub", "/nope: No such file or directory")]
 
 
+def test_each_cell_whose_secret_cannot_be_read_is_told_of(service: Service, tmp_path: Path) -> None:
+    cannot = partial(settings.read_secret, tmp_path / "nope")
+    names = ["hub", "hub-two"]
+    cells = {name: replace(service.cells[name], webhook_secret=cannot) for name in names}
+    client = create_app(replace(service, cells=cells)).test_client()
+    with capture_logs() as entries:
+        send(client, "github", proof("github", CELLS["hub"][1]))
+    unread = [each["cell"] for each in entries if each["event"] == "hook.no_secret"]
+    assert unread == names
+
+
 @pytest.mark.parametrize("kind", ["bitbucket", "GitHub", "none", "github/"])
 def test_a_forge_that_nobody_has_is_not_there(client: FlaskClient, kind: str) -> None:
     assert_refused(send(client, kind, proof("github", CELLS["hub"][1])), 404, "not_found")

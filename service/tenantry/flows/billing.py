@@ -17,7 +17,7 @@ from tenantry.core.stripe import read_stripe
 from tenantry.flows.service import Service
 from tenantry.flows.subscriptions.booking import BILLING
 from tenantry.flows.subscriptions.events import Told, tell
-from tenantry.flows.telling import is_due
+from tenantry.flows.telling import tell_now_and_then
 
 log = structlog.get_logger()
 
@@ -34,13 +34,11 @@ def is_genuine(service: Service, headers: Mapping[str, str], body: bytes) -> boo
     try:
         secret = provider.secret()
     except SettingsError as error:
-        if is_due(service, "billing.no_secret"):
-            log.error("billing.no_secret", detail=error.message)
+        tell_now_and_then(service, "billing.no_secret", log.error, detail=error.message)
         raise
     if billing.is_genuine(provider.scheme, headers, body, secret, service.now()):
         return True
-    if is_due(service, "billing.refused"):
-        log.warning("billing.refused", reason="signature")
+    tell_now_and_then(service, "billing.refused", log.warning, reason="signature")
     return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from weakref import WeakKeyDictionary
 
@@ -10,14 +11,20 @@ from tenantry.core.backoff import has_passed
 from tenantry.flows.service import Service
 
 EVERY = timedelta(minutes=1)
+_Line = tuple[str, frozenset[tuple[str, str]]]
 # when each was told; of this process
-_TOLD: WeakKeyDictionary[Database, dict[str, datetime]] = WeakKeyDictionary()
+_TOLD: WeakKeyDictionary[Database, dict[_Line, datetime]] = WeakKeyDictionary()
 
 
-def is_due(service: Service, what: str) -> bool:
-    """Whether it is time to tell of it again; then it counts as told."""
-    told, now = _TOLD.setdefault(service.database, {}), service.now()
-    if not has_passed(EVERY, told.get(what), now):
-        return False
-    told[what] = now
-    return True
+def tell_now_and_then(
+    service: Service, event: str, log: Callable[..., object], **details: str
+) -> None:
+    """Log the event, unless it was a moment ago with the same details: nothing that whoever asks
+    could choose may be in them.
+    """
+    line = (event, frozenset(details.items()))
+    told = _TOLD.setdefault(service.database, {})
+    now = service.now()
+    if has_passed(EVERY, told.get(line), now):
+        told[line] = now
+        log(event, **details)

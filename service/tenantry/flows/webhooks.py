@@ -17,7 +17,7 @@ from tenantry.adapters.database.tables import Repository, Watch
 from tenantry.core.errors import SettingsError
 from tenantry.core.webhook import ARGOCD, is_genuine
 from tenantry.flows.service import Cell, Service
-from tenantry.flows.telling import is_due
+from tenantry.flows.telling import tell_now_and_then
 
 log = structlog.get_logger()
 
@@ -45,8 +45,8 @@ def meant(
             if (secret := _secret(cell, kind)) and is_genuine(kind, headers, body, secret()):
                 found.append(cell)
         except SettingsError as error:
-            if is_due(service, f"hook.no_secret {kind} {cell.name}"):
-                log.error("hook.no_secret", cell=cell.name, detail=error.message)
+            details = {"cell": cell.name, "detail": error.message}
+            tell_now_and_then(service, "hook.no_secret", log.error, **details)
             unread = error
     if unread and not found:
         raise unread

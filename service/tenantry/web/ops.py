@@ -15,7 +15,7 @@ from werkzeug.exceptions import ServiceUnavailable
 
 from tenantry.core.errors import NotFound, SettingsError
 from tenantry.flows.licensing.revocations import public_list
-from tenantry.flows.telling import is_due
+from tenantry.flows.telling import tell_now_and_then
 from tenantry.web.api.models import Health, KeySet, Metrics, Readiness, RevocationList
 from tenantry.web.context import current_service, is_https
 from tenantry.web.headers import cache_publicly
@@ -116,8 +116,8 @@ def _read(token: Callable[[], str]) -> str:
     try:
         return token()
     except SettingsError as error:
-        if is_due(current_service(), "metrics.no_token"):
-            log.error("metrics.no_token", detail=error.message)
+        service = current_service()
+        tell_now_and_then(service, "metrics.no_token", log.error, detail=error.message)
         raise ServiceUnavailable from None
 
 
