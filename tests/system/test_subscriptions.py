@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from itertools import permutations
@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from tenantry.adapters.database.tables import (
+    Audit,
     BillingEvent,
     Change,
     LicenseRow,
@@ -392,43 +393,99 @@ def test_one_payer_may_pay_for_two_customers(shared: World, newcomer: str) -> No
     assert subscription(shared, other).paid_since is not None
 
 
+@dataclass
+class Payer:
+    """Somebody who pays for subscriptions `sub_…`, and whom the provider knows by this name."""
+
+    world: World
+    name: str
+
+    def link(self, customer_id: str, of: str) -> bool:
+        at, own = self.world.clock(), f"{of}_{self.name}"
+        linked = Event(f"link-{own}", EventKind.LINKED, at, subscription=own)
+        return tell(self.world.service, Told(linked, "t", BILLING, customer_id, self.name))
+
+    def say(self, kind: EventKind, of: str, plan: str | None = None) -> None:
+        at, own = self.world.clock(), f"{of}_{self.name}"
+        until = at + timedelta(days=30) if kind == EventKind.PAID else None
+        event = Event(f"{kind}-{own}", kind, at, plan, until, own, own)
+        assert tell(self.world.service, Told(event, "t", BILLING, billing_customer=self.name))
+
+
+@pytest.fixture
+def payer(shared: World, newcomer: str) -> Payer:
+    """Known to pay for the newcomer."""
+    payer = Payer(shared, f"cus_{newcomer}")
+    payer.link(newcomer, "sub_1")
+    return payer
+
+
+def told_to(world: World, customer_id: str, kind: EventKind) -> list[BillingEvent]:
+    with world.service.database.read() as session:
+        rows = select(BillingEvent).filter_by(customer_id=customer_id, kind=kind)
+        return list(session.scalars(rows))
+
+
+@pytest.mark.parametrize(
+    "early",
+    [[EventKind.PAID], [EventKind.PLAN], [EventKind.PLAN, EventKind.PAID]],
+    ids=" and ".join,
+)
 @pytest.mark.parametrize("has_paid", [True, False])
-def test_a_payment_before_its_link_is_of_whom_the_link_names(
-    shared: World, newcomer: str, has_paid: bool
+def test_what_came_before_its_link_is_of_whom_the_link_names(
+    shared: World, newcomer: str, payer: Payer, has_paid: bool, early: list[EventKind]
 ) -> None:
     """Although the payer was known already, as another customer."""
-    other, payer = shared.sign_up().customer_id, f"cus_{has_paid}"
-    first, second = f"sub_1_{has_paid}", f"sub_2_{has_paid}"
-
-    def link(customer_id: str, name: str) -> bool:
-        linked = told(shared, customer_id, EventKind.LINKED, id=f"link-{name}", subscription=name)
-        return tell(shared.service, replace(linked, billing_customer=payer))
-
-    def pay_for(name: str, plan: str) -> None:
-        until = shared.clock() + timedelta(days=30)
-        event = Event(f"paid-{name}", EventKind.PAID, shared.clock(), plan, until, name, name)
-        assert tell(shared.service, Told(event, "t", BILLING, billing_customer=payer))
-
-    link(newcomer, first)
+    other, is_paid = shared.sign_up().customer_id, EventKind.PAID in early
     if has_paid:
-        pay_for(first, PRO)
+        payer.say(EventKind.PAID, "sub_1", PRO)
     before = stands(shared, newcomer)
     shared.wait(1)
-    pay_for(second, "enterprise")
-    assert stands(shared, newcomer)[-4:] == ("enterprise", State.ACTIVE, "paid", "enterprise")
+    for kind in early:
+        payer.say(kind, "sub_2", "enterprise")
+    bought = ("enterprise", State.ACTIVE, "paid", "enterprise")
+    assert (stands(shared, newcomer)[-4:] == bought) == is_paid
     assert subscription(shared, other).paid_since is None
-    assert link(other, second)
-    assert stands(shared, other)[-4:] == ("enterprise", State.ACTIVE, "paid", "enterprise")
-    assert mails(shared, other, MailKind.PAYMENT_RECEIVED) == 1
+    assert payer.link(other, "sub_2")
+    assert (stands(shared, other)[-4:] == bought) == is_paid
+    assert mails(shared, other, MailKind.PAYMENT_RECEIVED) == is_paid
+    assert plans_asked_for(shared, other) == ([] if is_paid else ["enterprise"])
     after = stands(shared, newcomer)
-    if has_paid:
+    if has_paid or not is_paid:
         assert after == before
+        assert plans_asked_for(shared, newcomer) == []
     else:
         stage = subscription(shared, newcomer).status
         assert (stage, subscription(shared, newcomer).paid_since) == (Stage.TRIALING, None)
         assert plans_asked_for(shared, newcomer) == ["starter"]  # nobody paid for that change
-    assert not link(other, second)  # and again, it is known
+    assert not payer.link(other, "sub_2")  # and again, it is known
     assert stands(shared, newcomer) == after
+
+
+def test_a_riddle_goes_where_its_link_says_and_nobody_is_told_of_it(
+    shared: World, newcomer: str, payer: Payer
+) -> None:
+    other = shared.sign_up().customer_id
+    payer.say(EventKind.OTHER, "sub_2")
+    assert len(told_to(shared, newcomer, EventKind.OTHER)) == 1
+    payer.link(other, "sub_2")
+    assert told_to(shared, newcomer, EventKind.OTHER) == []
+    assert len(told_to(shared, other, EventKind.OTHER)) == 1
+    with shared.service.database.read() as session:
+        told_of = select(Audit).filter_by(customer_id=newcomer, action="subscription.put_right")
+        assert session.scalars(told_of).all() == []
+
+
+def test_what_was_decided_after_a_riddle_was_decided_before_the_payment(
+    shared: World, newcomer: str, payer: Payer
+) -> None:
+    payer.say(EventKind.OTHER, "sub_2")
+    policy = Policy(modes={**DEFAULTS, ChangeKind.PLAN: Mode.DIRECT})
+    direct, kind = replace(shared.cell, policy=policy), ChangeKind.PLAN
+    request_change(shared.service, direct, newcomer, kind, {"plan": PRO}, actor="operator")
+    payer.say(EventKind.PAID, "sub_2", "enterprise")
+    payer.link(shared.sign_up().customer_id, "sub_2")
+    assert plans_asked_for(shared, newcomer) == [PRO]
 
 
 @on_sqlite

@@ -70,14 +70,14 @@ def _tell(
     """What of it was new. Others whom it was laid to, before it was known to be of this customer,
     become what they are without.
     """
-    links = _linked(told)
-    others = who_else(session, customer_id, links, payer=told[0].billing_customer)
+    links, payer = _linked(told), told[0].billing_customer
+    others = who_else(session, customer_id, links, payer=payer)
     tenants = locked(session, [customer_id, *others])
     known = {each.customer_id: told_of(session, each.customer_id) for each in tenants}
     new = [each for each in told if _keep(session, each, customer_id, now)]
     had: dict[str, str] = {}
-    if new and others:
-        had = put_right(session, customer_id, links, others=others, now=now)
+    if new and links:
+        had = put_right(session, customer_id, links, payer=payer, others=others, now=now)
     for tenant in tenants if new else ():
         name = tenant.customer_id
         own = new if name == customer_id else []

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from tenantry.adapters.database.tables import BillingEvent, Change
@@ -24,20 +24,29 @@ log = structlog.get_logger()
 def who_else(
     session: Session, customer_id: str, subscriptions: Sequence[str], *, payer: str | None
 ) -> Sequence[str]:
-    """To whom else it was laid: not to who has a link of their own to the same subscription."""
+    """Whose subscription it changed, though it is the customer's."""
     if not subscriptions:
         return []
+    others = select(BillingEvent.customer_id).where(
+        *_is_misplaced(customer_id, subscriptions, payer), BillingEvent.kind != EventKind.OTHER
+    )
+    return [found for found in session.scalars(others.distinct()) if found is not None]
+
+
+def _is_misplaced(
+    customer_id: str, subscriptions: Sequence[str], payer: str | None
+) -> tuple[ColumnElement[bool], ...]:
+    """Laid to others, but to none who has a link of their own to the same subscription."""
     is_named = BillingEvent.subscription.in_(subscriptions)
     linked = select(BillingEvent.customer_id).where(
         is_named, BillingEvent.kind == EventKind.LINKED, BillingEvent.customer_id.is_not(None)
     )
-    others = select(BillingEvent.customer_id).where(
+    return (
         is_named,
         BillingEvent.billing_customer == payer,
         BillingEvent.customer_id != customer_id,
         BillingEvent.customer_id.not_in(linked),
     )
-    return [found for found in session.scalars(others.distinct()) if found is not None]
 
 
 def put_right(
@@ -45,16 +54,15 @@ def put_right(
     customer_id: str,
     subscriptions: Sequence[str],
     *,
+    payer: str | None,
     others: Sequence[str],
     now: datetime,
 ) -> dict[str, str]:
-    """Lay it to the customer. Returns what plan each of the others had before it, where nobody but
-    it has asked for another since.
+    """Lay it to the customer, with what was not understood. Returns what plan each of the others
+    had before it, where nobody but it has asked for another since.
     """
     had = {each: plan for each in others if (plan := _plan_before(session, each, subscriptions))}
-    rows = update(BillingEvent).where(
-        BillingEvent.subscription.in_(subscriptions), BillingEvent.customer_id.in_(others)
-    )
+    rows = update(BillingEvent).where(*_is_misplaced(customer_id, subscriptions, payer))
     session.execute(rows.values(customer_id=customer_id))
     for other in others:
         details = {"of": customer_id, "plan": had.get(other)}
@@ -68,7 +76,9 @@ def _plan_before(session: Session, customer_id: str, subscriptions: Sequence[str
     somebody decided about the plan since.
     """
     came = select(func.min(BillingEvent.received_at)).where(
-        BillingEvent.customer_id == customer_id, BillingEvent.subscription.in_(subscriptions)
+        BillingEvent.customer_id == customer_id,
+        BillingEvent.subscription.in_(subscriptions),
+        BillingEvent.kind != EventKind.OTHER,
     )
     rows = select(Change).where(
         Change.customer_id == customer_id,
@@ -76,7 +86,8 @@ def _plan_before(session: Session, customer_id: str, subscriptions: Sequence[str
         Change.created_at >= came.scalar_subquery(),
     )
     changes = session.scalars(rows.order_by(Change.id)).all()
-    if not changes or any(each.actor not in (BILLING, LIFECYCLE) for each in changes):
+    made = [each for each in changes if each.before]  # what waits, or never came, changed no plan
+    if not made or any(each.actor not in (BILLING, LIFECYCLE) for each in changes):
         return None
-    plan: str = changes[0].before["plan"]
+    plan: str = made[0].before["plan"]
     return plan

@@ -38,7 +38,10 @@ class Change(Base):
     )
     kind: Mapped[str] = mapped_column(String(16), doc="core.review.ChangeKind")
     fields: Mapped[dict[str, Any]] = mapped_column(doc="of core.model.TenantSpec, as wanted")
-    before: Mapped[dict[str, Any]] = mapped_column(doc="the same, as they were when it was made")
+    before: Mapped[dict[str, Any]] = mapped_column(
+        doc="the whole spec as it was when main was to show the change; empty while it waits, and "
+        "if it never came"
+    )
     actor: Mapped[str] = mapped_column(String(64))
     mode: Mapped[str] = mapped_column(String(16), doc="core.review.Mode")
     review_id: Mapped[int | None] = mapped_column(
