@@ -22,7 +22,8 @@ def blind_cells(service: Service, session: Session, now: datetime) -> dict[str, 
     has looked at yet, is none of them.
     """
     watched = [cell.name for cell in service.cells.values() if cell.argocd]
-    silence, found = service.patience.silence, dict[str, datetime]()
+    silence = service.patience.silence
+    found: dict[str, datetime] = {}
     for watch in session.scalars(select(Watch).where(Watch.cell.in_(watched))):
         is_silent = watch.seen_at is not None and now - watch.seen_at > silence
         since = _earliest(watch.failing_since, watch.seen_at if is_silent else None)
