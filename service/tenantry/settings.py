@@ -162,7 +162,6 @@ class Settings(SettingsBase, BaseSettings):
     watch_idle: Seconds = Field(15.0, description="seconds between lists otherwise")
     watch_silence: Annotated[float, Field(gt=0, le=31_536_000)] = Field(
         60.0,
-        validate_default=True,
         description="seconds without an answer of Argo CD after which people are told that what is "
         "shown was seen last before; more than lists are apart",
     )
