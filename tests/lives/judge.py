@@ -46,8 +46,10 @@ class Judge:
         """An operator's."""
         self.ordered = state
 
-    def receive(self, kind: str, now: datetime, latest: datetime) -> None:
-        """A mail went out: due now, or before the clock was set back from `latest`."""
+    def receive(self, kind: str, period: str, now: datetime, latest: datetime) -> None:
+        """A mail went out: due now, or before the clock was set back from `latest`; where it may be
+        either of two reminders, `period` tells which.
+        """
         self.kinds[kind] += 1
         if kind in OF_STAND:
             stands = [self.stands(at) for at in (now, latest)]
@@ -55,7 +57,8 @@ class Judge:
             self.require(bool(spells), now, f"mail {kind}, but it stands at {stands}")
             new = [spell for spell in spells if not self.had[kind, spell]]
             self.require(bool(new), now, f"{kind} came twice")
-            self.had[kind, new[0]] += 1
+            named = [spell for spell in new if spell == period.replace("-", " ")]
+            self.had[kind, (named or new)[0]] += 1
 
     def look(
         self, row: Row[Any], now: datetime, *, is_up: bool, is_mute: bool, is_back: bool

@@ -190,7 +190,7 @@ class Year:
             letters = session.execute(_LETTERS).all()
             session.execute(update(Outbox).where(*IS_WAITING).values(sent_at=now))
         for letter in letters:
-            self.judges[letter.customer_id].receive(letter.kind, now, self.latest)
+            self.judges[letter.customer_id].receive(letter.kind, letter.period, now, self.latest)
 
     def _merge(self, now: datetime) -> None:
         """Reviewers merge all that waits."""
@@ -210,7 +210,9 @@ class Year:
 
 
 _SEEN = select(Tenant.customer_id, Tenant.approved, Tenant.published_spec, Tenant.generation)
-_LETTERS = select(Outbox.customer_id, Outbox.kind).where(*IS_WAITING).order_by(Outbox.id)
+_LETTERS = (
+    select(Outbox.customer_id, Outbox.kind, Outbox.period).where(*IS_WAITING).order_by(Outbox.id)
+)
 _PUBLISH = (
     update(Tenant)
     .where(Tenant.published_generation < Tenant.generation)
