@@ -519,6 +519,18 @@ VIOLATIONS: dict[str, tuple[Change, str]] = {
         lambda b: _set(b.container, "100m", "resources", "requests", "memory"),
         "container 'api': requests.memory: 100m is less than a byte",
     ),
+    "replicas that are no number": (
+        lambda b: b.api["spec"].update(replicas="3"),
+        "Deployment/api: replicas: '3' is no number of pods",
+    ),
+    "fewer than no replicas": (
+        lambda b: b.api["spec"].update(replicas=-1),
+        "Deployment/api: replicas: -1 is no number of pods",
+    ),
+    "selector of other pods": (
+        lambda b: b.api["spec"]["selector"].update(matchLabels={"app": "other"}),
+        "Deployment/api: selects other pods than its own",
+    ),
     "version that is gone": (
         lambda b: b.add("HorizontalPodAutoscaler", "x", "autoscaling/v2beta2"),
         "is of version 'v2beta2', which clusters do not serve (say v1 or v2)",

@@ -21,7 +21,7 @@ from tenantry.core.objects.item import (
     tree,
 )
 from tenantry.core.objects.needs import Reference, claims_used, config_keys_read, secret_keys_read
-from tenantry.core.objects.network import Pod, lets_somebody_in
+from tenantry.core.objects.network import Pod, lets_somebody_in, selects
 from tenantry.core.problem import Problem
 
 # annotations of an Ingress with further hosts: ingress-nginx's own, and DNS names of external-dns
@@ -35,6 +35,7 @@ def check_references(objects: Sequence[Item], *, host: str, customer_id: str) ->
     return [
         *_check_keys(objects),
         *_check_volumes(objects),
+        *_check_selectors(objects),
         *_check_accounts(objects),
         *_check_scaled(objects),
         *_check_services(objects),
@@ -84,6 +85,15 @@ def _check_volumes(objects: Sequence[Item]) -> Iterator[Problem]:
                     yield Problem(
                         item.where, f"mounts the volume {mount.get('name')!r}, which it has not"
                     )
+
+
+def _check_selectors(objects: Sequence[Item]) -> Iterator[Problem]:
+    for item in objects:
+        labels = tree(item.template, "metadata", "labels")
+        if item.kind in ("Deployment", "StatefulSet") and not selects(
+            item.spec.get("selector"), labels
+        ):
+            yield Problem(item.where, "selects other pods than its own", "use its pods' labels")
 
 
 def _check_accounts(objects: Sequence[Item]) -> Iterator[Problem]:

@@ -16,6 +16,9 @@ def check_spelling(objects: Sequence[Item]) -> Iterator[Problem]:
     for item in objects:
         for place, found in _mappings_of_texts(item):
             yield from _check_texts(item, place, found)
+        replicas = item.spec.get("replicas", 1)
+        if not isinstance(replicas, int) or replicas < 0:
+            yield Problem(item.where, f"replicas: {replicas!r} is no number of pods")
         for container in item.all_containers:
             for resources in ("requests", "limits"):
                 yield from _check_amounts(item, container, resources)
