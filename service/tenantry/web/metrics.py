@@ -1,5 +1,6 @@
 """The service's figures in Prometheus' words, read from the database at each scrape: all processes
-tell the same, and a restart forgets nothing.
+tell the same, and a restart forgets nothing. What was wanted more than a week ago and ends only
+today is counted so from tomorrow on (`flows.totals`).
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ AT_ONCE = 500
 NOT_THERE_YET = timedelta(hours=1)  # of a tenant whose signup waits
 UNTIL_SHOWN = timedelta(minutes=1)  # until main shows what is to be told
 AFTER_FAILURE = timedelta(minutes=10)
-# A clock that is set back by less leads to no look: what it would say anew was true a moment ago.
-FAR_AHEAD = timedelta(days=3)
+# No two workers' clocks are so far apart: whoever looked that late had a clock that was wrong.
+FAR_AHEAD = timedelta(hours=1)
 
 _BETTER = (State.DELETING, State.SUSPENDED, State.READ_ONLY, State.ACTIVE)
 
