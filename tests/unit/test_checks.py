@@ -789,13 +789,17 @@ def test_kinds_that_are_allowed_do_not_hold_secrets_or_rights() -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("250m", "0.25"), ("1", "1"), ("1Gi", "1073741824"), ("1.5", "1.5"), ("2k", "2000")],
-)
+    [
+        ("250m", "0.25"), ("1", "1"), ("1Gi", "1073741824"), ("1.5", "1.5"), ("2k", "2000"),
+        ("1Pi", "1125899906842624"), ("100u", "0.0001"), ("1e3", "1000"), ("12E", "12e18"),
+        (".5Gi", "536870912"), ("+1", "1"), ("5.", "5"), ("1E-2", "0.01"),
+    ],
+)  # fmt: skip
 def test_quantities_are_read(text: str, value: str) -> None:
     assert quantity(text) == Decimal(value)
 
 
-@pytest.mark.parametrize("text", ["", "1GB", "-1", "a", None, True, "1e3"])
+@pytest.mark.parametrize("text", ["", "1GB", "-1", "a", None, True, "1e", "1mi", "32MB", "."])
 def test_what_is_no_quantity_is_none(text: Any) -> None:
     assert quantity(text) is None
 

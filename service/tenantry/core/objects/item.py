@@ -15,18 +15,16 @@ from typing import Any
 Tree = Mapping[str, Any]
 SYNC_OPTIONS = "argocd.argoproj.io/sync-options"
 
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+_SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {f"{letter}i": 2 ** (10 * power) for power, letter in enumerate("KMGTPE", start=1)}
 _FACTORS = {
-    "m": Decimal("0.001"),
-    "k": Decimal(10**3),
-    "M": Decimal(10**6),
-    "G": Decimal(10**9),
-    "T": Decimal(10**12),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
+    **{suffix: Decimal(10) ** power for suffix, power in _SUFFIXES.items()},
+    **{suffix: Decimal(factor) for suffix, factor in _BINARY.items()},
 }
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+_QUANTITY = re.compile(
+    r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,2})|([numkMGTPE]|[KMGTPE]i)?)"
+)
 
 
 def tree(value: Any, *path: str) -> Tree:
@@ -53,7 +51,8 @@ def quantity(value: Any) -> Decimal | None:
     match = _QUANTITY.fullmatch(str(value))
     if match is None or isinstance(value, bool):
         return None
-    return Decimal(match[1]) * _FACTORS.get(match[2] or "", Decimal(1))
+    factor = Decimal(10) ** int(match[2]) if match[2] else _FACTORS[match[3] or ""]
+    return Decimal(match[1]) * factor
 
 
 @dataclass(frozen=True)
