@@ -4,6 +4,11 @@ browser; and what it refuses.
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,14 +21,16 @@ from click.testing import CliRunner
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import select
 from werkzeug.serving import make_server
 
 from tenantry import assets
+from tenantry.adapters.database.tables import BillingEvent
 from tenantry.adapters.product_folder import read_mail_templates, read_product_folder
 from tenantry.cli.demo.product import serve_product
-from tenantry.cli.demo.stack import Stack
+from tenantry.cli.demo.stack import Stack, prepare, settings_of
 from tenantry.cli.devcluster import cluster
-from tenantry.core.errors import ProductError
+from tenantry.core.errors import ProductError, SettingsError
 from tenantry.core.subscription import Stage
 from tenantry.devcluster import paymentpage
 from tenantry.devcluster.paymentpage import PaymentPage
@@ -119,13 +126,48 @@ def test_customer_pays_declines_and_ends_it_in_a_browser(visitor: Visitor, page:
     assert page.evaluate(CONTRASTS) == []
     shoot(page, "payments")
     visitor.world.wait()
-    press(page, "Decline the payment", within="#professional")
-    assert visitor.subscription().status == Stage.PAST_DUE
+    press(page, "Decline the payment", within="#enterprise")
+    declined = visitor.subscription()
+    assert (declined.status, declined.plan) == (Stage.PAST_DUE, "professional")
     for button, stage in (("End the payments", "CANCELLED"), ("Go on with them", "PAST_DUE")):
         page.goto(f"{portal}?client_reference_id={visitor.customer_id}")
         visitor.world.wait()
         press(page, button)
         assert visitor.subscription().status == Stage[stage]
+
+
+def test_button_that_is_pressed_twice_is_pressed_once(
+    street: Street, visitor: Visitor, client: FlaskClient
+) -> None:
+    with served(create_app(street.world.service), street.stack.port):
+        form = fill_in(client, visitor.customer_id)
+        for _ in range(2):
+            assert client.post("/payments/starter/pay", data=form, headers=HERE).status_code == 303
+            street.world.wait()
+        assert [kind for _, kind in told(visitor)] == ["paid"]
+        client.post("/payments/starter/decline", data=form, headers=HERE)
+        client.post("/payments/professional/pay", data=form, headers=HERE)
+        again = fill_in(client, visitor.customer_id)
+        client.post("/payments/professional/pay", data=again, headers=HERE)
+    messages, kinds = zip(*told(visitor), strict=True)
+    assert kinds == ("paid", "payment_failed", "paid", "paid")
+    assert len(set(messages)) == len(messages)
+
+
+def fill_in(client: FlaskClient, customer_id: str) -> dict[str, str]:
+    """What a button of the page sends."""
+    page = client.get("/payments", query_string={"client_reference_id": customer_id})
+    shown = re.search(r'name="showing" value="(\w+)"', page.text)
+    assert shown
+    return {"customer_id": customer_id, "showing": shown[1]}
+
+
+def told(visitor: Visitor) -> list[tuple[str, str]]:
+    """Message and kind of each event, in the order of arrival."""
+    mine = select(BillingEvent.external_id).where(BillingEvent.customer_id == visitor.customer_id)
+    with visitor.world.service.database.read() as session:
+        ids = session.scalars(mine.order_by(BillingEvent.id)).all()
+    return [(message, kind) for message, _, kind in (each.rpartition("/") for each in ids)]
 
 
 def press(page: Page, button: str, *, within: str = "main") -> None:
@@ -164,6 +206,62 @@ def test_product_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         serve_product(tmp_path, tmp_path / "product", stand_in_url=f"http://{HOST}")
 
 
+@pytest.mark.parametrize("vendors", ["product", "vendors"])
+def test_folder_that_the_demo_has_not_made_is_left_alone(tmp_path: Path, vendors: str) -> None:
+    for name in {"product", vendors}:
+        shutil.copytree(assets.path("tenant_templates"), tmp_path / name)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SettingsError, match="is not the demo's") as refused:
+        serve_product(tmp_path / vendors, tmp_path / "product", stand_in_url=f"http://{HOST}")
+    assert "--data" in refused.value.remedy
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_product_that_the_demo_made_is_no_vendors(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    serve_product(assets.path("tenant_templates"), made, stand_in_url=f"http://{HOST}")
+    with pytest.raises(SettingsError, match="is not the demo's"):
+        serve_product(made, made, stand_in_url=f"http://{HOST}")
+    serve_product(made, tmp_path / "again", stand_in_url=f"http://{HOST}")
+    read_product_folder(made)
+    read_product_folder(tmp_path / "again")
+
+
+def test_vendors_product_beside_the_demos_data_stays(tmp_path: Path) -> None:
+    vendors = shutil.copytree(assets.path("tenant_templates"), tmp_path / "product")
+    stack = Stack(tmp_path, 3100, vendors)
+    serve_product(stack.product, stack.served_product, stand_in_url=stack.stand_in_url)
+    assert not vendors.joinpath("product.yaml").is_symlink()
+    assert read_product_folder(vendors).product.paid.portal
+
+
+def test_shell_of_the_demo_has_the_vendors_product_as_it_is_by_then(tmp_path: Path) -> None:
+    vendors = shutil.copytree(assets.path("tenant_templates"), tmp_path / "vendors")
+    stack = Stack(tmp_path / "demo", 3100, vendors)
+    prepare(stack)
+    (vendors / "platform" / "v1").rename(vendors / "platform" / "v2")
+    product = vendors / "product.yaml"
+    product.write_text(product.read_text().replace("platform: v1", "platform: v2"))
+    typed = f". {shlex.quote(str(stack.environment))}; tenantry platform list --json"
+    asked = subprocess.run(["sh", "-c", typed], capture_output=True, text=True, check=True)
+    [cell] = json.loads(asked.stdout)["cells"]
+    assert [each["version"] for each in cell["versions"]] == ["v2"]
+
+
+@pytest.mark.parametrize(("days", "seconds"), [(0, 60), (2, 60 + 60 * 2 * 86_400)])
+def test_silence_is_as_long_in_real_seconds_when_time_flies(days: float, seconds: float) -> None:
+    stack = Stack(Path("demo"), 3100, Path("vendors"), days_a_second=days)
+    assert settings_of(stack)["watch_silence"] == seconds
+
+
+@pytest.mark.parametrize("showing", ["", "1", "0123456789abcdeF"])
+def test_press_of_no_page_that_was_shown_is_refused(client: FlaskClient, showing: str) -> None:
+    data = {"customer_id": CUSTOMER, "showing": showing}
+    answer = client.post("/payments/starter/pay", data=data, headers=HERE)
+    assert answer.status_code == 400
+    assert "Which press?" in answer.text
+
+
 @pytest.mark.parametrize("customer", ["", "cust-", "cust-1/../x", "CUST-1", "<b>"])
 def test_link_without_a_customer_is_refused(client: FlaskClient, customer: str) -> None:
     query = {"client_reference_id": customer}
@@ -186,7 +284,7 @@ def test_button_is_pressed_here_or_not_at_all(client: FlaskClient, headers: dict
 
 
 def test_service_that_does_not_answer_is_told(client: FlaskClient) -> None:
-    data = {"customer_id": CUSTOMER}
+    data = fill_in(client, CUSTOMER)
     answer = client.post("/payments/starter/pay", data=data, headers=HERE)
     assert answer.status_code == 502
     assert "had no answer" in answer.text

@@ -74,6 +74,13 @@ class Event:
     subscription: str | None = None
     receipt: str | None = None
 
+    @property
+    def booked(self) -> str | None:
+        """The plan from then on, where it changes with that: not with a payment that failed,
+        whatever it was for.
+        """
+        return None if self.kind == EventKind.PAYMENT_FAILED else self.plan
+
 
 @dataclass(frozen=True)
 class Booking:
@@ -122,7 +129,7 @@ def add_up(trial: Booking, events: Iterable[Event]) -> Booking:
         if _is_moot(booking, event):
             continue
         if event.subscription not in (None, payer) and _is_of_payer(booking, event):
-            plan = event.plan or plan  # from when it pays
+            plan = event.booked or plan  # from when it pays
             continue
         if event.kind == EventKind.PAID and event.subscription != payer:
             booking = replace(_anew(booking), plan=plan or booking.plan)
@@ -177,8 +184,8 @@ def _anew(booking: Booking) -> Booking:
 
 
 def _add(booking: Booking, event: Event) -> Booking:
-    if event.plan is not None:
-        booking = replace(booking, plan=event.plan)
+    if event.booked is not None:
+        booking = replace(booking, plan=event.booked)
     if event.kind == EventKind.PAID:
         return _pay(booking, event)
     if event.kind == EventKind.PAYMENT_FAILED:

@@ -8,6 +8,7 @@ at all, as on the page for reviews.
 from __future__ import annotations
 
 import re
+import secrets
 
 from flask import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -70,15 +71,20 @@ class PaymentPage:
             is_portal=is_portal,
             customer_id=customer_id,
             account=self._account,
+            showing=secrets.token_hex(8),
         )
 
     def _press(self, action: str, plan: str | None = None) -> AnyResponse:
-        customer_id = request.form.get("customer_id", "")
+        customer_id, showing = (request.form.get(name, "") for name in ("customer_id", "showing"))
         if not pages.is_from_here():
             return pages.not_from_here()
         if not _is_customer(customer_id):
             return _nobody()
-        self._provider.tell(_SAYS[action], customer_id, now(), plan)
+        if not re.fullmatch("[0-9a-f]{16}", showing):
+            return _no_showing()
+        # a button that is pressed twice says the same thing twice
+        message_id = "-".join(filter(None, ("stand-in", showing, action, plan)))
+        self._provider.tell(_SAYS[action], customer_id, now(), plan, message_id=message_id)
         return redirect(self._account, 303)
 
     @property
@@ -93,6 +99,10 @@ def _is_customer(customer_id: str) -> bool:
 def _nobody() -> Response:
     text = f"The link names no customer: {CUSTOMER}=cust-… belongs to it."
     return pages.error_page(400, "Whose payment?", text)
+
+
+def _no_showing() -> Response:
+    return pages.error_page(400, "Which press?", "Open the page again, and press its button.")
 
 
 def _not_taken(error: TenantryError) -> Response:

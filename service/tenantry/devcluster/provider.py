@@ -28,13 +28,20 @@ class Provider:
     secret_file: Path
 
     def tell(
-        self, kind: EventKind, customer_id: str, now: datetime, plan: str | None = None
+        self,
+        kind: EventKind,
+        customer_id: str,
+        now: datetime,
+        plan: str | None = None,
+        *,
+        message_id: str | None = None,
     ) -> None:
-        """Say that this happened now; what is paid is paid for a month. TenantryError where the
+        """Say that this happened now; what is paid is paid for a month. What is said again under
+        the same id happened once; without one, it is a message of its own. TenantryError where the
         service does not take it.
         """
         message = {
-            "id": f"stand-in-{secrets.token_hex(8)}",
+            "id": message_id or f"stand-in-{secrets.token_hex(8)}",
             "type": kind,
             "created": now.isoformat(),
             "customer_id": customer_id,

@@ -27,11 +27,11 @@ from tenantry.cli.demo.product import serve_product
 from tenantry.core.errors import ProgramError, SettingsError
 from tenantry.devcluster.provider import Provider
 from tenantry.flows import keys
+from tenantry.settings import Settings
 
 SESSION = make_session()
 STARTS_WITHIN = 60.0  # seconds
 STOPS_WITHIN = 15.0  # seconds
-SILENCE = 60.0  # seconds, and so many real ones while time flies, before nothing is seen
 ACCOUNTS = ("tenantry", "reader", "nobody")
 # for products whose images are private; the stand-in pulls none
 _NO_REGISTRY = {"auths": {"registry.localhost": {"auth": "ZGVtbzpkZW1v"}}}
@@ -62,7 +62,7 @@ class Stack:
     @property
     def served_product(self) -> Path:
         """The product that the service has: the vendor's, paid at the stand-in."""
-        return self.data / "product"
+        return self.data / "served-product"
 
     @property
     def provider(self) -> Provider:
@@ -178,6 +178,7 @@ def _for_a_shell(stack: Stack) -> str:
         "SIGNUP": stack.signup_url,
         "REPOSITORY": str(stack.repository),
         "BILLING_SECRET": str(stack.billing_secret),
+        "TENANTRY_PRODUCT_DIR": str(stack.product),  # as it is by then, to publish from
     }
     exports = {name: shlex.quote(value) for name, value in (_settings(stack) | places).items()}
     exports["PATH"] = f'{shlex.quote(str(Path(sys.executable).parent))}:"$PATH"'
@@ -219,7 +220,9 @@ def settings_of(stack: Stack) -> dict[str, Any]:
         "public_url": stack.signup_url,
         "watch_poll": 0.5,
         "watch_idle": 2,
-        "watch_silence": SILENCE * (1 + 86_400 * stack.days_a_second),
+        # as many real seconds as without flying
+        "watch_silence": Settings.model_fields["watch_silence"].default
+        * (1 + 86_400 * stack.days_a_second),
         "review_poll": 0.5,
         "mail_poll": 0.2,
         "lifecycle_poll": 0.2,
