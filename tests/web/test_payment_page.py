@@ -93,10 +93,12 @@ def served(app: Flask, port: int) -> Iterator[None]:
     server = make_server("localhost", port, app, threaded=True, request_handler=QuietHandler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.fixture
@@ -213,7 +215,7 @@ def test_folder_that_the_demo_has_not_made_is_left_alone(tmp_path: Path, vendors
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SettingsError, match="is not the demo's") as refused:
         serve_product(tmp_path / vendors, tmp_path / "product", stand_in_url=f"http://{HOST}")
-    assert "--data" in refused.value.remedy
+    assert refused.value.remedy == "choose another folder with --data"
     assert sorted(tmp_path.rglob("*")) == before
 
 
