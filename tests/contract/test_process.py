@@ -140,6 +140,15 @@ def test_a_message_is_no_longer_than_a_message() -> None:
     assert len(ended.stderr) < 2 * process.STDERR_SHOWN
 
 
+def test_of_a_long_text_both_ends_are_kept() -> None:
+    assert process.shorten("short", 5) == "short"
+    told = f"warning: {'@' * 500} fatal: Host key verification failed."
+    found = process.shorten(told, 100)
+    assert found.startswith("warning: @")
+    assert found.endswith("fatal: Host key verification failed.")
+    assert len(found) == 100 + len(" … ")
+
+
 def test_no_shell_reads_an_argument() -> None:
     words = ["$(id)", "; exit 3", "`id`", "* ?", "-rf", "two words", ""]
     code = "import sys; sys.stdout.write(repr(sys.argv[1:]))"

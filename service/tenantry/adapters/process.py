@@ -116,8 +116,13 @@ def redact(text: str, secrets: Sequence[str]) -> str:
 
 
 def shorten(text: str, longest: int) -> str:
-    """The first `longest` characters, and a mark where there were more."""
-    return text if len(text) <= longest else text[:longest] + " …"
+    """`longest` characters of it, and a mark where more stood in the middle: what went wrong is
+    said first or last.
+    """
+    if len(text) <= longest:
+        return text
+    end = longest // 2
+    return f"{text[: longest - end]} … {text[-end:]}"
 
 
 def _forms(secret: str) -> set[str]:
